@@ -1,0 +1,80 @@
+// Captures from whatever yields bytes in time: files, responses, arrays of chunks.
+
+import { CaptureReader } from "./capture_reader.ts";
+import type { CapturedPacket } from "./captured_packet.ts";
+
+/** Whatever yields a capture's bytes in order, in chunks of any size. */
+export type CaptureSource =
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>
+  | ReadableStream<Uint8Array>;
+
+/**
+ * Reads a pcap or pcapng file packet by packet, in flat memory.
+ *
+ * ```ts
+ * for await (const packet of readCapture(createReadStream("traffic.pcap"))) {
+ *   console.log(packet.number, packet.timestampNs, packet.capturedLength);
+ * }
+ * ```
+ *
+ * Packets refer to the source's chunks: see {@link CapturedPacket}. Where every packet counts in
+ * time, {@link readCaptureBatches} saves the wait between packets.
+ *
+ * @throws {CaptureError} once every packet before the problem has been delivered; of kind
+ *   `truncated` where the file merely ends in the middle of a record. Errors of the source pass.
+ */
+export async function* readCapture(
+  source: CaptureSource,
+): AsyncGenerator<CapturedPacket, void, undefined> {
+  for await (const batch of readCaptureBatches(source)) yield* batch;
+}
+
+/**
+ * Reads a capture as {@link readCapture} does, all packets at once that a chunk completes.
+ * No batch is empty.
+ */
+export async function* readCaptureBatches(
+  source: CaptureSource,
+): AsyncGenerator<CapturedPacket[], void, undefined> {
+  let batch: CapturedPacket[] = [];
+  const reader = new CaptureReader((packet) => batch.push(packet));
+  for await (const chunk of chunksOf(source)) {
+    let failure: { error: unknown } | undefined;
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      failure = { error };
+    }
+    if (batch.length > 0) {
+      yield batch;
+      batch = [];
+    }
+    if (failure !== undefined) throw failure.error;
+  }
+  reader.end();
+}
+
+/** Not every browser can iterate over a ReadableStream. */
+function chunksOf(source: CaptureSource): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+  if (Symbol.asyncIterator in source || Symbol.iterator in source) return source;
+  return streamChunks(source);
+}
+
+async function* streamChunks(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  let drained = false;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) {
+        drained = true;
+        return;
+      }
+      yield value;
+    }
+  } finally {
+    if (!drained) await reader.cancel();
+    reader.releaseLock();
+  }
+}
