@@ -1,0 +1,110 @@
+/**
+ * The seam: what a kernel answers, whichever kernel it is. Everything above is written once.
+ */
+
+/** What a namespace's dissection of one packet came to. */
+export interface Dissection {
+  /** Who dissected: an attached program, or Linux's own dissector (nothing attached, CONTINUE). */
+  readonly by: "bpf" | "linux";
+  /** `ok`: BPF_OK; `continue`: handed to Linux's own dissector; `drop`: any other return value. */
+  readonly verdict: "ok" | "drop" | "continue";
+  /** What the program returned, a u32; null when none ran. */
+  readonly retval: number | null;
+  /** The 56 bytes of `struct bpf_flow_keys`; null when Linux's own dissector has them. */
+  readonly keys: Uint8Array | null;
+  /** Id of the program that ran; null when none did. */
+  readonly progId: number | null;
+}
+
+/** A packet as it reaches a network stack. */
+export interface Frame {
+  /** The bytes that the program may read, `data` to `data_end`. */
+  readonly data: Uint8Array;
+  /** Where the network header begins in `data`, in bytes: 14 after an Ethernet header. */
+  readonly networkOffset: number;
+  /** EtherType of the network header, host order. */
+  readonly protocol: number;
+}
+
+/** How to name a network namespace. */
+export type NetNsReference =
+  | "self"
+  | { readonly name: string }
+  | { readonly path: string }
+  | { readonly pid: number };
+
+/** A network namespace that can be found, once however many ways lead to it. */
+export interface NetNsEntry {
+  /** Inode number, as links report it in `netns_ino`. */
+  readonly inode: number;
+  /** Names under /run/netns. */
+  readonly names: readonly string[];
+  /** Processes whose network namespace it is, in ascending order. */
+  readonly pids: readonly number[];
+}
+
+/** Calls about network namespaces. All return 0 or more, or a negative errno. */
+export interface NetNsCalls {
+  /** Creates a namespace and names it, as `ip netns add` does: EEXIST when the name is taken. */
+  create(name: string): number;
+  /** Takes a name away, as `ip netns del` does: ENOENT when there is none. */
+  remove(name: string): number;
+  /** Opens a namespace and returns an fd. */
+  open(reference: NetNsReference): number;
+  /** The inode number of the namespace behind an fd. */
+  inode(fd: number): number;
+  /** Every namespace that can be found. */
+  list(): readonly NetNsEntry[];
+  /**
+   * Runs a synchronous function inside another namespace and comes back, whatever happens.
+   *
+   * @returns what `call` returned, or a negative errno in `errno` when the way in was refused.
+   */
+  enter<T>(fd: number, call: () => T): { readonly value: T } | { readonly errno: number };
+  /**
+   * What a packet arriving in the namespace behind `fd` meets: the root namespace's program, else
+   * its own, else Linux's dissector.
+   *
+   * @param flags - input flags for the dissector, BPF_FLOW_DISSECTOR_F_….
+   * @returns the outcome, or a negative errno.
+   */
+  dissect(fd: number, frame: Frame, flags: number): Dissection | number;
+}
+
+/** Calls about the BPF file system. All return 0 or a negative errno. */
+export interface BpffsCalls {
+  mkdir(path: string): number;
+  rmdir(path: string): number;
+  unlink(path: string): number;
+  /** Names in a directory, sorted; or a negative errno. */
+  readdir(path: string): readonly string[] | number;
+}
+
+/** A kernel, as one task sees it: the system calls this project is written against. */
+export interface Kernel extends Disposable {
+  readonly name: "linux" | "embedded";
+  /** CPUs that per-CPU maps hold a value for. */
+  readonly possibleCpus: number;
+  /**
+   * bpf(2). The result, or a negative errno. Output fields of `attr` are written in place.
+   *
+   * @param attr - `union bpf_attr`, or null for the address 0.
+   * @param size - what the call says its size is; by default, and at most, the length of `attr`.
+   */
+  bpf(cmd: number, attr: Uint8Array | null, size?: number): number;
+  /**
+   * The address by which a pointer field of `attr` reaches `buffer`. It holds as long as the
+   * buffer lives; a buffer stays alive until the next {@link Kernel.bpf} has returned.
+   */
+  addressOf(buffer: Uint8Array): bigint;
+  /** open(2), with the flags of Linux (O_PATH, O_DIRECTORY, …): an fd, or a negative errno. */
+  open(path: string, flags?: number): number;
+  close(fd: number): number;
+  dup(fd: number): number;
+  /** /proc/self/fdinfo/FD, or "" when the fd is not open. */
+  fdinfo(fd: number): string;
+  /** What /proc/self/fd/FD points to, or "" when the fd is not open. */
+  fdname(fd: number): string;
+  readonly netns: NetNsCalls;
+  readonly bpffs: BpffsCalls;
+}

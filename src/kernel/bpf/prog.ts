@@ -1,0 +1,112 @@
+/**
+ * A loaded program: struct bpf_prog and the fd that holds it.
+ */
+
+import type { Instruction } from "../../asm/index.ts";
+import { File, O_CLOEXEC, O_RDWR } from "../file.ts";
+import type { Machine } from "../machine.ts";
+import type { BpfMap } from "./map/map.ts";
+
+/** What loading a program found out about it. */
+export interface ProgFacts {
+  /** BPF_PROG_TYPE_… */
+  readonly type: number;
+  readonly expectedAttachType: number;
+  readonly name: string;
+  /** First 8 bytes of the SHA-256 of its instructions, map fds zeroed. */
+  readonly tag: Uint8Array;
+  readonly gplCompatible: boolean;
+  /**
+   * The instructions, decoded, one entry a slot; `lddw` of a map holds the map's address, or that
+   * of a value in it.
+   */
+  readonly instructions: readonly Instruction[];
+  /** The bytes as info gives them out: map fds replaced by map ids. */
+  readonly xlated: Uint8Array;
+  /** The maps that it names; the program takes a reference on each. */
+  readonly maps: readonly BpfMap[];
+  /** Clock reading at load, in ns since boot. */
+  readonly loadTimeNs: bigint;
+  readonly uid: number;
+  /** How many instructions the verifier walked. */
+  readonly verifiedInsns: number;
+}
+
+/** A program of the embedded kernel. */
+export class Prog {
+  readonly id: number;
+  readonly facts: ProgFacts;
+  /** How often it ran, and for how long in ns, while statistics were kept. */
+  runCount: bigint = 0n;
+  readonly #machine: Machine;
+  #references: number = 1;
+
+  constructor(machine: Machine, facts: ProgFacts) {
+    this.#machine = machine;
+    this.facts = facts;
+    for (const map of facts.maps) map.get();
+    this.id = machine.progs.alloc(this);
+  }
+
+  get type(): number {
+    return this.facts.type;
+  }
+
+  get expectedAttachType(): number {
+    return this.facts.expectedAttachType;
+  }
+
+  get(): this {
+    this.#references++;
+    return this;
+  }
+
+  /** Lets go; with the last holder its id is gone and its maps are let go. */
+  put(): void {
+    this.#references--;
+    if (this.#references > 0) return;
+    this.#machine.progs.free(this.id);
+    for (const map of this.facts.maps) map.put();
+  }
+}
+
+/** An fd on a program. */
+export class ProgFile extends File {
+  readonly prog: Prog;
+
+  /** @param prog - the file takes the caller's reference over. */
+  constructor(prog: Prog) {
+    super("anon_inode:bpf-prog", O_RDWR | O_CLOEXEC);
+    this.prog = prog;
+  }
+
+  override fdinfo(): string {
+    const { facts, id } = this.prog;
+    return [
+      ["prog_type", facts.type],
+      ["prog_jited", 0],
+      ["prog_tag", hex(facts.tag)],
+      ["memlock", pageAligned(facts.xlated.length)],
+      ["prog_id", id],
+      ["run_time_ns", 0],
+      ["run_cnt", this.prog.runCount],
+      ["recursion_misses", 0],
+      ["verified_insns", facts.verifiedInsns],
+    ]
+      .map(([key, value]) => `${key}:\t${value}\n`)
+      .join("");
+  }
+
+  protected release(): void {
+    this.prog.put();
+  }
+}
+
+/** Bytes as lower-case hexadecimal digits. */
+export function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function pageAligned(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / 4096) * 4096;
+}

@@ -1,0 +1,266 @@
+/**
+ * The embedded kernel behind the seam: one object a task, all on one machine.
+ */
+
+import { EBADF, EINVAL } from "../abi/errno.ts";
+import type {
+  BpffsCalls,
+  Dissection,
+  Frame,
+  Kernel,
+  NetNsCalls,
+  NetNsEntry,
+  NetNsReference,
+} from "../kernel.ts";
+import { type Clock, Machine } from "./machine.ts";
+import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
+import { flowDissect } from "./net/flow_dissector.ts";
+import { type Net, NetnsFile } from "./net_namespace.ts";
+import { bpf } from "./syscall.ts";
+import { ALL_CAPABILITIES, type Capability, type Task } from "./task.ts";
+import { BufferMemory, type UserMemory } from "./user_memory.ts";
+import { microtaskScheduler, type Scheduler } from "./workqueue.ts";
+
+/** Linux's ceiling for RLIMIT_NOFILE (fs.nr_open). */
+const DEFAULT_OPEN_FILES = 1 << 20;
+
+/** What a kernel is booted with; everything has a default. */
+export interface BootOptions {
+  /** Time; by default the platform's monotonic clock. */
+  readonly clock?: Clock;
+  /** A random u32; by default the platform's generator. */
+  readonly random?: () => number;
+  /** When deferred work runs; by default soon after the call. */
+  readonly scheduler?: Scheduler;
+  /** CPUs that per-CPU maps have values for; by default 1. */
+  readonly possibleCpus?: number;
+  /** How much memory programs and maps may take, in bytes; by default 1 GiB. */
+  readonly memoryLimitBytes?: number;
+  /** How many fds a task may have; by default 1,048,576. */
+  readonly openFilesLimit?: number;
+  /** Called where on Linux another CPU could come in between; for tests. */
+  readonly preempt?: (point: string) => void;
+  /** Takes the lines that programs write with bpf_trace_printk. */
+  readonly trace?: (line: string) => void;
+}
+
+/** What another task of the same kernel is given; by default what this task has. */
+export interface SpawnOptions {
+  /** An fd of this task on the new task's network namespace. */
+  readonly netns?: number;
+  readonly capabilities?: Iterable<Capability>;
+  readonly uid?: number;
+  readonly openFilesLimit?: number;
+  /** The memory its addresses lie in; by default that of this process's buffers. */
+  readonly memory?: UserMemory;
+}
+
+/**
+ * A kernel in this process: Linux's behaviour without Linux and without root.
+ *
+ * An object of this class is one task's view; {@link EmbeddedKernel.boot} gives the first task,
+ * which is root in the initial network namespace, and {@link EmbeddedKernel.task} gives others.
+ *
+ * ```ts
+ * import { EmbeddedKernel } from "nslink/embedded";
+ *
+ * using kernel = EmbeddedKernel.boot();
+ * kernel.netns.create("blue");
+ * const fd = kernel.netns.open({ name: "blue" });
+ * console.log(kernel.netns.inode(fd));
+ * ```
+ */
+export class EmbeddedKernel implements Kernel {
+  readonly name = "embedded" as const;
+  readonly netns: NetNsCalls;
+  readonly bpffs: BpffsCalls;
+  readonly #task: Task;
+  readonly #buffers: BufferMemory;
+  /** Kept alive until the next call has returned. */
+  #handedOut: Uint8Array[] = [];
+
+  private constructor(task: Task, buffers: BufferMemory) {
+    this.#task = task;
+    this.#buffers = buffers;
+    this.netns = netnsCalls(task);
+    this.bpffs = bpffsCalls(task);
+  }
+
+  /** Starts a kernel and returns its first task. */
+  static boot(options: BootOptions = {}): EmbeddedKernel {
+    const machine = new Machine({
+      clock: options.clock ?? platformClock(),
+      random: options.random ?? platformRandom,
+      scheduler: options.scheduler ?? microtaskScheduler,
+      possibleCpus: options.possibleCpus ?? 1,
+      memoryLimitBytes: options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT,
+      preempt: options.preempt ?? (() => {}),
+      trace: options.trace ?? (() => {}),
+    });
+    const buffers = new BufferMemory();
+    const task = machine.spawn({
+      netns: machine.namespaces.init,
+      capabilities: ALL_CAPABILITIES,
+      uid: 0,
+      openFilesLimit: options.openFilesLimit ?? DEFAULT_OPEN_FILES,
+      memory: buffers,
+    });
+    return new EmbeddedKernel(task, buffers);
+  }
+
+  get possibleCpus(): number {
+    return this.#task.machine.options.possibleCpus;
+  }
+
+  /** The task's number. */
+  get pid(): number {
+    return this.#task.pid;
+  }
+
+  /**
+   * Starts another task of this kernel: its own fds, its own namespace and capabilities.
+   *
+   * @throws {RangeError} when `netns` is not an fd on a network namespace.
+   */
+  task(options: SpawnOptions = {}): EmbeddedKernel {
+    const parent = this.#task;
+    const task = parent.machine.spawn({
+      netns: options.netns === undefined ? parent.netns : this.#net(options.netns),
+      capabilities: options.capabilities ?? ALL_CAPABILITIES,
+      uid: options.uid ?? parent.uid,
+      openFilesLimit: options.openFilesLimit ?? parent.files.limit,
+      memory: options.memory ?? this.#buffers,
+    });
+    return new EmbeddedKernel(task, this.#buffers);
+  }
+
+  /**
+   * Gives another task an fd on the same file, as a message over a Unix socket does.
+   *
+   * @returns the fd over there, or a negative errno.
+   */
+  passFd(fd: number, to: EmbeddedKernel): number {
+    const file = this.#task.files.getAny(fd);
+    return file === null ? -EBADF : to.#task.files.add(file.get());
+  }
+
+  bpf(cmd: number, attr: Uint8Array | null, size: number = attr?.length ?? 0): number {
+    if (attr !== null && size > attr.length) {
+      throw new RangeError(`size is ${size}, but attr has only ${attr.length} bytes`);
+    }
+    try {
+      return bpf(this.#task, cmd, attr, size);
+    } finally {
+      if (this.#handedOut.length > 0) this.#handedOut = [];
+    }
+  }
+
+  addressOf(buffer: Uint8Array): bigint {
+    this.#handedOut.push(buffer);
+    return this.#buffers.addressOf(buffer);
+  }
+
+  open(path: string, flags: number = 0): number {
+    return this.#task.machine.filesystem.open(this.#task, path, flags);
+  }
+
+  close(fd: number): number {
+    return this.#task.files.close(fd);
+  }
+
+  dup(fd: number): number {
+    return this.#task.files.dup(fd);
+  }
+
+  fdinfo(fd: number): string {
+    const file = this.#task.files.getAny(fd);
+    if (file === null) return "";
+    return `pos:\t0\nflags:\t0${file.flags.toString(8)}\nmnt_id:\t1\nino:\t1\n${file.fdinfo()}`;
+  }
+
+  fdname(fd: number): string {
+    return this.#task.files.getAny(fd)?.name ?? "";
+  }
+
+  /** Ends the task: its fds are closed, and what nobody else holds goes. */
+  [Symbol.dispose](): void {
+    this.#task.exit();
+  }
+
+  #net(fd: number): Net {
+    const file = this.#task.file(fd, NetnsFile);
+    if (typeof file !== "number") return file.net;
+    throw new RangeError(`netns: fd ${fd} is not open on a network namespace`);
+  }
+}
+
+function platformClock(): Clock {
+  const start = performance.now();
+  return { monotonicNs: () => BigInt(Math.round((performance.now() - start) * 1e6)) };
+}
+
+function platformRandom(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+}
+
+function netnsCalls(task: Task): NetNsCalls {
+  const { filesystem, namespaces } = task.machine;
+  return {
+    create: (name) => filesystem.createNetns(name),
+    remove: (name) => filesystem.removeNetns(task, name),
+    open: (reference) => filesystem.open(task, pathOf(reference), 0),
+    inode(fd) {
+      const file = task.file(fd, NetnsFile);
+      return typeof file === "number" ? file : file.net.inode;
+    },
+    list() {
+      const named = [...filesystem.namedNetns()];
+      const tasks = [...task.machine.tasks.values()];
+      return [...namespaces.list]
+        .filter((net) => net.alive)
+        .map(
+          (net): NetNsEntry => ({
+            inode: net.inode,
+            names: named.filter(([, each]) => each === net).map(([name]) => name),
+            pids: tasks.filter((each) => each.netns === net).map(({ pid }) => pid),
+          }),
+        );
+    },
+    enter(fd, call) {
+      const file = task.file(fd, NetnsFile);
+      if (typeof file === "number") return { errno: file };
+      const home = task.netns.get();
+      task.setNetns(file.net);
+      try {
+        return { value: call() };
+      } finally {
+        task.setNetns(home);
+        home.put();
+      }
+    },
+    dissect(fd: number, frame: Frame, flags: number): Dissection | number {
+      const file = task.file(fd, NetnsFile);
+      if (typeof file === "number") return file;
+      const { data, networkOffset } = frame;
+      if (networkOffset < 0 || networkOffset > data.length) return -EINVAL;
+      return flowDissect(task.machine, file.net, frame, flags);
+    },
+  };
+}
+
+/** The path that opens a namespace, as on Linux. */
+function pathOf(reference: NetNsReference): string {
+  if (reference === "self") return "/proc/self/ns/net";
+  if ("name" in reference) return `/run/netns/${reference.name}`;
+  return "pid" in reference ? `/proc/${reference.pid}/ns/net` : reference.path;
+}
+
+function bpffsCalls(task: Task): BpffsCalls {
+  const { filesystem } = task.machine;
+  return {
+    mkdir: (path) => filesystem.mkdir(task, path),
+    rmdir: (path) => filesystem.rmdir(task, path),
+    unlink: (path) => filesystem.unlink(task, path),
+    readdir: (path) => filesystem.readdir(task, path),
+  };
+}

@@ -1,0 +1,334 @@
+/**
+ * As much of a file system as BPF touches: /sys/fs/bpf, /run/netns, /proc/PID/ns, /dev/null.
+ */
+
+import {
+  EACCES,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  EROFS,
+} from "../abi/errno.ts";
+import { File, O_ACCMODE, O_DIRECTORY, O_PATH, O_RDONLY, OtherFile, PathFile } from "./file.ts";
+import type { Machine } from "./machine.ts";
+import { type Net, NetnsFile } from "./net_namespace.ts";
+import type { Task } from "./task.ts";
+
+/** Longest path and longest name in it, in bytes. */
+export const PATH_MAX = 4096;
+const NAME_MAX = 255;
+
+/** Permission bits, as in the last digit of a mode. */
+export const MAY_READ = 4;
+export const MAY_WRITE = 2;
+
+/** What a name in a directory leads to. */
+export abstract class Node {
+  readonly uid: number;
+  readonly mode: number;
+
+  protected constructor(uid: number, mode: number) {
+    this.uid = uid;
+    this.mode = mode;
+  }
+
+  /** open(2) of it: a file, or a negative errno. */
+  abstract open(task: Task, flags: number): File | number;
+
+  /** What an O_PATH fd holds. */
+  abstract openPath(task: Task): File | number;
+
+  /** Called when its name goes. */
+  unlinked(_task: Task): void {}
+
+  /** Whether the task may: 0 or -EACCES. */
+  permission(task: Task, mask: number): number {
+    if (task.overridesPermissions) return 0;
+    const bits = task.uid === this.uid ? this.mode >> 6 : this.mode;
+    return (bits & mask) === mask ? 0 : -EACCES;
+  }
+}
+
+/** An fd on a directory, good for paths that start from it. */
+export class DirectoryFile extends File {
+  readonly directory: Directory;
+
+  constructor(directory: Directory) {
+    super("directory", O_RDONLY | O_DIRECTORY);
+    this.directory = directory;
+  }
+
+  protected release(): void {}
+}
+
+/** What kind of file system a directory belongs to. */
+type DirectoryKind = "bpffs" | "other";
+
+export class Directory extends Node {
+  readonly kind: DirectoryKind;
+  readonly parent: Directory | null;
+  readonly entries: Map<string, Node> = new Map();
+
+  constructor(parent: Directory | null, kind: DirectoryKind, uid: number, mode: number) {
+    super(uid, mode);
+    this.parent = parent;
+    this.kind = kind;
+  }
+
+  /** The node under a name, or a negative errno. */
+  lookup(_task: Task, name: string): Node | number {
+    const found = this.entries.get(name);
+    if (found !== undefined) return found;
+    // Names with a dot are kept for bpffs itself, even to look up.
+    return this.kind === "bpffs" && name.includes(".") ? -EPERM : -ENOENT;
+  }
+
+  open(task: Task, flags: number): File | number {
+    if ((flags & O_ACCMODE) !== O_RDONLY) return -EISDIR;
+    const refused = this.permission(task, MAY_READ);
+    return refused === 0 ? new DirectoryFile(this) : refused;
+  }
+
+  openPath(): File {
+    return new DirectoryFile(this);
+  }
+
+  /** A directory below, made if need be. */
+  below(name: string, kind: DirectoryKind = "other", mode: number = 0o755): Directory {
+    const directory = new Directory(this, kind, 0, mode);
+    this.entries.set(name, directory);
+    return directory;
+  }
+}
+
+/** /proc: its directories follow the tasks. */
+class ProcDirectory extends Directory {
+  override lookup(task: Task, name: string): Node | number {
+    const pid = name === "self" || name === "thread-self" ? task.pid : Number(name);
+    const found = task.machine.tasks.get(pid);
+    return found === undefined ? -ENOENT : taskDirectory(this, found);
+  }
+}
+
+function taskDirectory(proc: Directory, task: Task): Directory {
+  const directory = new Directory(proc, "other", task.uid, 0o555);
+  const ns = directory.below("ns");
+  ns.entries.set("net", new NetnsNode(task.netns));
+  for (const other of ["mnt", "uts", "ipc", "pid", "user", "cgroup", "time"]) {
+    ns.entries.set(other, new OtherNode(`${other}:[1]`));
+  }
+  return directory;
+}
+
+/** A file that is of no interest here but for not being a BPF object. */
+class OtherNode extends Node {
+  readonly #name: string;
+
+  constructor(name: string) {
+    super(0, 0o666);
+    this.#name = name;
+  }
+
+  open(): File {
+    return new OtherFile(this.#name);
+  }
+
+  openPath(): File {
+    return new OtherFile(this.#name);
+  }
+}
+
+/** A network namespace's file in /proc. */
+class NetnsNode extends Node {
+  readonly net: Net;
+
+  constructor(net: Net) {
+    super(0, 0o444);
+    this.net = net;
+  }
+
+  open(): File {
+    return new NetnsFile(this.net);
+  }
+
+  openPath(): File {
+    return new NetnsFile(this.net);
+  }
+}
+
+/** A name under /run/netns: a bind mount, which holds the namespace. */
+class NamedNetns extends NetnsNode {
+  constructor(net: Net) {
+    super(net.get());
+  }
+
+  override unlinked(): void {
+    this.net.put();
+  }
+}
+
+/** Where a path's last name is, and what stands there. */
+interface Place {
+  readonly directory: Directory;
+  /** "" when the path ends in a directory itself (`/`, `..`). */
+  readonly name: string;
+  readonly node: Node | number;
+}
+
+/** The tree of names of a kernel. */
+export class Filesystem {
+  readonly root: Directory = new Directory(null, "other", 0, 0o755);
+  readonly #netns: Directory;
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+    this.#netns = this.root.below("run").below("netns");
+    this.root.below("var").entries.set("run", this.root.entries.get("run") as Directory);
+    this.root.below("tmp", "other", 0o777);
+    this.root.below("dev").entries.set("null", new OtherNode("/dev/null"));
+    this.root.entries.set("proc", new ProcDirectory(this.root, "other", 0, 0o555));
+    this.root.below("sys").below("fs").below("bpf", "bpffs", 0o1777);
+  }
+
+  /** Names under /run/netns and what they hold. */
+  *namedNetns(): Generator<readonly [name: string, net: Net]> {
+    for (const [name, node] of this.#netns.entries) {
+      if (node instanceof NamedNetns) yield [name, node.net];
+    }
+  }
+
+  /** What `ip netns add` does. */
+  createNetns(name: string): number {
+    if (!isFileName(name)) return -EINVAL;
+    if (this.#netns.entries.has(name)) return -EEXIST;
+    const net = this.#machine.namespaces.create();
+    this.#netns.entries.set(name, new NamedNetns(net));
+    net.put();
+    return 0;
+  }
+
+  /** What `ip netns del` does. */
+  removeNetns(task: Task, name: string): number {
+    if (!isFileName(name)) return -EINVAL;
+    const node = this.#netns.entries.get(name);
+    if (node === undefined) return -ENOENT;
+    this.#netns.entries.delete(name);
+    node.unlinked(task);
+    return 0;
+  }
+
+  /** open(2): an fd or a negative errno. */
+  open(task: Task, path: string, flags: number): number {
+    const node = this.find(task, path);
+    if (typeof node === "number") return node;
+    if ((flags & O_DIRECTORY) !== 0 && !(node instanceof Directory)) return -ENOTDIR;
+    const file = (flags & O_PATH) === 0 ? node.open(task, flags) : node.openPath(task);
+    if (typeof file === "number") return file;
+    return task.files.add((flags & O_PATH) === 0 ? file : new PathFile(file));
+  }
+
+  mkdir(task: Task, path: string): number {
+    const place = this.vacancy(task, path, true);
+    if (typeof place === "number") return place;
+    if (place.directory.kind !== "bpffs") return -EROFS;
+    const refused = place.directory.permission(task, MAY_WRITE);
+    if (refused !== 0) return refused;
+    const made = new Directory(place.directory, "bpffs", task.uid, 0o755);
+    place.directory.entries.set(place.name, made);
+    return 0;
+  }
+
+  rmdir(task: Task, path: string): number {
+    const place = this.#locate(task, path);
+    if (typeof place === "number") return place;
+    if (typeof place.node === "number") return place.node;
+    if (!(place.node instanceof Directory)) return -ENOTDIR;
+    if (place.name === "") return -EINVAL;
+    if (place.node.entries.size > 0) return -ENOTEMPTY;
+    return this.#remove(task, place, place.node);
+  }
+
+  unlink(task: Task, path: string): number {
+    const place = this.#locate(task, path);
+    if (typeof place === "number") return place;
+    if (typeof place.node === "number") return place.node;
+    if (place.node instanceof Directory) return -EISDIR;
+    return this.#remove(task, place, place.node);
+  }
+
+  /** Names in a directory, sorted; or a negative errno. */
+  readdir(task: Task, path: string): readonly string[] | number {
+    const node = this.find(task, path);
+    if (typeof node === "number") return node;
+    if (!(node instanceof Directory)) return -ENOTDIR;
+    const refused = node.permission(task, MAY_READ);
+    return refused === 0 ? [...node.entries.keys()].sort() : refused;
+  }
+
+  /** What a path leads to, or a negative errno. */
+  find(task: Task, path: string, from: Directory = this.root): Node | number {
+    const place = this.#locate(task, path, from);
+    return typeof place === "number" ? place : place.node;
+  }
+
+  /** Where a new name may be put: the name must not exist, the directory must. */
+  vacancy(
+    task: Task,
+    path: string,
+    isDirectory: boolean,
+    from: Directory = this.root,
+  ): Place | number {
+    const place = this.#locate(task, path, from);
+    if (typeof place === "number") return place;
+    if (typeof place.node !== "number") return -EEXIST;
+    if (place.node !== -ENOENT) return place.node;
+    return path.endsWith("/") && !isDirectory ? -ENOENT : place;
+  }
+
+  #remove(task: Task, { directory, name }: Place, node: Node): number {
+    if (directory.kind !== "bpffs") return -EROFS;
+    const refused = directory.permission(task, MAY_WRITE);
+    if (refused !== 0) return refused;
+    const sticky = (directory.mode & 0o1000) !== 0;
+    if (sticky && !task.overridesPermissions && ![node.uid, directory.uid].includes(task.uid)) {
+      return -EPERM;
+    }
+    directory.entries.delete(name);
+    node.unlinked(task);
+    return 0;
+  }
+
+  /** Walks a path to its last name. */
+  #locate(task: Task, path: string, from: Directory = this.root): Place | number {
+    if (path === "") return -ENOENT;
+    if (path.length >= PATH_MAX) return -ENAMETOOLONG;
+    const names = path.split("/").filter((name) => name !== "" && name !== ".");
+    let place: Place = startingAt(path.startsWith("/") ? this.root : from);
+    for (const name of names) {
+      if (name.length > NAME_MAX) return -ENAMETOOLONG;
+      const { node } = place;
+      if (typeof node === "number") return node;
+      if (!(node instanceof Directory)) return -ENOTDIR;
+      place =
+        name === ".."
+          ? startingAt(node.parent ?? node)
+          : { directory: node, name, node: node.lookup(task, name) };
+    }
+    const mustBeDirectory = path.endsWith("/") && typeof place.node !== "number";
+    return mustBeDirectory && !(place.node instanceof Directory) ? -ENOTDIR : place;
+  }
+}
+
+function startingAt(directory: Directory): Place {
+  return { directory, name: "", node: directory };
+}
+
+function isFileName(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !name.includes("/");
+}

@@ -1,0 +1,9 @@
+/**
+ * `nslink/embedded`: the kernel in this process.
+ */
+
+export { type BootOptions, EmbeddedKernel, type SpawnOptions } from "./embedded.ts";
+export type { Clock } from "./machine.ts";
+export { ALL_CAPABILITIES, type Capability } from "./task.ts";
+export type { UserMemory } from "./user_memory.ts";
+export { ManualScheduler, microtaskScheduler, type Scheduler } from "./workqueue.ts";

@@ -1,0 +1,64 @@
+/**
+ * Everything that all tasks of one kernel share.
+ */
+
+import type { BpfLink } from "./bpf/link.ts";
+import type { BpfMap } from "./bpf/map/map.ts";
+import { netnsBpfOperations } from "./bpf/net_namespace.ts";
+import type { Prog } from "./bpf/prog.ts";
+import { Filesystem } from "./fs.ts";
+import { Idr } from "./idr.ts";
+import { LinearMemory } from "./memory.ts";
+import { NetNamespaces } from "./net_namespace.ts";
+import { Task, type TaskOptions } from "./task.ts";
+import { type Scheduler, Workqueue } from "./workqueue.ts";
+
+/** Time, as the kernel's clocks show it. */
+export interface Clock {
+  /** Nanoseconds since boot, never going back. */
+  monotonicNs(): bigint;
+}
+
+/** What a kernel gets from outside, so that a run can be replayed. */
+export interface MachineOptions {
+  readonly clock: Clock;
+  /** A random u32. */
+  readonly random: () => number;
+  readonly scheduler: Scheduler;
+  readonly possibleCpus: number;
+  readonly memoryLimitBytes: number;
+  /** Called where, on Linux, another CPU could come in between; the point is named. */
+  readonly preempt: (point: string) => void;
+  /** Takes a line that a program wrote with bpf_trace_printk. */
+  readonly trace: (line: string) => void;
+}
+
+/** The kernel's global state. */
+export class Machine {
+  readonly options: MachineOptions;
+  readonly memory: LinearMemory;
+  readonly workqueue: Workqueue;
+  readonly namespaces: NetNamespaces;
+  readonly filesystem: Filesystem;
+  readonly progs: Idr<Prog> = new Idr();
+  readonly maps: Idr<BpfMap> = new Idr();
+  readonly links: Idr<BpfLink> = new Idr();
+  readonly mapsByAddress: Map<number, BpfMap> = new Map();
+  /** By pid. */
+  readonly tasks: Map<number, Task> = new Map();
+  #nextPid: number = 1;
+
+  constructor(options: MachineOptions) {
+    this.options = options;
+    this.memory = new LinearMemory(options.memoryLimitBytes);
+    this.workqueue = new Workqueue(options.scheduler);
+    this.namespaces = new NetNamespaces(this.workqueue, [netnsBpfOperations]);
+    this.filesystem = new Filesystem(this);
+  }
+
+  spawn(options: TaskOptions): Task {
+    const task = new Task(this, this.#nextPid++, options);
+    this.tasks.set(task.pid, task);
+    return task;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A caller: its fds, its network namespace, its capabilities, its memory.
+ */
+
+import { EBADF, EINVAL, EPERM } from "../abi/errno.ts";
+import { FdTable, type File, OtherFile } from "./file.ts";
+import type { Machine } from "./machine.ts";
+import type { Net } from "./net_namespace.ts";
+import type { UserMemory } from "./user_memory.ts";
+
+/** The capabilities that bpf(2) asks about. */
+export type Capability =
+  | "CAP_BPF"
+  | "CAP_NET_ADMIN"
+  | "CAP_PERFMON"
+  | "CAP_SYS_ADMIN"
+  | "CAP_DAC_OVERRIDE";
+
+/** What root has. */
+export const ALL_CAPABILITIES: readonly Capability[] = [
+  "CAP_BPF",
+  "CAP_NET_ADMIN",
+  "CAP_PERFMON",
+  "CAP_SYS_ADMIN",
+  "CAP_DAC_OVERRIDE",
+];
+
+/** What makes a task. */
+export interface TaskOptions {
+  /** Its current network namespace; the task takes a reference of its own. */
+  readonly netns: Net;
+  readonly capabilities: Iterable<Capability>;
+  readonly uid: number;
+  /** How many fds it may have. */
+  readonly openFilesLimit: number;
+  readonly memory: UserMemory;
+}
+
+/** Standard input, output and error are open, as a process finds them. */
+const STANDARD_FILES = 3;
+
+/** A task of the embedded kernel. */
+export class Task {
+  readonly machine: Machine;
+  readonly pid: number;
+  readonly uid: number;
+  readonly files: FdTable;
+  readonly memory: UserMemory;
+  readonly #capabilities: ReadonlySet<Capability>;
+  #netns: Net;
+  #alive: boolean = true;
+
+  constructor(machine: Machine, pid: number, options: TaskOptions) {
+    this.machine = machine;
+    this.pid = pid;
+    this.uid = options.uid;
+    this.memory = options.memory;
+    this.#capabilities = new Set(options.capabilities);
+    this.#netns = options.netns.get();
+    this.files = new FdTable(options.openFilesLimit);
+    for (let i = 0; i < STANDARD_FILES; i++) this.files.add(new OtherFile("/dev/null"));
+  }
+
+  /** Its current network namespace. */
+  get netns(): Net {
+    return this.#netns;
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  /**
+   * The file behind an fd, when it is of the kind asked for.
+   *
+   * @returns -EBADF for an fd that is closed or O_PATH, -EINVAL for a file of another kind.
+   */
+  file<F extends File>(fd: number, kind: abstract new (...args: never[]) => F): F | number {
+    const file = this.files.get(fd);
+    if (file === null) return -EBADF;
+    return file instanceof kind ? file : -EINVAL;
+  }
+
+  /** setns(2): moves the task, which holds the new namespace from now on instead of the old. */
+  setNetns(netns: Net): void {
+    const left = this.#netns;
+    this.#netns = netns.get();
+    left.put();
+  }
+
+  /** Whether it may, CAP_SYS_ADMIN standing in for the narrower ones as in Linux. */
+  capable(capability: Capability): boolean {
+    return this.#capabilities.has(capability) || this.#capabilities.has("CAP_SYS_ADMIN");
+  }
+
+  /** 0, or -EPERM. */
+  require(capability: Capability): number {
+    return this.capable(capability) ? 0 : -EPERM;
+  }
+
+  /** Whether file permissions bind it. */
+  get overridesPermissions(): boolean {
+    return this.#capabilities.has("CAP_DAC_OVERRIDE");
+  }
+
+  /** Ends it: every fd is closed, the namespace let go. */
+  exit(): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    this.files.closeAll();
+    this.#netns.put();
+    this.machine.tasks.delete(this.pid);
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The memory of a caller, as the pointer fields of an attr reach it.
+ */
+
+import { EFAULT, ENAMETOOLONG } from "../abi/errno.ts";
+
+/** Memory that a kernel reads and writes on behalf of a task, by virtual address. */
+export interface UserMemory {
+  /** The bytes there (not to be written to), or null where some of them are not mapped. */
+  read(address: bigint, length: number): Uint8Array | null;
+  /** Writes bytes; false, with nothing written, where some of the room is not mapped. */
+  write(address: bigint, bytes: Uint8Array): boolean;
+}
+
+const PAGE = 4096n;
+/** Where the first buffer lands: like a process's mappings, far from 0 and below 2^47. */
+const FIRST_BASE = 0x7f00_0000_0000n;
+/** The list of mappings is swept of dead ones when it has doubled, and no sooner than this. */
+const MIN_SWEEP = 1024;
+
+interface Mapping {
+  readonly base: bigint;
+  readonly length: number;
+  readonly buffer: WeakRef<ArrayBufferLike>;
+}
+
+/**
+ * Gives buffers of this process addresses, and finds them again by address.
+ *
+ * A buffer keeps its address for life and is not kept alive by it: an address whose buffer is gone
+ * faults, as an unmapped one does.
+ */
+export class BufferMemory implements UserMemory {
+  readonly #bases: WeakMap<ArrayBufferLike, bigint> = new WeakMap();
+  /** In order of their bases, which only ever grow. */
+  #mappings: Mapping[] = [];
+  #nextBase: bigint = FIRST_BASE;
+  #sweepAt: number = MIN_SWEEP;
+
+  /** The address of the first byte of `buffer`. */
+  addressOf(buffer: Uint8Array): bigint {
+    const known = this.#bases.get(buffer.buffer);
+    if (known !== undefined) return known + BigInt(buffer.byteOffset);
+    if (this.#mappings.length >= this.#sweepAt) this.#sweep();
+    const base = this.#nextBase;
+    const length = buffer.buffer.byteLength;
+    // A page in between stays unmapped, so running over the end of a buffer faults.
+    this.#nextBase += ((BigInt(length) + PAGE - 1n) / PAGE + 1n) * PAGE;
+    this.#bases.set(buffer.buffer, base);
+    this.#mappings.push({ base, length, buffer: new WeakRef(buffer.buffer) });
+    return base + BigInt(buffer.byteOffset);
+  }
+
+  read(address: bigint, length: number): Uint8Array | null {
+    if (length === 0) return new Uint8Array(0);
+    return this.#resolve(address, length);
+  }
+
+  write(address: bigint, bytes: Uint8Array): boolean {
+    if (bytes.length === 0) return true;
+    const room = this.#resolve(address, bytes.length);
+    room?.set(bytes);
+    return room !== null;
+  }
+
+  #resolve(address: bigint, length: number): Uint8Array | null {
+    let low = 0;
+    let high = this.#mappings.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#mappings[middle]?.base ?? 0n) <= address) low = middle + 1;
+      else high = middle;
+    }
+    const mapping = this.#mappings[low - 1];
+    if (mapping === undefined) return null;
+    const offset = address - mapping.base;
+    if (offset + BigInt(length) > BigInt(mapping.length)) return null;
+    const buffer = mapping.buffer.deref();
+    return buffer === undefined ? null : new Uint8Array(buffer, Number(offset), length);
+  }
+
+  #sweep(): void {
+    this.#mappings = this.#mappings.filter((mapping) => mapping.buffer.deref() !== undefined);
+    this.#sweepAt = Math.max(MIN_SWEEP, 2 * this.#mappings.length);
+  }
+}
+
+/**
+ * A NUL-terminated string, read as strncpy_from_user() reads it: byte by byte, up to the NUL.
+ *
+ * @param maxBytes - room for the string and its NUL.
+ * @returns the bytes before the NUL; -EFAULT, or -ENAMETOOLONG when no NUL comes in time.
+ */
+export function readCString(
+  memory: UserMemory,
+  address: bigint,
+  maxBytes: number,
+): Uint8Array | number {
+  const bytes: number[] = [];
+  for (let i = 0; i < maxBytes; i++) {
+    const byte = memory.read(address + BigInt(i), 1)?.[0];
+    if (byte === undefined) return -EFAULT;
+    if (byte === 0) return Uint8Array.from(bytes);
+    bytes.push(byte);
+  }
+  return -ENAMETOOLONG;
+}
