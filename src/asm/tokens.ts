@@ -32,7 +32,7 @@ const TOKEN =
 const NUMBER = /^(?:0[xX][0-9a-fA-F]+|\d+)$/;
 
 /** Cuts one line into tokens, the last of which is the line's end; comments are dropped. */
-export function tokenize(text: string, line: number): Token[] {
+function tokenize(text: string, line: number): Token[] {
   const tokens: Token[] = [];
   let at = 0;
   while (at < text.length) {
