@@ -36,7 +36,7 @@ export interface MapDeclaration {
   readonly values: number | null;
 }
 
-/** Map types whose creation Linux refuses with BTF ids; libbpf leaves them out as well. */
+/** Map types that Linux doesn't create with BTF ids; nor does it with one id of the two. */
 const TYPES_WITHOUT_BTF: ReadonlySet<number> = new Set([
   BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
@@ -143,7 +143,8 @@ class DeclarationReader {
     }
     if (draft.type === 0) this.#fail("the map has no type");
     if (holdsMaps(draft.type) && draft.valueSize === 0) draft.valueSize = 4;
-    if (TYPES_WITHOUT_BTF.has(draft.type)) draft.keyTypeId = draft.valueTypeId = 0;
+    const hasBothTypes = draft.keyTypeId !== 0 && draft.valueTypeId !== 0;
+    if (!hasBothTypes || TYPES_WITHOUT_BTF.has(draft.type)) draft.keyTypeId = draft.valueTypeId = 0;
     return { spec: draft, values };
   }
 
