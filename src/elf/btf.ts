@@ -192,6 +192,15 @@ export function parseBtf(raw: Uint8Array): BtfSection {
   const typesEnd = slice(raw, 0, headerSize + typeOffset + typeSize, ".BTF");
   const types = readTypes(new Cursor(typesEnd, ".BTF", headerSize + typeOffset), strings);
   checkReferences(types);
+  return describeBtf(raw, types, strings);
+}
+
+/** Puts together what {@link BtfSection} asks for. */
+export function describeBtf(
+  raw: Uint8Array,
+  types: readonly BtfType[],
+  strings: StringTable,
+): BtfSection {
   const sections = new Map<string, BtfDataSection>();
   for (const type of types) if (type.kind === "datasec") sections.set(type.name, type);
   return { raw, types, sections, strings };
@@ -217,7 +226,7 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
   const sizeOrType = cursor.u32();
   const base = { id, name, offset };
   const kind = KINDS[(info >>> 24) & 0x1f];
-  const list = <T>(read: () => T): T[] => Array.from({ length: vlen }, read);
+  const list = <T>(read: () => T): T[] => readList(vlen, read);
   switch (kind) {
     case "int": {
       const data = cursor.u32();
@@ -249,14 +258,7 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
       };
     case "struct":
     case "union": {
-      const members = list(() => {
-        const member = { name: strings.at(cursor.u32()), type: cursor.u32() };
-        const position = cursor.u32();
-        // With the flag the high byte is the size of a bit field.
-        return flag
-          ? { ...member, bitOffset: position & 0xffffff, bitSize: position >>> 24 }
-          : { ...member, bitOffset: position, bitSize: 0 };
-      });
+      const members = list(() => readMember(cursor, flag, strings));
       return { ...base, kind, size: sizeOrType, members };
     }
     case "enum": {
@@ -298,6 +300,21 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
     default:
       throw new ObjectError(".BTF", offset, `type ${id} is of unknown kind ${(info >>> 24) & 31}`);
   }
+}
+
+function readList<T>(length: number, read: () => T): T[] {
+  const list: T[] = [];
+  for (let index = 0; index < length; index++) list.push(read());
+  return list;
+}
+
+function readMember(cursor: Cursor, hasBitFields: boolean, strings: StringTable): BtfMember {
+  const name = strings.at(cursor.u32());
+  const type = cursor.u32();
+  const position = cursor.u32();
+  return hasBitFields
+    ? { name, type, bitOffset: position & 0xffffff, bitSize: position >>> 24 }
+    : { name, type, bitOffset: position, bitSize: 0 };
 }
 
 function checkReferences(types: readonly BtfType[]): void {

@@ -13,7 +13,7 @@ export class ObjectError extends Error {
   readonly offset: number;
 
   constructor(section: string, offset: number, problem: string) {
-    super(`${section}+0x${offset.toString(16)}: ${problem}`);
+    super(`${section || "section without a name"}+0x${offset.toString(16)}: ${problem}`);
     this.section = section;
     this.offset = offset;
   }

@@ -50,7 +50,7 @@ export function parseObject(bytes: Uint8Array): ObjectSpec {
 
 function readBtf(elf: ElfFile): BtfSection | null {
   const section = elf.sectionsByName.get(".BTF");
-  return section ? parseBtf(completeBtf(parseBtf(section.content), elf)) : null;
+  return section ? completeBtf(parseBtf(section.content), elf) : null;
 }
 
 function readLicense(elf: ElfFile): string {
