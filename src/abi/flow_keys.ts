@@ -31,8 +31,8 @@ export const FLOW_KEYS = {
 
 /**
  * Flow keys as an object. Offsets are in bytes from the start of the packet's data; numbers are in
- * host order (`flow_label` without version and traffic class); addresses are text, and absent when
- * `addr_proto` names no IP version.
+ * host order (`flow_label` without version and traffic class); addresses are text, and there for the
+ * IP version that `addr_proto` names.
  */
 export interface FlowKeys {
   readonly nhoff: number;
@@ -45,8 +45,10 @@ export interface FlowKeys {
   readonly n_proto: number;
   readonly sport: number;
   readonly dport: number;
-  readonly src: string | null;
-  readonly dst: string | null;
+  readonly ipv4_src?: string;
+  readonly ipv4_dst?: string;
+  readonly ipv6_src?: string;
+  readonly ipv6_dst?: string;
   readonly flags: number;
   readonly flow_label: number;
 }
@@ -63,7 +65,6 @@ export function decodeFlowKeys(bytes: Uint8Array): FlowKeys {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const addrProto = view.getUint16(4, true);
-  const address = addressReader(bytes, addrProto);
   return {
     nhoff: view.getUint16(0, true),
     thoff: view.getUint16(2, true),
@@ -75,22 +76,26 @@ export function decodeFlowKeys(bytes: Uint8Array): FlowKeys {
     n_proto: view.getUint16(10, false),
     sport: view.getUint16(12, false),
     dport: view.getUint16(14, false),
-    src: address(0),
-    dst: address(1),
+    ...addresses(bytes, addrProto),
     flags: view.getUint32(48, true),
     flow_label: view.getUint32(52, false) & 0xfffff,
   };
 }
 
-/** The two addresses, 0 = source and 1 = destination, in the form that `addrProto` asks for. */
-function addressReader(bytes: Uint8Array, addrProto: number): (index: number) => string | null {
+function addresses(bytes: Uint8Array, addrProto: number): Partial<FlowKeys> {
   if (addrProto === ETH_P_IP) {
-    return (index) => formatIPv4(bytes.subarray(16 + 4 * index, 20 + 4 * index));
+    return {
+      ipv4_src: formatIPv4(bytes.subarray(16, 20)),
+      ipv4_dst: formatIPv4(bytes.subarray(20, 24)),
+    };
   }
   if (addrProto === ETH_P_IPV6) {
-    return (index) => formatIPv6(bytes.subarray(16 + 16 * index, 32 + 16 * index));
+    return {
+      ipv6_src: formatIPv6(bytes.subarray(16, 32)),
+      ipv6_dst: formatIPv6(bytes.subarray(32, 48)),
+    };
   }
-  return () => null;
+  return {};
 }
 
 /** An IPv4 address as text: "192.0.2.1". */

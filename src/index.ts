@@ -1,0 +1,36 @@
+/**
+ * `nslink`: programs, maps, links and network namespaces, on whatever kernel stands behind the
+ * seam.
+ */
+
+export * from "./abi/bpf.ts";
+export { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
+export { bytes, type Codec, perCpu, u8, u16, u32, u64 } from "./codec.ts";
+export { Collection, type CollectionOptions } from "./collection.ts";
+export {
+  type MapSpec,
+  ObjectError,
+  type ObjectSpec,
+  type ProgramSpec,
+  parseObject as loadObject,
+} from "./elf/index.ts";
+export { BpfError, VerifierError } from "./errors.ts";
+export type {
+  BpffsCalls,
+  Dissection,
+  Frame,
+  Kernel,
+  NetNsCalls,
+  NetNsEntry,
+  NetNsReference,
+} from "./kernel.ts";
+export { Link, type LinkInfo } from "./link.ts";
+export { BpfMap, type MapInfo, type MapOptions } from "./map.ts";
+export { type DissectedPacket, NetNs } from "./netns.ts";
+export {
+  Program,
+  type ProgramInfo,
+  type ProgramOptions,
+  type RunOptions,
+  type RunResult,
+} from "./program.ts";

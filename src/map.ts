@@ -1,0 +1,283 @@
+/**
+ * Maps: what programs and their users share.
+ */
+
+import {
+  GET_FD_BY_ID,
+  MAP_CREATE,
+  MAP_DELETE_ELEM,
+  MAP_ELEM,
+  MAP_FREEZE,
+  MAP_GET_NEXT_KEY,
+} from "./abi/attr.ts";
+import * as BPF from "./abi/bpf.ts";
+import { E2BIG, EEXIST, EINVAL, ENOENT, EPERM } from "./abi/errno.ts";
+import { BPF_MAP_INFO_SIZE, MAP_INFO } from "./abi/info.ts";
+import { callBpf, objectName, textOf, tryBpf } from "./call.ts";
+import { bytes, type Codec } from "./codec.ts";
+import { BpfError } from "./errors.ts";
+import { ObjectHandle, OwnedFd, openPin, readInfo } from "./handle.ts";
+import type { Kernel } from "./kernel.ts";
+
+/** What to create a map with. Sizes are in bytes. */
+export interface MapOptions {
+  /** BPF_MAP_TYPE_… */
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  /** BPF_F_… of BPF_MAP_CREATE. */
+  readonly flags?: number;
+  /** The kernel keeps the first 15 bytes. */
+  readonly name?: string;
+  readonly numaNode?: number;
+  readonly mapExtra?: bigint;
+  /** For a map of maps: what the maps in it look like. */
+  readonly innerMap?: BpfMap;
+  /** BTF and type ids of key and value, so that tools can print them. */
+  readonly btf?: { readonly fd: number; readonly keyTypeId: number; readonly valueTypeId: number };
+}
+
+/** What a kernel knows of a map. Sizes are in bytes. */
+export interface MapInfo {
+  readonly type: number;
+  readonly id: number;
+  readonly keySize: number;
+  /** Of one CPU's value, for a per-CPU map. */
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  readonly name: string;
+}
+
+const PER_CPU: ReadonlySet<number> = new Set([
+  BPF.BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF.BPF_MAP_TYPE_PERCPU_HASH,
+  BPF.BPF_MAP_TYPE_LRU_PERCPU_HASH,
+]);
+
+/**
+ * A map. Keys and values are bytes, unless {@link BpfMap.as} says what they mean.
+ *
+ * ```ts
+ * import { BPF_MAP_TYPE_HASH, BpfMap, u32, u64 } from "nslink";
+ * import { EmbeddedKernel } from "nslink/embedded";
+ *
+ * using kernel = EmbeddedKernel.boot();
+ * const options = { type: BPF_MAP_TYPE_HASH, keySize: 4, valueSize: 8, maxEntries: 16 };
+ * using raw = BpfMap.create(kernel, options);
+ * const packets = raw.as(u32, u64);
+ * packets.set(6, 1n);
+ * console.log([...packets]); // [[6, 1n]]
+ * ```
+ */
+export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
+  readonly info: MapInfo;
+  readonly #key: Codec<K>;
+  readonly #value: Codec<V>;
+
+  private constructor(owned: OwnedFd, info: MapInfo, key: Codec<K>, value: Codec<V>) {
+    super(owned);
+    this.info = info;
+    this.#key = key;
+    this.#value = value;
+  }
+
+  /**
+   * Creates a map.
+   *
+   * @throws {BpfError} EINVAL for sizes or flags that the type doesn't take, ENOMEM, EPERM.
+   */
+  static create(kernel: Kernel, options: MapOptions): BpfMap {
+    const fd = callBpf(
+      kernel,
+      BPF.BPF_MAP_CREATE,
+      MAP_CREATE,
+      {
+        map_type: options.type,
+        key_size: options.keySize,
+        value_size: options.valueSize,
+        max_entries: options.maxEntries,
+        map_flags: options.flags ?? 0,
+        map_name: objectName(options.name ?? ""),
+        numa_node: options.numaNode ?? 0,
+        map_extra: options.mapExtra ?? 0n,
+        inner_map_fd: options.innerMap?.fd ?? 0,
+        btf_fd: options.btf?.fd ?? 0,
+        btf_key_type_id: options.btf?.keyTypeId ?? 0,
+        btf_value_type_id: options.btf?.valueTypeId ?? 0,
+      },
+      (errno) => createHint(options, errno),
+    );
+    return BpfMap.fromFd(kernel, fd);
+  }
+
+  /** The map behind an fd, which is taken over. */
+  static fromFd(kernel: Kernel, fd: number): BpfMap {
+    const info = readMapInfo(kernel, fd);
+    const values = PER_CPU.has(info.type)
+      ? Math.ceil(info.valueSize / 8) * 8 * kernel.possibleCpus
+      : info.valueSize;
+    return new BpfMap(new OwnedFd(kernel, fd), info, bytes(info.keySize), bytes(values));
+  }
+
+  /** Opens a map by its id: ENOENT when there is none. */
+  static fromId(kernel: Kernel, id: number): BpfMap {
+    const fd = callBpf(kernel, BPF.BPF_MAP_GET_FD_BY_ID, GET_FD_BY_ID, { id });
+    return BpfMap.fromFd(kernel, fd);
+  }
+
+  /** Opens a pinned map. */
+  static fromPin(kernel: Kernel, path: string): BpfMap {
+    return BpfMap.fromFd(kernel, openPin(kernel, path));
+  }
+
+  /**
+   * The same map, and the same fd, with keys and values of these types.
+   *
+   * @throws {RangeError} when a type's size isn't that of the map's keys or values.
+   */
+  as<K2, V2>(key: Codec<K2>, value: Codec<V2>): BpfMap<K2, V2> {
+    const check = (what: string, given: number, wanted: number): void => {
+      if (given === wanted) return;
+      throw new RangeError(`${what}: ${given} bytes, but this map's are ${wanted}`);
+    };
+    check("key", key.size, this.#key.size);
+    check("value", value.size, this.#value.size);
+    return new BpfMap(this.owned, this.info, key, value);
+  }
+
+  /** The value under a key, or undefined. */
+  get(key: K): V | undefined {
+    return this.#read(BPF.BPF_MAP_LOOKUP_ELEM, key);
+  }
+
+  /** Takes a key out and returns its value, or undefined. Hash maps only. */
+  take(key: K): V | undefined {
+    return this.#read(BPF.BPF_MAP_LOOKUP_AND_DELETE_ELEM, key);
+  }
+
+  /**
+   * Sets the value under a key.
+   *
+   * @param flags - BPF_NOEXIST or BPF_EXIST, to insist on the key being new or known.
+   * @throws {BpfError} E2BIG when the map is full (an array: no such index); EEXIST, ENOENT as
+   *   the flags ask; EPERM when it is frozen or the fd may not write.
+   */
+  set(key: K, value: V, flags: number = BPF.BPF_ANY): void {
+    const element = {
+      map_fd: this.fd,
+      key: this.kernel.addressOf(this.#key.encode(key)),
+      value: this.kernel.addressOf(this.#value.encode(value)),
+      flags: BigInt(flags),
+    };
+    callBpf(this.kernel, BPF.BPF_MAP_UPDATE_ELEM, MAP_ELEM, element, (errno) =>
+      updateHint(this.info, errno),
+    );
+  }
+
+  /** Takes a key out; false when it wasn't there. */
+  delete(key: K): boolean {
+    const cmd = BPF.BPF_MAP_DELETE_ELEM;
+    const address = this.kernel.addressOf(this.#key.encode(key));
+    const element = { map_fd: this.fd, key: address };
+    const { result } = tryBpf(this.kernel, cmd, MAP_DELETE_ELEM, element);
+    if (result === 0 || result === -ENOENT) return result === 0;
+    throw new BpfError(cmd, result, updateHint(this.info, -result));
+  }
+
+  /** Makes the map read-only for bpf(2); programs may still write it. Once, and for good. */
+  freeze(): void {
+    callBpf(this.kernel, BPF.BPF_MAP_FREEZE, MAP_FREEZE, { map_fd: this.fd });
+  }
+
+  /** The keys, in the kernel's order; each step is a call, and the map may change in between. */
+  *keys(): Generator<K> {
+    let current: Uint8Array | null = null;
+    // A key that vanished sends the walk back to the start: never go round for ever.
+    for (let steps = 0; steps <= this.info.maxEntries; steps++) {
+      const next: Uint8Array = new Uint8Array(this.#key.size);
+      const cmd = BPF.BPF_MAP_GET_NEXT_KEY;
+      const { result } = tryBpf(this.kernel, cmd, MAP_GET_NEXT_KEY, {
+        map_fd: this.fd,
+        key: current === null ? 0n : this.kernel.addressOf(current),
+        next_key: this.kernel.addressOf(next),
+      });
+      if (result === -ENOENT) return;
+      if (result < 0) throw new BpfError(cmd, result);
+      yield this.#key.decode(next);
+      current = next;
+    }
+  }
+
+  /** Keys with their values; a key whose value is gone when it is asked for is left out. */
+  *entries(): Generator<[K, V]> {
+    for (const key of this.keys()) {
+      const value = this.get(key);
+      if (value !== undefined) yield [key, value];
+    }
+  }
+
+  [Symbol.iterator](): Generator<[K, V]> {
+    return this.entries();
+  }
+
+  #read(cmd: number, key: K): V | undefined {
+    const value = new Uint8Array(this.#value.size);
+    const { result } = tryBpf(this.kernel, cmd, MAP_ELEM, {
+      map_fd: this.fd,
+      key: this.kernel.addressOf(this.#key.encode(key)),
+      value: this.kernel.addressOf(value),
+    });
+    if (result === -ENOENT) return undefined;
+    if (result < 0) throw new BpfError(cmd, result);
+    return this.#value.decode(value);
+  }
+}
+
+function readMapInfo(kernel: Kernel, fd: number): MapInfo {
+  const info = readInfo(kernel, fd, MAP_INFO, BPF_MAP_INFO_SIZE);
+  return {
+    type: info.type,
+    id: info.id,
+    keySize: info.key_size,
+    valueSize: info.value_size,
+    maxEntries: info.max_entries,
+    flags: info.map_flags,
+    name: textOf(info.name),
+  };
+}
+
+function createHint(options: MapOptions, errno: number): string {
+  const { type, keySize, valueSize, maxEntries } = options;
+  switch (errno) {
+    case EINVAL:
+      return (
+        `map type ${type} doesn't take keys of ${keySize} and values of ${valueSize} bytes, ` +
+        `${maxEntries} entries and flags ${options.flags ?? 0}`
+      );
+    case EPERM:
+      return "creating maps needs CAP_BPF";
+    case E2BIG:
+      return `a value of ${valueSize} bytes is too large`;
+    default:
+      return "";
+  }
+}
+
+function updateHint(info: MapInfo, errno: number): string {
+  switch (errno) {
+    case E2BIG:
+      return `map ${info.name} holds at most ${info.maxEntries} entries`;
+    case EEXIST:
+      return "the key is there already, and BPF_NOEXIST was asked for";
+    case ENOENT:
+      return "the key isn't there, and BPF_EXIST was asked for";
+    case EPERM:
+      return `map ${info.name} is frozen, or this fd may not write`;
+    case EINVAL:
+      return `map ${info.name} doesn't take this key, value or flag`;
+    default:
+      return "";
+  }
+}

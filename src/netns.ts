@@ -1,0 +1,170 @@
+/**
+ * Network namespaces.
+ */
+
+import { PROG_QUERY } from "./abi/attr.ts";
+import * as BPF from "./abi/bpf.ts";
+import { EPERM } from "./abi/errno.ts";
+import { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
+import { callBpf, check } from "./call.ts";
+import { Handle, OwnedFd } from "./handle.ts";
+import type { Dissection, Frame, Kernel, NetNsReference } from "./kernel.ts";
+
+/** What became of a packet. */
+export interface DissectedPacket {
+  /** Who dissected: an attached program, or Linux's own dissector. */
+  readonly by: "bpf" | "linux";
+  /** `continue`: handed to Linux's own dissector; `drop`: the program said neither OK nor that. */
+  readonly verdict: "ok" | "drop" | "continue";
+  /** What the program returned, a u32; null when none ran. */
+  readonly retval: number | null;
+  /** Flow keys; null when Linux's own dissector has them. */
+  readonly keys: FlowKeys | null;
+  /** The same as the program left them, 56 bytes of `struct bpf_flow_keys`. */
+  readonly keysBytes: Uint8Array | null;
+  /** Id of the program that ran; null when none did. */
+  readonly programId: number | null;
+}
+
+/** The most programs that a namespace takes of one type: 64 for sk_lookup. */
+const MAX_PROGRAMS = 64;
+
+/**
+ * A network namespace, held by an fd: it lives at least until this is disposed.
+ *
+ * ```ts
+ * import { NetNs } from "nslink";
+ * import { EmbeddedKernel } from "nslink/embedded";
+ *
+ * using kernel = EmbeddedKernel.boot();
+ * using netns = NetNs.create(kernel, "blue");
+ * console.log(netns.query()); // []
+ * ```
+ */
+export class NetNs extends Handle {
+  /** How it was opened, for messages: "blue", "/proc/7/ns/net", "self". */
+  readonly label: string;
+
+  private constructor(kernel: Kernel, fd: number, label: string) {
+    super(new OwnedFd(kernel, fd));
+    this.label = label;
+  }
+
+  /**
+   * Creates a namespace with a name, as `ip netns add` does, and opens it.
+   *
+   * @throws {BpfError} EEXIST if the name is taken; EPERM without CAP_SYS_ADMIN.
+   */
+  static create(kernel: Kernel, name: string): NetNs {
+    check("netns.create", kernel.netns.create(name), createHint(name));
+    return NetNs.open(kernel, { name });
+  }
+
+  /**
+   * Opens a namespace.
+   *
+   * @throws {BpfError} ENOENT if it isn't there.
+   */
+  static open(kernel: Kernel, reference: NetNsReference): NetNs {
+    const label = labelOf(reference);
+    const fd = check("netns.open", kernel.netns.open(reference), `no network namespace ${label}`);
+    return new NetNs(kernel, fd, label);
+  }
+
+  /**
+   * Takes a name away, as `ip netns del` does; the namespace dies if nothing else holds it.
+   *
+   * @throws {BpfError} ENOENT if the name isn't there.
+   */
+  static remove(kernel: Kernel, name: string): void {
+    check("netns.remove", kernel.netns.remove(name), `no network namespace ${name}`);
+  }
+
+  /** Its inode number, as links report it. Numbers are used again after a namespace's death. */
+  get inode(): number {
+    return check("netns.inode", this.kernel.netns.inode(this.fd));
+  }
+
+  /**
+   * Runs a synchronous function with the task inside this namespace.
+   *
+   * @returns what the function returned.
+   */
+  enter<T>(call: () => T): T {
+    const outcome = this.kernel.netns.enter(this.fd, call);
+    if ("value" in outcome) return outcome.value;
+    check("netns.enter", outcome.errno, "entering a namespace needs CAP_SYS_ADMIN");
+    throw new TypeError("netns.enter: the kernel gave neither a value nor an error");
+  }
+
+  /**
+   * Ids of the programs attached here, by links or directly, in the order in which they run.
+   *
+   * @param attachType - BPF_FLOW_DISSECTOR (the default) or BPF_SK_LOOKUP.
+   * @throws {BpfError} EPERM without CAP_NET_ADMIN.
+   */
+  query(attachType: number = BPF.BPF_FLOW_DISSECTOR): number[] {
+    const ids = new Uint32Array(MAX_PROGRAMS);
+    const address = this.kernel.addressOf(new Uint8Array(ids.buffer));
+    const request = {
+      target_fd: this.fd,
+      attach_type: attachType,
+      prog_ids: address,
+      prog_cnt: MAX_PROGRAMS,
+    };
+    callBpf(this.kernel, BPF.BPF_PROG_QUERY, PROG_QUERY, request, (errno) =>
+      errno === EPERM ? "asking what is attached needs CAP_NET_ADMIN" : "",
+    );
+    return [...ids].filter((id) => id !== 0);
+  }
+
+  /**
+   * Dissects a packet as it would be on arrival here: by the root namespace's program, else by this
+   * one's, else by Linux's own dissector.
+   *
+   * @param packet - a frame with its Ethernet header, or a {@link Frame} that says where the
+   *   network header is.
+   * @param flags - BPF_FLOW_DISSECTOR_F_….
+   * @throws {RangeError} for a packet shorter than an Ethernet header.
+   */
+  dissect(packet: Uint8Array | Frame, flags: number = 0): DissectedPacket {
+    const frame = packet instanceof Uint8Array ? ethernetFrame(packet) : packet;
+    const outcome = this.kernel.netns.dissect(this.fd, frame, flags);
+    if (typeof outcome === "number") {
+      check("netns.dissect", outcome, "the network header lies outside of the packet");
+    }
+    return described(outcome as Dissection);
+  }
+}
+
+function described({ by, verdict, retval, keys, progId }: Dissection): DissectedPacket {
+  return {
+    by,
+    verdict,
+    retval,
+    keys: keys === null ? null : decodeFlowKeys(keys),
+    keysBytes: keys,
+    programId: progId,
+  };
+}
+
+/** Bytes of an Ethernet header; its last two are the EtherType. */
+const ETHERNET_HEADER_BYTES = 14;
+
+function ethernetFrame(data: Uint8Array): Frame {
+  if (data.length < ETHERNET_HEADER_BYTES) {
+    throw new RangeError(`packet: ${data.length} bytes are less than an Ethernet header's 14`);
+  }
+  const protocol = ((data[12] ?? 0) << 8) | (data[13] ?? 0);
+  return { data, networkOffset: ETHERNET_HEADER_BYTES, protocol };
+}
+
+function labelOf(reference: NetNsReference): string {
+  if (reference === "self") return "self";
+  if ("name" in reference) return reference.name;
+  return "path" in reference ? reference.path : `of process ${reference.pid}`;
+}
+
+function createHint(name: string): string {
+  return `network namespace ${name} could not be made: the name is taken, or not a file name`;
+}

@@ -1,0 +1,257 @@
+/**
+ * Loaded programs.
+ */
+
+import { GET_FD_BY_ID, PROG_ATTACH, PROG_LOAD, TEST_RUN } from "./abi/attr.ts";
+import * as BPF from "./abi/bpf.ts";
+import { E2BIG, EINVAL, ENOSPC, ENOTSUPP, EPERM } from "./abi/errno.ts";
+import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
+import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
+import { callBpf, cString, objectName, textOf, tryBpf } from "./call.ts";
+import { BpfError, VerifierError } from "./errors.ts";
+import { ObjectHandle, OwnedFd, openPin, readInfo } from "./handle.ts";
+import { explainAttach, explainDetach } from "./hints.ts";
+import type { Kernel } from "./kernel.ts";
+
+/** What to load. */
+export interface ProgramOptions {
+  /** BPF_PROG_TYPE_… */
+  readonly type: number;
+  /** Instructions, 8 bytes a slot, with the fds of maps filled in. */
+  readonly instructions: Uint8Array;
+  /** The kernel keeps the first 15 bytes. */
+  readonly name?: string;
+  readonly license?: string;
+  readonly expectedAttachType?: number;
+  /** BPF_F_… of BPF_PROG_LOAD. */
+  readonly flags?: number;
+  /** Types and source lines: an fd on BTF, and the records that refer to it. */
+  readonly debug?: {
+    readonly btfFd: number;
+    readonly funcInfo: Uint8Array;
+    readonly lineInfo: Uint8Array;
+  };
+}
+
+/** What a kernel knows of a program. */
+export interface ProgramInfo {
+  readonly type: number;
+  readonly id: number;
+  readonly name: string;
+  /** 16 hexadecimal digits: the start of the hash of its instructions. */
+  readonly tag: string;
+  readonly gplCompatible: boolean;
+  /** Bytes of its instructions; 0 when the caller may not know. */
+  readonly instructionBytes: number;
+  /** Ids of its maps. */
+  readonly mapIds: readonly number[];
+  /** Nanoseconds from boot to load. */
+  readonly loadTimeNs: bigint;
+  /** Instructions that the verifier walked. */
+  readonly verifiedInstructions: number;
+}
+
+/** What a run came to. */
+export interface RunResult {
+  /** What the program returned, a u32. */
+  readonly retval: number;
+  /** A flow dissector's 56 bytes of flow keys; otherwise the packet as the program left it. */
+  readonly data: Uint8Array;
+  /** Mean of one run. */
+  readonly durationNs: number;
+}
+
+/** How to run a program once by hand. */
+export interface RunOptions {
+  /** How many times; by default once. */
+  readonly repeat?: number;
+  /** A flow dissector's input flags, BPF_FLOW_DISSECTOR_F_…. */
+  readonly flags?: number;
+}
+
+/** Room for the log of a refused program, grown while the kernel says it is too small. */
+const FIRST_LOG_BYTES = 1 << 16;
+const LAST_LOG_BYTES = 1 << 24;
+/** sizeof of the records in func_info and line_info. */
+const FUNC_INFO_SIZE = 8;
+const LINE_INFO_SIZE = 16;
+/** Where `flags` lies in the context of a flow dissector's run: struct bpf_flow_keys. */
+const FLAGS_OFFSET = 48;
+
+/** A program in a kernel. Disposing it lets go of it; links and pins hold it on. */
+export class Program extends ObjectHandle {
+  readonly info: ProgramInfo;
+
+  private constructor(kernel: Kernel, fd: number) {
+    super(new OwnedFd(kernel, fd));
+    this.info = readProgramInfo(kernel, fd);
+  }
+
+  /**
+   * Loads a program; most users call {@link Collection.load}, which does this for a whole object.
+   *
+   * @throws {VerifierError} when the verifier rejects it; the error has the log.
+   * @throws {BpfError} EPERM without CAP_BPF (and CAP_NET_ADMIN, for a flow dissector), EINVAL.
+   */
+  static load(kernel: Kernel, options: ProgramOptions): Program {
+    const name = options.name ?? "";
+    const { result } = tryLoad(kernel, options, null);
+    if (result >= 0) return new Program(kernel, result);
+    const log = result === -EPERM || result === -E2BIG ? "" : readLog(kernel, options);
+    if (log !== "") throw new VerifierError(result, name, log);
+    throw new BpfError(BPF.BPF_PROG_LOAD, result, loadHint(options, -result));
+  }
+
+  /** The program behind an fd, which is taken over. */
+  static fromFd(kernel: Kernel, fd: number): Program {
+    return new Program(kernel, fd);
+  }
+
+  /** Opens a program by its id: ENOENT when there is none. */
+  static fromId(kernel: Kernel, id: number): Program {
+    const fd = callBpf(kernel, BPF.BPF_PROG_GET_FD_BY_ID, GET_FD_BY_ID, { id }, () => {
+      return `there is no program ${id}, or this task lacks CAP_SYS_ADMIN`;
+    });
+    return new Program(kernel, fd);
+  }
+
+  /** Opens a pinned program. */
+  static fromPin(kernel: Kernel, path: string): Program {
+    return new Program(kernel, openPin(kernel, path));
+  }
+
+  /**
+   * Runs the program on one packet, attached or not (BPF_PROG_TEST_RUN).
+   *
+   * @param packet - a frame with its Ethernet header; 14 to 4096 bytes for a flow dissector.
+   * @throws {BpfError} EINVAL for a packet that is too short or too long, ENOTSUPP for a program
+   *   type that can't be run by hand.
+   */
+  run(packet: Uint8Array, options: RunOptions = {}): RunResult {
+    const isDissector = this.info.type === BPF.BPF_PROG_TYPE_FLOW_DISSECTOR;
+    const data = new Uint8Array(isDissector ? BPF_FLOW_KEYS_SIZE : packet.length);
+    const context = new Uint8Array(isDissector ? BPF_FLOW_KEYS_SIZE : 0);
+    if (isDissector) new DataView(context.buffer).setUint32(FLAGS_OFFSET, options.flags ?? 0, true);
+    const { result, attr } = tryBpf(this.kernel, BPF.BPF_PROG_TEST_RUN, TEST_RUN, {
+      prog_fd: this.fd,
+      data_size_in: packet.length,
+      data_size_out: data.length,
+      data_in: this.kernel.addressOf(packet),
+      data_out: this.kernel.addressOf(data),
+      repeat: options.repeat ?? 1,
+      ctx_size_in: context.length,
+      ctx_in: context.length === 0 ? 0n : this.kernel.addressOf(context),
+    });
+    if (result < 0) throw new BpfError(BPF.BPF_PROG_TEST_RUN, result, runHint(packet, -result));
+    return {
+      retval: attr.retval,
+      data: data.subarray(0, attr.data_size_out),
+      durationNs: attr.duration,
+    };
+  }
+
+  /**
+   * Attaches the program to the current network namespace directly, without a link: it stays until
+   * it is detached or the namespace dies. Flow dissectors only.
+   *
+   * @throws {BpfError} EEXIST if a link is there, or the root namespace has a dissector; EINVAL if
+   *   this program is attached already.
+   */
+  attach(): void {
+    const request = { attach_bpf_fd: this.fd, attach_type: BPF.BPF_FLOW_DISSECTOR };
+    callBpf(this.kernel, BPF.BPF_PROG_ATTACH, PROG_ATTACH, request, (errno) =>
+      explainAttach(this.kernel, this.info, errno),
+    );
+  }
+
+  /**
+   * Takes the program off the current network namespace.
+   *
+   * @throws {BpfError} ENOENT if it isn't attached; EINVAL if a link is.
+   */
+  detach(): void {
+    const request = { attach_bpf_fd: this.fd, attach_type: BPF.BPF_FLOW_DISSECTOR };
+    callBpf(this.kernel, BPF.BPF_PROG_DETACH, PROG_ATTACH, request, (errno) =>
+      explainDetach(this.kernel, errno),
+    );
+  }
+}
+
+function tryLoad(
+  kernel: Kernel,
+  options: ProgramOptions,
+  log: Uint8Array | null,
+): { readonly result: number } {
+  const { instructions, debug } = options;
+  return tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, {
+    prog_type: options.type,
+    insn_cnt: instructions.length / 8,
+    insns: kernel.addressOf(instructions),
+    license: kernel.addressOf(cString(options.license ?? "")),
+    prog_flags: options.flags ?? 0,
+    prog_name: objectName(options.name ?? ""),
+    expected_attach_type: options.expectedAttachType ?? 0,
+    ...(log !== null && { log_level: 1, log_size: log.length, log_buf: kernel.addressOf(log) }),
+    ...(debug !== undefined && {
+      prog_btf_fd: debug.btfFd,
+      func_info_rec_size: FUNC_INFO_SIZE,
+      func_info: kernel.addressOf(debug.funcInfo),
+      func_info_cnt: debug.funcInfo.length / FUNC_INFO_SIZE,
+      line_info_rec_size: LINE_INFO_SIZE,
+      line_info: kernel.addressOf(debug.lineInfo),
+      line_info_cnt: debug.lineInfo.length / LINE_INFO_SIZE,
+    }),
+  });
+}
+
+/** Asks again with room for the log: a refusal alone doesn't say why. */
+function readLog(kernel: Kernel, options: ProgramOptions): string {
+  for (let size = FIRST_LOG_BYTES; ; size *= 4) {
+    const log = new Uint8Array(size);
+    const { result } = tryLoad(kernel, options, log);
+    if (result >= 0) kernel.close(result);
+    if (result !== -ENOSPC || size >= LAST_LOG_BYTES) return textOf(log);
+  }
+}
+
+function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
+  const count = readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE).nr_map_ids;
+  const ids = new Uint32Array(count);
+  const request = { nr_map_ids: count, map_ids: kernel.addressOf(new Uint8Array(ids.buffer)) };
+  const info = readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE, request);
+  return {
+    type: info.type,
+    id: info.id,
+    name: textOf(info.name),
+    tag: Array.from(info.tag, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+    gplCompatible: (info.gpl_compatible & 1) !== 0,
+    instructionBytes: info.xlated_prog_len,
+    mapIds: [...ids],
+    loadTimeNs: info.load_time,
+    verifiedInstructions: info.verified_insns,
+  };
+}
+
+function loadHint(options: ProgramOptions, errno: number): string {
+  switch (errno) {
+    case EPERM:
+      return "loading needs CAP_BPF, and for flow dissectors and XDP CAP_NET_ADMIN as well";
+    case E2BIG:
+      return `${options.instructions.length / 8} instructions are none, or more than are allowed`;
+    case EINVAL:
+      return "the program's type, attach type, flags or name is not one that the kernel takes";
+    default:
+      return "";
+  }
+}
+
+function runHint(packet: Uint8Array, errno: number): string {
+  switch (errno) {
+    case EINVAL:
+      return `a packet of ${packet.length} bytes is shorter or longer than this program type takes`;
+    case ENOTSUPP:
+      return "programs of this type can't be run by hand";
+    default:
+      return "";
+  }
+}
