@@ -126,7 +126,7 @@ export class CaptureReader {
       // Doubled, but no further than needed: a length that lies can't make us allocate more than
       // about twice what has really come in.
       const capacity = Math.max(2 * wanted, MIN_PENDING_CAPACITY);
-      const grown = new Uint8Array(Math.max(wanted, Math.min(capacity, length)));
+      const grown = new Uint8Array(Math.min(capacity, length));
       grown.set(this.#pending.subarray(0, this.#pendingLength));
       this.#pending = grown;
     }

@@ -3,6 +3,9 @@
 import { CaptureReader } from "./capture_reader.ts";
 import type { CapturedPacket } from "./captured_packet.ts";
 
+/** How much of a capture is parsed between two batches at most, in bytes. */
+const MAX_BATCH_BYTES = 1024 * 1024;
+
 /** Whatever yields a capture's bytes in order, in chunks of any size. */
 export type CaptureSource =
   | AsyncIterable<Uint8Array>
@@ -31,8 +34,8 @@ export async function* readCapture(
 }
 
 /**
- * Reads a capture as {@link readCapture} does, all packets at once that a chunk completes.
- * No batch is empty.
+ * Reads a capture as {@link readCapture} does, but yields at once all packets that a chunk
+ * completes (a megabyte of it, if it is larger). No batch is empty.
  */
 export async function* readCaptureBatches(
   source: CaptureSource,
@@ -40,19 +43,31 @@ export async function* readCaptureBatches(
   let batch: CapturedPacket[] = [];
   const reader = new CaptureReader((packet) => batch.push(packet));
   for await (const chunk of chunksOf(source)) {
-    let failure: { error: unknown } | undefined;
-    try {
-      reader.push(chunk);
-    } catch (error) {
-      failure = { error };
+    for (const part of partsOf(chunk)) {
+      let failure: { error: unknown } | undefined;
+      try {
+        reader.push(part);
+      } catch (error) {
+        failure = { error };
+      }
+      if (batch.length > 0) {
+        yield batch;
+        batch = [];
+      }
+      if (failure !== undefined) throw failure.error;
     }
-    if (batch.length > 0) {
-      yield batch;
-      batch = [];
-    }
-    if (failure !== undefined) throw failure.error;
   }
   reader.end();
+}
+
+/** A chunk that is a whole file must not become a batch of all its packets. */
+function* partsOf(chunk: Uint8Array): Generator<Uint8Array> {
+  if (chunk.length <= MAX_BATCH_BYTES) yield chunk;
+  else {
+    for (let at = 0; at < chunk.length; at += MAX_BATCH_BYTES) {
+      yield chunk.subarray(at, at + MAX_BATCH_BYTES);
+    }
+  }
 }
 
 /** Not every browser can iterate over a ReadableStream. */

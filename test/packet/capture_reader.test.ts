@@ -99,6 +99,18 @@ describe("readCapture", () => {
     // The first packet ends with the first chunk; 1514 and 262144 bytes span many chunks.
     expect(sizes).toEqual([1, 2, 1, 2]);
   });
+
+  it("bounds the batches of a file that comes in one chunk", async () => {
+    const packets = Array.from({ length: 5 }, (_, index) => ({
+      timestampNs: BigInt(index),
+      data: new Uint8Array(MAX_PACKET_LENGTH).fill(index),
+    }));
+    const file = writePcap(packets, { linkType: LINKTYPE_ETHERNET });
+    const batches: unknown[][] = [];
+    for await (const batch of readCaptureBatches([file])) batches.push(batch.map(facts));
+    expect(batches.map((batch) => batch.length)).toEqual([3, 2]);
+    expect(batches.flat()).toEqual(read(file).packets);
+  });
 });
 
 describe("CaptureReader", () => {

@@ -114,6 +114,7 @@ describe.each([
     ["a length beyond the limit", patched(block, 4, 0x0100_0004), 4],
     ["another length at the end", patched(block, block.length - 4, 44), block.length - 4],
     ["a packet longer than its block", patched(block, 20, 9), 20],
+    ["a packet longer than any can be", section.enhanced(0, 1n, new Uint8Array(262_145)), 20],
     ["a simple packet longer than its block", section.simple(9, DATA), 8],
     ["no byte order in a section header", patched(section.header(), 8, 0), 8],
     ["another major version", section.header(2), 12],
