@@ -1,7 +1,7 @@
 /** ELF as far as clang -target bpf writes it: sections, symbols and relocations (elf(5)). */
 
 import { ObjectError } from "./error.ts";
-import { MAX_OBJECT_BYTES, MAX_SECTIONS, MAX_SYMBOLS } from "./limits.ts";
+import { MAX_OBJECT_BYTES, MAX_RELOCATIONS, MAX_SECTIONS, MAX_SYMBOLS } from "./limits.ts";
 import { Cursor, StringTable, slice } from "./reader.ts";
 
 export const SHT_PROGBITS = 1;
@@ -192,7 +192,7 @@ function readSections(bytes: Uint8Array): ElfSection[] {
 function readSymbols(sections: readonly ElfSection[]): ElfSymbol[] {
   const table = sections.find((section) => section.type === SHT_SYMTAB);
   if (!table) return [];
-  const count = Math.floor(table.size / SYMBOL_SIZE);
+  const count = Math.floor(table.content.length / SYMBOL_SIZE);
   if (count > MAX_SYMBOLS) {
     throw new ObjectError(table.name, 0, `${count} symbols; ${MAX_SYMBOLS} can be read`);
   }
@@ -216,6 +216,7 @@ function readRelocations(
   symbols: readonly ElfSymbol[],
 ): Map<number, ElfRelocation[]> {
   const relocations = new Map<number, ElfRelocation[]>();
+  let total = 0;
   for (const table of sections) {
     if (table.type !== SHT_REL && table.type !== SHT_RELA) continue;
     const target = sections[table.info];
@@ -229,6 +230,10 @@ function readRelocations(
     if (relocations.has(target.index)) {
       throw new ObjectError(table.name, 0, `${target.name} is relocated by two sections`);
     }
+    total += Math.floor(table.content.length / REL_SIZE);
+    if (total > MAX_RELOCATIONS) {
+      throw new ObjectError(table.name, 0, `more than ${MAX_RELOCATIONS} relocations in all`);
+    }
     relocations.set(target.index, readTable(table, target, symbols));
   }
   return relocations;
@@ -240,7 +245,7 @@ function readTable(
   symbols: readonly ElfSymbol[],
 ): ElfRelocation[] {
   const cursor = new Cursor(table.content, table.name);
-  return Array.from({ length: Math.floor(table.size / REL_SIZE) }, () => {
+  return Array.from({ length: Math.floor(table.content.length / REL_SIZE) }, () => {
     const at = cursor.offset;
     const offset = cursor.size64();
     const type = cursor.u32();

@@ -9,8 +9,14 @@ export const MAX_SECTIONS = 8192;
 /** ELF symbols. */
 export const MAX_SYMBOLS = 1_000_000;
 
+/**
+ * ELF relocations of all sections together. Tables may overlap in the file, so without this a
+ * small file could ask for a large memory.
+ */
+export const MAX_RELOCATIONS = 1_000_000;
+
 /** Characters of one name, path or source line. */
-export const MAX_STRING_BYTES = 4096;
+export const MAX_STRING_BYTES = 65536;
 
 /**
  * Bytes that the strings of one table may come to when each is read once. Strings may overlap in
@@ -31,7 +37,7 @@ export const MAX_VALUE_BYTES = 0x7fffffff;
 export const MAX_PROGRAMS = 4096;
 
 /** Maps of one object. */
-export const MAX_MAPS = 4096;
+export const MAX_MAPS = 1024;
 
 /** Slots of a map that an object may initialise (`.values = { ... }`). */
 export const MAX_INITIAL_SLOTS = 65536;
@@ -49,4 +55,4 @@ export const MAX_PROGRAM_SLOTS = 1_000_000;
 export const MAX_LINKED_SLOTS = 4_000_000;
 
 /** Line records of all linked programs of one object together. */
-export const MAX_LINKED_LINES = 1_000_000;
+export const MAX_LINKED_LINES = 500_000;

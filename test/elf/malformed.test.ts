@@ -323,6 +323,38 @@ describe("a small file that asks for much", () => {
     expect(refusal(bytes).message).toBe("xdp+0x0: program f0: more than 256 functions");
   });
 
+  it("gets no table out of the section that stands for none", () => {
+    const withFirstSection = (type: number): Uint8Array => {
+      const bytes = fixture("minimal.o");
+      const view = new DataView(bytes.buffer);
+      const first = Number(view.getBigUint64(40, true));
+      view.setUint32(first + 4, type, true);
+      view.setBigUint64(first + 32, 2n ** 52n, true);
+      return bytes;
+    };
+    const [symbols, relocations] = [2, 9];
+    expect(refusal(withFirstSection(symbols)).message).toContain("there is no symbol");
+    expect(parseObject(withFirstSection(relocations)).programs.size).toBe(2);
+  });
+
+  it("gets no more relocations than the limit when tables lie over each other", () => {
+    const content = new Uint8Array(16 * 6_000);
+    const targets = Array.from({ length: 200 }, (_, n) => ({ name: `.data.${n}`, size: 8 }));
+    const bytes = buildElf([
+      ...targets.map((target) => ({ ...target, type: SHT_NOBITS })),
+      ...targets.map((_, n) => ({ name: `.rel${n}`, type: 9, flags: 0, info: n + 1, size: 0 })),
+      { name: "shared", content, flags: 0 },
+    ]);
+    const view = new DataView(bytes.buffer);
+    const headers = Number(view.getBigUint64(40, true));
+    const shared = view.getBigUint64(headers + 401 * 64 + 24, true);
+    for (let index = 201; index <= 400; index++) {
+      view.setBigUint64(headers + index * 64 + 24, shared, true);
+      view.setBigUint64(headers + index * 64 + 32, BigInt(content.length), true);
+    }
+    expect(refusal(bytes).message).toBe(".rel166+0x0: more than 1000000 relocations in all");
+  });
+
   it("gets no memory for zeros", () => {
     const bss = { name: ".bss", type: SHT_NOBITS, size: 0x7fffffff, flags: SHF_ALLOC };
     const map = parseObject(buildElf([bss])).maps.get(".bss");
@@ -330,7 +362,7 @@ describe("a small file that asks for much", () => {
   });
 
   it("gets no string longer than the limit", () => {
-    const license = { name: "license", content: new Uint8Array(5000).fill(65) };
-    expect(refusal(buildElf([license])).message).toContain("a string with more than 4096 bytes");
+    const license = { name: "license", content: new Uint8Array(70_000).fill(65) };
+    expect(refusal(buildElf([license])).message).toContain("a string with more than 65536 bytes");
   });
 });
