@@ -1,0 +1,177 @@
+/**
+ * `nslink demo`: a link's whole life, told from what the kernel answers. Every sentence is checked;
+ * one that isn't so is marked, and the command fails.
+ */
+
+import { fileURLToPath } from "node:url";
+import { errnoName } from "../abi/errno.ts";
+import { Collection } from "../collection.ts";
+import type { ObjectSpec } from "../elf/index.ts";
+import { BpfError } from "../errors.ts";
+import { EmbeddedKernel } from "../kernel/index.ts";
+import { Link } from "../link.ts";
+import { NetNs } from "../netns.ts";
+import { networkFrame, readCapture } from "../packet/index.ts";
+import type { Program } from "../program.ts";
+import { chooseDissector, openCapture, readObject } from "./files.ts";
+import { FlowTable } from "./flows.ts";
+import { counted, table } from "./text.ts";
+
+const NETNS = "blue";
+/** Flows shown of the capture's many. */
+const FLOWS_SHOWN = 6;
+
+/** Tells the story; false when something in it wasn't so. */
+export async function demo(): Promise<boolean> {
+  const [first, second] = await Promise.all([
+    readObject(shipped("bpf/flow.bpf.o")),
+    readObject(shipped("bpf/flow-v2.bpf.o")),
+  ]);
+  const story = new Story();
+  using kernel = EmbeddedKernel.boot();
+  story.chapter("A program, a namespace, a link");
+  story.tell(`kernel booted: ${kernel.name}, in this process, without root`);
+  const netns = NetNs.create(kernel, NETNS);
+  story.tell(`network namespace ${NETNS} created, inode ${netns.inode}`);
+  using old = Collection.load(kernel, first);
+  using young = Collection.load(kernel, second);
+  const before = entryOf(old, first);
+  const after = entryOf(young, second);
+  story.tell(`flow.bpf.o loaded: ${counted(old.programs.size, "program")}, ${described(before)}`);
+  story.tell(
+    `flow-v2.bpf.o loaded: ${counted(young.programs.size, "program")}, ${described(after)}`,
+  );
+  using link = Link.attach(before, netns);
+  const { id } = link.info;
+  story.check(
+    netns.query().join() === `${before.info.id}` && link.info.netnsInode === netns.inode,
+    `link ${id} attaches program ${before.info.id} to ${NETNS}`,
+  );
+
+  story.chapter("What the link excludes");
+  story.refused("a second link", "E2BIG", () => Link.attach(after, netns));
+  story.refused("a direct attach", "EEXIST", () => netns.enter(() => after.attach()));
+  story.refused("a direct detach", "EINVAL", () => netns.enter(() => before.detach()));
+
+  story.chapter("Update under traffic");
+  await traffic(story, { netns, link, before, after });
+
+  story.chapter("The namespace dies, the link stays behind");
+  netns[Symbol.dispose]();
+  NetNs.remove(kernel, NETNS);
+  const orphan = link.info;
+  story.check(
+    orphan.netnsInode === 0 && orphan.id === id && orphan.programId === after.info.id,
+    `${NETNS} removed; link ${id} is defunct: inode 0, still holding program ${orphan.programId}`,
+  );
+  story.refused("an update", "ENOLINK", () => link.update(before));
+  link[Symbol.dispose]();
+  story.check(isGone(kernel, id), `the last fd of link ${id} closed: the link is gone`);
+  return story.end();
+}
+
+/** The capture goes by, and the program is swapped in its middle. */
+async function traffic(
+  story: Story,
+  { netns, link, before, after }: { netns: NetNs; link: Link; before: Program; after: Program },
+): Promise<void> {
+  const frames = [];
+  for await (const packet of readCapture((await openCapture(shipped(CAPTURE))).chunks)) {
+    const frame = networkFrame(packet);
+    if (frame.data !== null) frames.push({ ...frame, data: frame.data.slice() });
+  }
+  const flows = new FlowTable();
+  const seenBy = new Map<number | null, number>();
+  const verdicts = new Map<string, number>();
+  const middle = frames.length >> 1;
+  for (const [i, frame] of frames.entries()) {
+    if (i === middle) link.update(after, { expect: before });
+    const { programId, verdict, keys } = netns.dissect(frame);
+    seenBy.set(programId, (seenBy.get(programId) ?? 0) + 1);
+    verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
+    if (verdict === "ok" && keys !== null) flows.add(keys, frame.data.length);
+  }
+  const [olds, news] = [before, after].map(({ info }) => seenBy.get(info.id) ?? 0);
+  const tally = [...verdicts].map(([verdict, count]) => `${count} ${verdict}`).join(", ");
+  story.check(
+    (verdicts.get("ok") ?? 0) > 0,
+    `${counted(frames.length, "packet")} of ${CAPTURE} dissected: ${tally}`,
+  );
+  story.check(
+    olds === middle && news === frames.length - middle && link.info.programId === after.info.id,
+    `LINK_UPDATE after packet ${middle}: program ${before.info.id} dissected ${olds}, ` +
+      `program ${after.info.id} ${news}, lost 0`,
+  );
+  story.quote(
+    table(
+      [{ title: "packets", align: "right" }, { title: "protocol" }, { title: "flow" }],
+      flows.largest(FLOWS_SHOWN).map((flow) => [`${flow.packets}`, flow.protocol, flow.endpoints]),
+    ),
+  );
+  story.tell(`and ${counted(flows.size - FLOWS_SHOWN, "smaller flow")}`);
+}
+
+const CAPTURE = "examples/traffic.pcap";
+
+/** A file that comes with the package. */
+function shipped(name: string): string {
+  return fileURLToPath(new URL(`../../${name}`, import.meta.url));
+}
+
+function entryOf(collection: Collection, object: ObjectSpec): Program {
+  return collection.program(chooseDissector(object, undefined).name);
+}
+
+function described({ info }: Program): string {
+  return `the first of them "${info.name}", id ${info.id}, tag ${info.tag}`;
+}
+
+function isGone(kernel: EmbeddedKernel, id: number): boolean {
+  try {
+    using _link = Link.fromId(kernel, id);
+    return false;
+  } catch (error) {
+    return error instanceof BpfError && errnoName(error.errno) === "ENOENT";
+  }
+}
+
+/** What is told, line by line, and whether all of it held. */
+class Story {
+  #held: boolean = true;
+  #checks: number = 0;
+
+  chapter(title: string): void {
+    process.stdout.write(`\n${title}\n`);
+  }
+
+  tell(line: string): void {
+    process.stdout.write(`    ${line}\n`);
+  }
+
+  quote(text: string): void {
+    for (const line of text.trimEnd().split("\n")) process.stdout.write(`      ${line}\n`);
+  }
+
+  check(holds: boolean, line: string): void {
+    this.#checks++;
+    this.#held &&= holds;
+    process.stdout.write(`${holds ? "  ✓ " : "  ✗ "}${line}\n`);
+  }
+
+  /** Does what must be refused, and says how it was. */
+  refused(what: string, code: string, call: () => Disposable | void): void {
+    try {
+      call()?.[Symbol.dispose]();
+      this.check(false, `${what} went through, where ${code} was due`);
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+      this.check(error.code === code, `${what} is refused: ${error.message}`);
+    }
+  }
+
+  end(): boolean {
+    const verdict = this.#held ? "all of it so" : "NOT all of it so";
+    process.stdout.write(`\n${counted(this.#checks, "check")}, ${verdict}\n`);
+    return this.#held;
+  }
+}

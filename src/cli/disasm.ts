@@ -1,0 +1,88 @@
+/**
+ * `nslink disasm`: instructions, each below the source line that it comes from.
+ */
+
+import { decodeInstructions, listing } from "../asm/index.ts";
+import type { ProgramSpec, SourceLine } from "../elf/index.ts";
+import { chooseProgram, readObject } from "./files.ts";
+
+/** One instruction of a listing. */
+interface Line {
+  /** Where it stands, in slots of 8 bytes. */
+  readonly slot: number;
+  /** Its bytes, in hexadecimal digits. */
+  readonly bytes: string;
+  readonly text: string;
+  /** The function that starts here. */
+  readonly subprogram?: string;
+  /** The map whose fd or address the loader puts in. */
+  readonly map?: string;
+  /** The source line that starts here, when it is known. */
+  readonly source?: SourceLine;
+}
+
+/** Prints the instructions of one program, or of all. */
+export async function disasm(
+  path: string,
+  options: { readonly program?: string; readonly json?: boolean },
+): Promise<void> {
+  const object = await readObject(path);
+  const programs =
+    options.program === undefined
+      ? [...object.programs.values()]
+      : [chooseProgram(object, options.program)];
+  const text =
+    options.json === true
+      ? `${JSON.stringify(programs.map(asJson), null, 2)}\n`
+      : programs.map(asText).join("\n");
+  process.stdout.write(text);
+}
+
+function asJson(program: ProgramSpec): object {
+  return { program: program.name, section: program.section, instructions: linesOf(program) };
+}
+
+function asText(program: ProgramSpec): string {
+  const lines = linesOf(program);
+  const width = `${lines.at(-1)?.slot ?? 0}`.length;
+  return lines
+    .flatMap(({ slot, bytes, text, subprogram, map, source }) => [
+      ...(subprogram === undefined ? [] : [`${subprogram}:`]),
+      ...(source === undefined ? [] : [`; ${source.text.trim()} @ ${source.file}:${source.line}`]),
+      `${`${slot}`.padStart(width + 2)}: ${bytes.slice(0, 16)}  ${text}${map === undefined ? "" : `  # ${map}`}`,
+    ])
+    .join("\n")
+    .concat("\n");
+}
+
+function linesOf(program: ProgramSpec): Line[] {
+  const functions = new Map(program.subprograms.map(({ slot, name }) => [slot, name]));
+  const maps = new Map(program.references.map(({ slot, map }) => [slot, map]));
+  const sources = sourcesBySlot(program.lines);
+  return listing(decodeInstructions(program.instructions)).map(({ slot, slots, text }) => {
+    const subprogram = functions.get(slot);
+    const map = maps.get(slot);
+    const source = sources.get(slot);
+    return {
+      slot,
+      bytes: Buffer.from(program.instructions.subarray(slot * 8, (slot + slots) * 8)).toString(
+        "hex",
+      ),
+      text,
+      ...(subprogram !== undefined && { subprogram }),
+      ...(map !== undefined && { map }),
+      ...(source !== undefined && { source }),
+    };
+  });
+}
+
+/** A line is named once, however many records in a row come from it. */
+function sourcesBySlot(lines: readonly SourceLine[]): Map<number, SourceLine> {
+  const bySlot = new Map<number, SourceLine>();
+  let previous: SourceLine | undefined;
+  for (const line of lines) {
+    if (line.line !== previous?.line || line.file !== previous.file) bySlot.set(line.slot, line);
+    previous = line;
+  }
+  return bySlot;
+}

@@ -1,0 +1,85 @@
+/**
+ * Objects and captures from disk.
+ */
+
+import { createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { BPF_PROG_TYPE_FLOW_DISSECTOR, PROG_TYPE_NAMES } from "../abi/bpf.ts";
+import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
+import { ObjectError, parseObject } from "../elf/index.ts";
+import { UsageError } from "./failure.ts";
+
+/** Reads and parses an object file. */
+export async function readObject(path: string): Promise<ObjectSpec> {
+  const bytes = await readFile(path).catch((error: unknown) => cannotRead("object", path, error));
+  try {
+    return parseObject(bytes);
+  } catch (error) {
+    if (error instanceof ObjectError) throw new UsageError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** A capture's bytes, and how many they are when that can be known. */
+export interface CaptureFile {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly sizeBytes: number | null;
+}
+
+/** Opens a capture; `-` is standard input. */
+export async function openCapture(path: string): Promise<CaptureFile> {
+  if (path === "-") return { chunks: process.stdin, sizeBytes: null };
+  const facts = await stat(path).catch((error: unknown) => cannotRead("capture", path, error));
+  if (facts.isDirectory()) throw new UsageError(`cannot read capture ${path}: it is a directory`);
+  return {
+    chunks: readChunks(path),
+    sizeBytes: facts.isFile() ? facts.size : null,
+  };
+}
+
+async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
+  const stream = createReadStream(path, { highWaterMark: 1 << 18 });
+  try {
+    yield* stream;
+  } catch (error) {
+    cannotRead("capture", path, error);
+  }
+}
+
+function cannotRead(what: string, path: string, error: unknown): never {
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  const reasons: Record<string, string> = {
+    ENOENT: "there is no such file",
+    EACCES: "permission denied",
+    EISDIR: "it is a directory",
+  };
+  throw new UsageError(`cannot read ${what} ${path}: ${reasons[code] ?? String(error)}`);
+}
+
+/**
+ * The program to run: the one named, or the first flow dissector of the object.
+ *
+ * @throws {UsageError} naming what there is, when there is no such program.
+ */
+export function chooseDissector(object: ObjectSpec, name: string | undefined): ProgramSpec {
+  const all = [...object.programs.values()];
+  if (name === undefined) {
+    const first = all.find(({ type }) => type === BPF_PROG_TYPE_FLOW_DISSECTOR);
+    if (first === undefined) throw new UsageError("the object holds no flow dissector program");
+    return first;
+  }
+  const chosen = chooseProgram(object, name);
+  if (chosen.type === BPF_PROG_TYPE_FLOW_DISSECTOR) return chosen;
+  const type = PROG_TYPE_NAMES[chosen.type] ?? `type ${chosen.type}`;
+  throw new UsageError(`program ${name} is a ${type}; captures are dissected by flow dissectors`);
+}
+
+/** A program by name. @throws {UsageError} naming those that there are. */
+export function chooseProgram(object: ObjectSpec, name: string): ProgramSpec {
+  const found = object.programs.get(name);
+  if (found !== undefined) return found;
+  const known = [...object.programs.keys()].join(", ");
+  throw new UsageError(
+    `the object holds no program ${name}; it holds ${known === "" ? "none" : known}`,
+  );
+}
