@@ -72,7 +72,8 @@ export class DebugInfoLinker {
 function slotOfRecord(record: ExtRecord, code: FunctionCode, slot: number): number {
   const distance = record.instruction - code.start;
   if (distance % BPF_INSN_SIZE === 0) return slot + distance / BPF_INSN_SIZE;
-  const problem = `a record for byte ${record.instruction} of ${code.section.name}, inside an instruction`;
+  const place = `byte ${record.instruction} of ${code.section.name}`;
+  const problem = `a record for ${place}, which is inside an instruction`;
   throw new ObjectError(".BTF.ext", record.offset, problem);
 }
 

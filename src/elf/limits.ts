@@ -42,7 +42,7 @@ export const MAX_MAPS = 1024;
 /** Slots of a map that an object may initialise (`.values = { ... }`). */
 export const MAX_INITIAL_SLOTS = 65536;
 
-/** Functions of one linked program, the main one included; the limit of Linux (BPF_MAX_SUBPROGS). */
+/** Functions of one linked program, the main one included; Linux's BPF_MAX_SUBPROGS. */
 export const MAX_SUBPROGRAMS = 256;
 
 /** Instruction slots of one linked program; the limit of Linux for a privileged caller. */

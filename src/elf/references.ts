@@ -1,13 +1,6 @@
 /** Which instructions of a function refer to maps and to other functions, by its relocations. */
 
-import {
-  BPF_CALL,
-  BPF_INSN_SIZE,
-  BPF_JMP,
-  BPF_LD_IMM64,
-  BPF_PSEUDO_CALL,
-  BPF_PSEUDO_KFUNC_CALL,
-} from "../abi/insn.ts";
+import { BPF_CALL, BPF_INSN_SIZE, BPF_JMP, BPF_LD_IMM64, BPF_PSEUDO_CALL } from "../abi/insn.ts";
 import { isData } from "./contents.ts";
 import {
   type ElfFile,
@@ -21,10 +14,15 @@ import { ObjectError } from "./error.ts";
 import { type FunctionCode, type FunctionTable, isCode } from "./functions.ts";
 import { MAPS_SECTION, type MapDeclaration } from "./maps.ts";
 
-/** An instruction of a function that linking or loading has to change. `slot` counts from its start. */
+/** An instruction that linking or loading has to change; `slot` counts from the function's start. */
 export type Reference =
   | { readonly kind: "call" | "address"; readonly slot: number; readonly target: FunctionCode }
-  | { readonly kind: "fd" | "value"; readonly slot: number; readonly map: string; offset: number };
+  | {
+      readonly kind: "fd" | "value";
+      readonly slot: number;
+      readonly map: string;
+      readonly offset: number;
+    };
 
 /** Finds the references of functions, each once. */
 export class ReferenceFinder {
@@ -64,6 +62,7 @@ export class ReferenceFinder {
       if (opcode === BPF_LD_IMM64) {
         at += BPF_INSN_SIZE;
         if (at >= end) fail(section, at, `${code.name} ends inside an instruction of two slots`);
+        if (relocations.has(at)) fail(section, at, "relocates the second half of a load");
         if (relocation) references.push(this.#loaded(section, slot, relocation, immediate));
       } else if (opcode === (BPF_JMP | BPF_CALL) && (relocation || source === BPF_PSEUDO_CALL)) {
         const target = this.#called(section, at, source, relocation, immediate);
@@ -131,8 +130,7 @@ export class ReferenceFinder {
   #home(section: ElfSection, { offset, type, symbol }: ElfRelocation, wanted: number): ElfSection {
     const home = sectionOf(this.#elf, symbol);
     if (!home) {
-      const isCall = section.content[offset + 1] === BPF_PSEUDO_KFUNC_CALL << 4;
-      const what = isCall || wanted === R_BPF_64_32 ? "function" : "variable";
+      const what = wanted === R_BPF_64_32 ? "function" : "variable";
       const problem =
         `${what} ${symbol.name} is extern; kernel functions, ksyms and kconfig values need the ` +
         "kernel's BTF or configuration, which aren't read here";

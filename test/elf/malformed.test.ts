@@ -147,6 +147,15 @@ describe("an object that Linux's loader would not take either", () => {
       "xdp+0x10: relocates opcode 0x95, neither a load nor a call",
     ],
     [
+      "a load relocated in its second half",
+      () => {
+        const sections = [code("xdp", LOADS), { name: ".data", content: new Uint8Array(8) }];
+        const symbols = [functionSymbol("f", 0, 24), { name: "x", section: 1 }];
+        return buildElf(sections, symbols, [{ section: 0, offset: 8, symbol: 1 }]);
+      },
+      "xdp+0x8: relocates the second half of a load",
+    ],
+    [
       "a function that ends in half a load",
       () => buildElf([code("xdp", LOADS)], [functionSymbol("f", 0, 8)]),
       "xdp+0x8: f ends inside an instruction of two slots",
