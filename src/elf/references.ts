@@ -14,7 +14,7 @@ import { ObjectError } from "./error.ts";
 import { type FunctionCode, type FunctionTable, isCode } from "./functions.ts";
 import { MAPS_SECTION, type MapDeclaration } from "./maps.ts";
 
-/** An instruction that linking or loading has to change; its slot counts from the function on. */
+/** An instruction that linking or loading changes; `slot` counts from the start of its function. */
 export type Reference =
   | { readonly kind: "call" | "address"; readonly slot: number; readonly target: FunctionCode }
   | {
