@@ -8,11 +8,11 @@ export { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
 export { bytes, type Codec, perCpu, u8, u16, u32, u64 } from "./codec.ts";
 export { Collection, type CollectionOptions } from "./collection.ts";
 export {
+  loadObject,
   type MapSpec,
   ObjectError,
   type ObjectSpec,
   type ProgramSpec,
-  parseObject as loadObject,
 } from "./elf/index.ts";
 export { BpfError, VerifierError } from "./errors.ts";
 export type {

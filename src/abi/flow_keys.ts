@@ -31,8 +31,8 @@ export const FLOW_KEYS = {
 
 /**
  * Flow keys as an object. Offsets are in bytes from the start of the packet's data; numbers are in
- * host order (`flow_label` without version and traffic class); addresses are text, and there for the
- * IP version that `addr_proto` names.
+ * host order (`flow_label` without version and traffic class); addresses are text, and there are
+ * those of the IP version that `addr_proto` names.
  */
 export interface FlowKeys {
   readonly nhoff: number;

@@ -159,9 +159,9 @@ class Story {
   }
 
   /** Does what must be refused, and says how it was. */
-  refused(what: string, code: string, call: () => Disposable | void): void {
+  refused(what: string, code: string, call: () => unknown): void {
     try {
-      call()?.[Symbol.dispose]();
+      call();
       this.check(false, `${what} went through, where ${code} was due`);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;

@@ -6,14 +6,14 @@ import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { BPF_PROG_TYPE_FLOW_DISSECTOR, PROG_TYPE_NAMES } from "../abi/bpf.ts";
 import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
-import { ObjectError, parseObject } from "../elf/index.ts";
+import { loadObject, ObjectError } from "../elf/index.ts";
 import { UsageError } from "./failure.ts";
 
 /** Reads and parses an object file. */
 export async function readObject(path: string): Promise<ObjectSpec> {
   const bytes = await readFile(path).catch((error: unknown) => cannotRead("object", path, error));
   try {
-    return parseObject(bytes);
+    return loadObject(bytes);
   } catch (error) {
     if (error instanceof ObjectError) throw new UsageError(`${path}: ${error.message}`);
     throw error;

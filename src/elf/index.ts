@@ -20,7 +20,7 @@ export type {
 } from "./btf.ts";
 export { formatType, resolveType, sizeOfType, typeById } from "./btf_types.ts";
 export { ObjectError } from "./error.ts";
-export { parseObject } from "./object.ts";
+export { loadObject } from "./object.ts";
 export {
   FUNC_INFO_SIZE,
   type InitialSlot,

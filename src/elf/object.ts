@@ -22,7 +22,7 @@ import type { MapSpec, ObjectSpec, ProgramSpec } from "./spec.ts";
  * Every program is linked with the subprograms that it calls; what is left for a loader is to
  * create the maps and to write their file descriptors into the instructions. Nothing is loaded.
  *
- *     const object = parseObject(readFileSync("flow.bpf.o"));
+ *     const object = loadObject(readFileSync("flow.bpf.o"));
  *     for (const program of object.programs.values()) console.log(program.name, program.section);
  *
  * @param bytes - the whole file; the result holds no view of it.
@@ -30,7 +30,7 @@ import type { MapSpec, ObjectSpec, ProgramSpec } from "./spec.ts";
  *   (extern variables and functions, CO-RE relocations of structs that aren't part of an
  *   interface).
  */
-export function parseObject(bytes: Uint8Array): ObjectSpec {
+export function loadObject(bytes: Uint8Array): ObjectSpec {
   // A copy of plain Uint8Array: the slice() of a Buffer of Node's would be a view.
   const elf = parseElf(new Uint8Array(bytes));
   const btf = readBtf(elf);

@@ -5,7 +5,7 @@
 
 import * as ATTR from "../abi/attr.ts";
 import * as BPF from "../abi/bpf.ts";
-import { E2BIG, EFAULT, EINVAL } from "../abi/errno.ts";
+import { E2BIG, EFAULT, EINVAL, EPERM } from "../abi/errno.ts";
 import { endOf, type Layout } from "../abi/layout.ts";
 import { Attr } from "./attr.ts";
 import {
@@ -91,9 +91,7 @@ export function bpf(task: Task, cmd: number, user: Uint8Array | null, size: numb
   if (refused !== 0) return refused;
   const found = COMMANDS.get(cmd);
   if (found === undefined) return -EINVAL;
-  if (found.capability !== undefined && !task.capable(found.capability)) {
-    return task.require(found.capability);
-  }
+  if (found.capability !== undefined && !task.capable(found.capability)) return -EPERM;
   const attr = new Attr(user, size);
   return attr.isZeroFrom(found.end) ? found.handler(task, attr) : -EINVAL;
 }

@@ -2,7 +2,7 @@
  * A caller: its fds, its network namespace, its capabilities, its memory.
  */
 
-import { EBADF, EINVAL, EPERM } from "../abi/errno.ts";
+import { EBADF, EINVAL } from "../abi/errno.ts";
 import { FdTable, type File, OtherFile } from "./file.ts";
 import type { Machine } from "./machine.ts";
 import type { Net } from "./net_namespace.ts";
@@ -91,11 +91,6 @@ export class Task {
   /** Whether it may, CAP_SYS_ADMIN standing in for the narrower ones as in Linux. */
   capable(capability: Capability): boolean {
     return this.#capabilities.has(capability) || this.#capabilities.has("CAP_SYS_ADMIN");
-  }
-
-  /** 0, or -EPERM. */
-  require(capability: Capability): number {
-    return this.capable(capability) ? 0 : -EPERM;
   }
 
   /** Whether file permissions bind it. */

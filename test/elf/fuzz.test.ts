@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatType, ObjectError, parseObject } from "../../src/elf/index.ts";
+import { formatType, loadObject, ObjectError } from "../../src/elf/index.ts";
 import { FIXTURES, fixture } from "./fixtures.ts";
 
 /** Runs of each property; CI sets more. */
@@ -18,7 +18,7 @@ const aPlace = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 function readsOrRefuses(bytes: Uint8Array): void {
   const start = performance.now();
   try {
-    const { programs, maps, btf } = parseObject(bytes);
+    const { programs, maps, btf } = loadObject(bytes);
     for (const { instructions, references, subprograms } of programs.values()) {
       const slots = instructions.length / 8;
       expect(references.every(({ slot, map }) => slot < slots && maps.has(map))).toBe(true);

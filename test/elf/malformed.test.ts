@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { SHF_ALLOC, SHT_NOBITS } from "../../src/elf/elf.ts";
-import { ObjectError, parseObject } from "../../src/elf/index.ts";
+import { loadObject, ObjectError } from "../../src/elf/index.ts";
 import { buildBtf, buildElf, code, functionSymbol, info, returnsZero } from "./build_elf.ts";
 import { fixture } from "./fixtures.ts";
 
 /** The error that reading these bytes ends in. */
 function refusal(bytes: Uint8Array): ObjectError {
   try {
-    parseObject(bytes);
+    loadObject(bytes);
   } catch (error) {
     if (error instanceof ObjectError) return error;
     throw error;
@@ -224,7 +224,7 @@ describe("a map", () => {
       ],
       [INT, arrayOf(2), pointerTo(2), pointerTo(1)],
     );
-    const map = parseObject(bytes).maps.get("m");
+    const map = loadObject(bytes).maps.get("m");
     expect(map).toMatchObject({ type: 2, maxEntries: 2, keySize: 4, valueSize: 4, keyTypeId: 1 });
   });
 
@@ -343,7 +343,7 @@ describe("a small file that asks for much", () => {
     };
     const [symbols, relocations] = [2, 9];
     expect(refusal(withFirstSection(symbols)).message).toContain("there is no symbol");
-    expect(parseObject(withFirstSection(relocations)).programs.size).toBe(2);
+    expect(loadObject(withFirstSection(relocations)).programs.size).toBe(2);
   });
 
   it("gets no more relocations than the limit when tables lie over each other", () => {
@@ -366,7 +366,7 @@ describe("a small file that asks for much", () => {
 
   it("gets no memory for zeros", () => {
     const bss = { name: ".bss", type: SHT_NOBITS, size: 0x7fffffff, flags: SHF_ALLOC };
-    const map = parseObject(buildElf([bss])).maps.get(".bss");
+    const map = loadObject(buildElf([bss])).maps.get(".bss");
     expect(map).toMatchObject({ valueSize: 0x7fffffff, contents: null });
   });
 

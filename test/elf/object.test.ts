@@ -7,16 +7,16 @@ import {
   FUNC_INFO_SIZE,
   formatType,
   LINE_INFO_SIZE,
+  loadObject,
   type MapSpec,
   type ObjectSpec,
   type ProgramSpec,
-  parseObject,
 } from "../../src/elf/index.ts";
 import { fixture } from "./fixtures.ts";
 
 const CPUS = ["v1", "v2", "v3", "v4"] as const;
-const everything = parseObject(fixture("everything.v3.o"));
-const sections = parseObject(fixture("sections.o"));
+const everything = loadObject(fixture("everything.v3.o"));
+const sections = loadObject(fixture("sections.o"));
 
 function program(object: ObjectSpec, name: string): ProgramSpec {
   const found = object.programs.get(name);
@@ -96,7 +96,7 @@ describe("linking", () => {
   };
 
   it.each(Object.keys(TAGS))("gives the programs of %s the tags they have on Linux", (name) => {
-    const { programs } = parseObject(fixture(name));
+    const { programs } = loadObject(fixture(name));
     const tags = Array.from(programs.values(), (spec) => [spec.name, tag(spec)]);
     expect(Object.fromEntries(tags)).toEqual(TAGS[name]);
   });
@@ -170,7 +170,7 @@ describe("programs", () => {
   });
 
   it.each(CPUS)("of %s refer to maps where the relocations say so", (cpu) => {
-    const object = parseObject(fixture(`everything.${cpu}.o`));
+    const object = loadObject(fixture(`everything.${cpu}.o`));
     for (const spec of object.programs.values()) {
       for (const { slot, map: name, kind, offset } of spec.references) {
         const source = kind === "fd" ? INSN.BPF_PSEUDO_MAP_FD : INSN.BPF_PSEUDO_MAP_VALUE;
@@ -197,7 +197,7 @@ describe("programs", () => {
   });
 
   it("without -g have no debug information", () => {
-    const object = parseObject(fixture("minimal.o"));
+    const object = loadObject(fixture("minimal.o"));
     expect(object.btf).toBeNull();
     const none = { funcInfo: null, lineInfo: null, lines: [] };
     expect(program(object, "pass_long")).toMatchObject({ ...none, license: "GPL" });
@@ -376,7 +376,7 @@ describe("debug information", () => {
   it.each(CPUS)("of %s quotes the source it was compiled from", (cpu) => {
     const source = readFileSync(new URL("./fixtures/everything.bpf.c", import.meta.url), "utf8");
     const sourceLines = source.split("\n");
-    for (const spec of parseObject(fixture(`everything.${cpu}.o`)).programs.values()) {
+    for (const spec of loadObject(fixture(`everything.${cpu}.o`)).programs.values()) {
       expect(spec.lines.length * LINE_INFO_SIZE).toBe(spec.lineInfo?.length);
       let last = -1;
       for (const { slot, file, line, text } of spec.lines) {
@@ -394,14 +394,14 @@ describe("debug information", () => {
 describe("objects", () => {
   it("stay the same when the bytes they were read from change", () => {
     const bytes = fixture("everything.v3.o");
-    const object = parseObject(bytes);
+    const object = loadObject(bytes);
     bytes.fill(0);
     expect(object).toEqual(everything);
   });
 
   it("read the same from a Buffer, whose slice() doesn't copy", () => {
     const bytes = Buffer.from(fixture("everything.v3.o"));
-    expect(parseObject(bytes)).toEqual(everything);
+    expect(loadObject(bytes)).toEqual(everything);
     expect(bytes.equals(fixture("everything.v3.o"))).toBe(true);
   });
 
@@ -418,7 +418,7 @@ describe("objects", () => {
   });
 
   it("take CO-RE relocations that need no kernel BTF", () => {
-    const spec = program(parseObject(fixture("core.o")), "filter");
+    const spec = program(loadObject(fixture("core.o")), "filter");
     // skb->mark lies at byte 8 of the struct that the source declares.
     const view = new DataView(spec.instructions.buffer);
     const offsets = spec.lines.filter(({ text }) => text.includes("skb->mark"));

@@ -4,7 +4,7 @@
 
 import { GET_FD_BY_ID, GET_NEXT_ID, MAP_GET_FD_BY_ID } from "../../abi/attr.ts";
 import { BPF_F_RDONLY, BPF_F_WRONLY } from "../../abi/bpf.ts";
-import { EAGAIN, EFAULT, EINVAL, ENOENT } from "../../abi/errno.ts";
+import { EAGAIN, EFAULT, EINVAL, ENOENT, EPERM } from "../../abi/errno.ts";
 import type { Attr } from "../attr.ts";
 import type { Idr } from "../idr.ts";
 import type { Task } from "../task.ts";
@@ -18,8 +18,7 @@ const INT_MAX = 0x7fffffff;
 export function getNextId(task: Task, attr: Attr, objects: Idr<unknown>): number {
   const start = attr.u32(GET_NEXT_ID.start_id);
   if (start >= INT_MAX) return -EINVAL;
-  const refused = task.require("CAP_SYS_ADMIN");
-  if (refused !== 0) return refused;
+  if (!task.capable("CAP_SYS_ADMIN")) return -EPERM;
   const next = objects.after(start);
   if (next === null) return -ENOENT;
   return attr.put(GET_NEXT_ID.next_id, next) === 0 ? 0 : -EFAULT;
@@ -27,8 +26,7 @@ export function getNextId(task: Task, attr: Attr, objects: Idr<unknown>): number
 
 /** BPF_PROG_GET_FD_BY_ID */
 export function progGetFdById(task: Task, attr: Attr): number {
-  const refused = task.require("CAP_SYS_ADMIN");
-  if (refused !== 0) return refused;
+  if (!task.capable("CAP_SYS_ADMIN")) return -EPERM;
   const prog = task.machine.progs.get(attr.u32(GET_FD_BY_ID.id));
   return prog === undefined ? -ENOENT : newProgFd(task, prog.get());
 }
@@ -37,8 +35,7 @@ export function progGetFdById(task: Task, attr: Attr): number {
 export function mapGetFdById(task: Task, attr: Attr): number {
   const mode = attr.u32(MAP_GET_FD_BY_ID.open_flags);
   if ((mode & ~(BPF_F_RDONLY | BPF_F_WRONLY)) !== 0) return -EINVAL;
-  const refused = task.require("CAP_SYS_ADMIN");
-  if (refused !== 0) return refused;
+  if (!task.capable("CAP_SYS_ADMIN")) return -EPERM;
   if (mode === (BPF_F_RDONLY | BPF_F_WRONLY)) return -EINVAL;
   const map = task.machine.maps.get(attr.u32(MAP_GET_FD_BY_ID.id));
   return map === undefined ? -ENOENT : newMapFd(task, map.get(), mode);
@@ -46,8 +43,7 @@ export function mapGetFdById(task: Task, attr: Attr): number {
 
 /** BPF_LINK_GET_FD_BY_ID */
 export function linkGetFdById(task: Task, attr: Attr): number {
-  const refused = task.require("CAP_SYS_ADMIN");
-  if (refused !== 0) return refused;
+  if (!task.capable("CAP_SYS_ADMIN")) return -EPERM;
   const link = task.machine.links.get(attr.u32(GET_FD_BY_ID.id));
   // The last holder is gone, and the release of the link is only a matter of time.
   if (link === undefined || !link.alive) return -ENOENT;
