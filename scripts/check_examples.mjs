@@ -10,12 +10,7 @@ import { fileURLToPath } from "node:url";
 const ROOT = resolve(fileURLToPath(import.meta.url), "../..");
 const TIMEOUT_MS = 60_000;
 
-const documents = [
-  "README.md",
-  "ARCHITECTURE.md",
-  ...below("docs", ".md"),
-  ...below("src", ".ts"),
-];
+const documents = ["README.md", "ARCHITECTURE.md", ...below("docs", ".md"), ...below("src", ".ts")];
 const examples = documents.flatMap((path) => examplesOf(path));
 const folder = mkdtempSync(join(ROOT, ".examples-"));
 let failed = 0;

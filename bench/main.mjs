@@ -1,0 +1,28 @@
+// All benchmarks in one run: `npm run bench`, or `npm run bench -- links startup` for some of them.
+// The figures go to standard output as tables and, with --json FILE, into a file.
+
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { benchLinks } from "./links.mjs";
+import { benchNamespaces } from "./namespaces.mjs";
+import { benchStartup } from "./startup.mjs";
+
+const BENCHES = { links: benchLinks, namespaces: benchNamespaces, startup: benchStartup };
+
+const { values, positionals } = parseArgs({
+  options: { json: { type: "string" } },
+  allowPositionals: true,
+});
+const unknown = positionals.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) {
+  console.error(`no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}`);
+  process.exit(2);
+}
+
+console.log(`Node ${process.version}, ${process.platform} ${process.arch}, ${cpus().length} CPUs`);
+const results = {};
+for (const [name, bench] of Object.entries(BENCHES)) {
+  if (positionals.length === 0 || positionals.includes(name)) results[name] = await bench();
+}
+if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(results, null, 2));

@@ -1,0 +1,36 @@
+// What the command costs before it does anything, beside what node alone costs.
+
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { compare, formatNs, printTable } from "./measure.mjs";
+
+const CLI = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+const OBJECT = fileURLToPath(new URL("../bpf/flow.bpf.o", import.meta.url));
+const CAPTURE = fileURLToPath(new URL("../examples/traffic.pcap", import.meta.url));
+
+const COMMANDS = {
+  "node -e 0": ["-e", "0"],
+  "nslink --help": [CLI, "--help"],
+  "nslink inspect": [CLI, "inspect", OBJECT],
+  "nslink run --summary": [CLI, "run", OBJECT, CAPTURE, "--summary"],
+};
+
+export function benchStartup() {
+  const candidates = Object.entries(COMMANDS).map(([name, words]) => [
+    name,
+    () => {
+      const { status, stderr } = spawnSync(process.execPath, words);
+      if (status !== 0) throw new Error(`${name} failed: ${stderr}`);
+    },
+  ]);
+  const results = compare(Object.fromEntries(candidates), 1);
+  const bare = results["node -e 0"].medianNs;
+  const rows = Object.entries(results).map(([name, { medianNs, minNs, maxNs }]) => [
+    name,
+    formatNs(medianNs),
+    `${formatNs(minNs)} - ${formatNs(maxNs)}`,
+    (medianNs / bare).toFixed(2),
+  ]);
+  printTable("Start-up", ["command", "median", "spread", "/ node -e 0"], rows);
+  return results;
+}
