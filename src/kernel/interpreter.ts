@@ -5,10 +5,12 @@
 
 import type { Prog } from "./bpf/prog.ts";
 import { RunFault } from "./interpreter/fault.ts";
+import { recordFault } from "./interpreter/fault_log.ts";
 import { type Invocation, Run, type RunOptions } from "./interpreter/run.ts";
 import type { Machine } from "./machine.ts";
 
 export { RunFault } from "./interpreter/fault.ts";
+export { type FaultLog, faultLog } from "./interpreter/fault_log.ts";
 export type { Registers } from "./interpreter/registers.ts";
 export {
   DEFAULT_INSTRUCTION_LIMIT,
@@ -57,6 +59,7 @@ export function interpret(
     return { r0: registers.get(0), retval: registers.low(0), instructions, fault: null };
   } catch (error) {
     if (!(error instanceof RunFault)) throw error;
+    recordFault(machine, error);
     return { r0: 0n, retval: 0, instructions: run.executed, fault: error };
   } finally {
     waiting.push(run);

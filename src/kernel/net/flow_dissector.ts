@@ -1,0 +1,145 @@
+/**
+ * Where packets meet flow dissector programs. Mirrors bpf_flow_dissect() and the way into it in
+ * net/core/flow_dissector.c in Linux.
+ */
+
+import { BPF_FLOW_DISSECTOR_CONTINUE, BPF_OK } from "../../abi/bpf.ts";
+import { ENOMEM } from "../../abi/errno.ts";
+import { BPF_FLOW_KEYS_SIZE, FLOW_KEYS } from "../../abi/flow_keys.ts";
+import type { Dissection, Frame } from "../../kernel.ts";
+import { contextOf } from "../bpf/context.ts";
+import type { Prog } from "../bpf/prog.ts";
+import { interpret, type Outcome, type RunOptions } from "../interpreter.ts";
+import type { Machine } from "../machine.ts";
+import type { Net } from "../net_namespace.ts";
+import { type PacketArea, withPacketArea } from "./packet_area.ts";
+
+// Where struct __sk_buff has what a flow dissector may read.
+const SK_BUFF_DATA = 76;
+const SK_BUFF_DATA_END = 80;
+const SK_BUFF_FLOW_KEYS = 144;
+
+/** Flow keys have 16 bits for an offset. */
+const MAX_OFFSET = 0xffff;
+
+/** What a program made of a packet. */
+export interface FlowRun extends Outcome {
+  /** A copy of `struct bpf_flow_keys` after the run, its offsets brought within the packet. */
+  readonly keys: Uint8Array;
+}
+
+/**
+ * Runs a flow dissector program on a frame. The program reads the packet but can't write it, and
+ * finds no socket buffer.
+ *
+ * @param flags - input flags, BPF_FLOW_DISSECTOR_F_….
+ * @returns null when there is no memory for the packet.
+ */
+export function bpfFlowDissect(
+  machine: Machine,
+  prog: Prog,
+  frame: Frame,
+  flags: number,
+  options: RunOptions = {},
+): FlowRun | null {
+  return withPacketArea(machine, (area) => {
+    if (!area.setPacket(frame.data)) return null;
+    return dissectArea(machine, prog, area, frame, flags, options);
+  });
+}
+
+function dissectArea(
+  machine: Machine,
+  prog: Prog,
+  area: PacketArea,
+  frame: Frame,
+  flags: number,
+  options: RunOptions,
+): FlowRun | null {
+  const { keys, packet } = area;
+  const end = packet + frame.data.length;
+  area.setContext([
+    [SK_BUFF_DATA, packet],
+    [SK_BUFF_DATA_END, end],
+    [SK_BUFF_FLOW_KEYS, keys],
+  ]);
+  resetKeys(machine, keys, frame, flags);
+  const outcome = interpret(
+    machine,
+    prog,
+    {
+      context: area.context,
+      layout: contextOf(prog.type) ?? null,
+      regions: [
+        { start: packet, end, writable: false },
+        { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
+      ],
+      skb: null,
+    },
+    options,
+  );
+  if (outcome === null) return null;
+  clampOffsets(machine, keys, frame);
+  const { r0, retval, instructions, fault } = outcome;
+  const result = machine.memory.bytes.slice(keys, keys + BPF_FLOW_KEYS_SIZE);
+  return { r0, retval, instructions, fault, keys: result };
+}
+
+/** What a program finds in its keys: where the network header is, of which protocol, and flags. */
+function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number): void {
+  const { bytes, view } = machine.memory;
+  bytes.fill(0, keys, keys + BPF_FLOW_KEYS_SIZE);
+  view.setUint16(keys + FLOW_KEYS.n_proto[0], frame.protocol, false);
+  view.setUint16(keys + FLOW_KEYS.nhoff[0], frame.networkOffset, true);
+  view.setUint16(keys + FLOW_KEYS.thoff[0], frame.networkOffset, true);
+  view.setUint32(keys + FLOW_KEYS.flags[0], flags, true);
+}
+
+/** Whatever the program returned: nhoff not before where it was, thoff not before that, both inside. */
+function clampOffsets(machine: Machine, keys: number, frame: Frame): void {
+  const { view } = machine.memory;
+  const end = Math.min(frame.data.length, MAX_OFFSET);
+  const clamp = (offset: number, least: number): number => {
+    const clamped = Math.min(Math.max(view.getUint16(keys + offset, true), least), end);
+    view.setUint16(keys + offset, clamped, true);
+    return clamped;
+  };
+  clamp(FLOW_KEYS.thoff[0], clamp(FLOW_KEYS.nhoff[0], frame.networkOffset));
+}
+
+/**
+ * What a packet in a namespace meets: the root namespace's program, else the namespace's own, else
+ * Linux's dissector, which also gets what a program hands on (BPF_FLOW_DISSECTOR_CONTINUE).
+ *
+ * A program that is stopped by a fault has dissected nothing: the packet counts as dropped, without
+ * keys and without a return value; `faultLog` has the reason. Linux has no such case, since its
+ * verifier refuses those programs.
+ *
+ * @param flags - input flags, BPF_FLOW_DISSECTOR_F_….
+ * @returns -ENOMEM when there is no memory for the packet.
+ */
+export function flowDissect(
+  machine: Machine,
+  net: Net,
+  frame: Frame,
+  flags: number,
+): Dissection | number {
+  const root = machine.namespaces.init.bpf.flow_dissector.runArray;
+  const prog = (root ?? net.bpf.flow_dissector.runArray)?.[0];
+  if (prog === undefined) return handedOn(null, null);
+  // What the program does may detach it; it lives until it has returned.
+  prog.get();
+  const run = bpfFlowDissect(machine, prog, frame, flags);
+  const { id } = prog;
+  prog.put();
+  if (run === null) return -ENOMEM;
+  const { retval, keys } = run;
+  if (run.fault !== null)
+    return { by: "bpf", verdict: "drop", retval: null, keys: null, progId: id };
+  if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval, id);
+  return { by: "bpf", verdict: retval === BPF_OK ? "ok" : "drop", retval, keys, progId: id };
+}
+
+function handedOn(retval: number | null, progId: number | null): Dissection {
+  return { by: "linux", verdict: "continue", retval, keys: null, progId };
+}

@@ -1,0 +1,153 @@
+/**
+ * What the runners of BPF_PROG_TEST_RUN have in common: taking the caller's packet and context in,
+ * repeating, and giving results out. Mirrors bpf_test_init(), bpf_ctx_init(), bpf_test_run(),
+ * bpf_test_finish() and bpf_ctx_finish() in net/bpf/test_run.c in Linux.
+ */
+
+import { TEST_RUN } from "../../abi/attr.ts";
+import { E2BIG, EFAULT, EINTR, EINVAL, EIO, ENOMEM, ENOSPC } from "../../abi/errno.ts";
+import { ETH_HLEN } from "../../abi/flow_keys.ts";
+import type { Field } from "../../abi/layout.ts";
+import type { Attr } from "../attr.ts";
+import { DEFAULT_INSTRUCTION_LIMIT, type Outcome } from "../interpreter.ts";
+import type { Task } from "../task.ts";
+
+export const PAGE_SIZE = 4096;
+/** What a socket buffer keeps after its data: struct skb_shared_info, aligned. */
+export const SKB_TAILROOM = 320;
+/**
+ * Instructions that one call may execute over all repetitions. A call that wants more ends like one
+ * on Linux that a signal comes to: EINTR, with nothing written.
+ */
+export const CALL_INSTRUCTION_LIMIT: number = 1 << 30;
+
+const MAX_U32 = 0xffff_ffff;
+
+/**
+ * The caller's packet.
+ *
+ * @param size - how much of it to take in.
+ * @param maxSize - the largest size there is room for.
+ * @returns a copy, or a negative errno.
+ */
+export function readPacket(
+  task: Task,
+  attr: Attr,
+  size: number,
+  maxSize: number,
+): Uint8Array | number {
+  if (attr.u32(TEST_RUN.data_size_in) < ETH_HLEN || size > maxSize) return -EINVAL;
+  return task.memory.read(attr.u64(TEST_RUN.data_in), size)?.slice() ?? -EFAULT;
+}
+
+/**
+ * The caller's context, made as long as the kernel's struct.
+ *
+ * @param size - sizeof() of the struct.
+ * @returns null when the call passes no context in and wants none out; or a negative errno.
+ */
+export function readContext(task: Task, attr: Attr, size: number): Uint8Array | null | number {
+  const address = attr.u64(TEST_RUN.ctx_in);
+  if (address === 0n) return attr.u64(TEST_RUN.ctx_out) === 0n ? null : new Uint8Array(size);
+  const given = attr.u32(TEST_RUN.ctx_size_in);
+  if (given > PAGE_SIZE) return -E2BIG;
+  if (given > size) {
+    const tail = task.memory.read(address + BigInt(size), given - size);
+    if (tail === null) return -EFAULT;
+    if (tail.some((byte) => byte !== 0)) return -E2BIG;
+  }
+  const bytes = task.memory.read(address, Math.min(given, size));
+  if (bytes === null) return -EFAULT;
+  const context = new Uint8Array(size);
+  context.set(bytes);
+  return context;
+}
+
+/** Whether every byte of a context outside of some ranges is 0. */
+export function isZeroBut(
+  context: Uint8Array,
+  ranges: readonly (readonly [start: number, end: number])[],
+): boolean {
+  return context.every(
+    (byte, at) => byte === 0 || ranges.some(([start, end]) => at >= start && at < end),
+  );
+}
+
+/** The last run of several, and how long one took. */
+export interface Repeated<T extends Outcome> {
+  readonly outcome: T;
+  /** Mean ns per run. */
+  readonly durationNs: number;
+}
+
+/**
+ * Runs as often as the caller asks: `repeat` times, and 0 means once.
+ *
+ * @param run - one run, of no more than so many instructions; null: no memory.
+ * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} has it, and EIO when
+ *   the program is stopped by a fault, which Linux knows nothing like.
+ */
+export function repeatRun<T extends Outcome>(
+  task: Task,
+  attr: Attr,
+  run: (instructionLimit: number) => T | null,
+): Repeated<T> | number {
+  const { clock } = task.machine.options;
+  const repeat = Math.max(attr.u32(TEST_RUN.repeat), 1);
+  let left = CALL_INSTRUCTION_LIMIT;
+  let last: T | null = null;
+  const start = clock.monotonicNs();
+  for (let i = 0; i < repeat; i++) {
+    if (left < DEFAULT_INSTRUCTION_LIMIT) return -EINTR;
+    last = run(DEFAULT_INSTRUCTION_LIMIT);
+    if (last === null) return -ENOMEM;
+    if (last.fault !== null) return -EIO;
+    left -= last.instructions;
+  }
+  if (last === null) return -EINVAL;
+  const mean = Number((clock.monotonicNs() - start) / BigInt(repeat));
+  return { outcome: last, durationNs: Math.min(mean, MAX_U32) };
+}
+
+/**
+ * Gives out the packet (or keys), its size, the return value and the duration.
+ *
+ * @returns 0; -ENOSPC after all of that when the packet was cut; -EFAULT.
+ */
+export function finishData(
+  task: Task,
+  attr: Attr,
+  data: Uint8Array,
+  { outcome, durationNs }: Repeated<Outcome>,
+): number {
+  const error = copyOut(task, attr, data, TEST_RUN.data_out, TEST_RUN.data_size_out);
+  if (error === -EFAULT) return error;
+  attr.put(TEST_RUN.data_size_out, data.length);
+  attr.put(TEST_RUN.retval, outcome.retval);
+  attr.put(TEST_RUN.duration, durationNs);
+  return error;
+}
+
+/** Gives out the context. 0; -ENOSPC after that when it was cut; -EFAULT. */
+export function finishContext(task: Task, attr: Attr, context: Uint8Array | null): number {
+  if (context === null || attr.u64(TEST_RUN.ctx_out) === 0n) return 0;
+  const error = copyOut(task, attr, context, TEST_RUN.ctx_out, TEST_RUN.ctx_size_out);
+  if (error !== -EFAULT) attr.put(TEST_RUN.ctx_size_out, context.length);
+  return error;
+}
+
+/** As many bytes as the caller says it has room for; a room of 0 is no limit. */
+function copyOut(
+  task: Task,
+  attr: Attr,
+  bytes: Uint8Array,
+  address: Field<"u64">,
+  room: Field<"u32">,
+): number {
+  const limit = attr.u32(room);
+  const isCut = limit !== 0 && bytes.length > limit;
+  const to = attr.u64(address);
+  const copied = isCut ? bytes.subarray(0, limit) : bytes;
+  if (to !== 0n && !task.memory.write(to, copied)) return -EFAULT;
+  return isCut ? -ENOSPC : 0;
+}
