@@ -121,7 +121,7 @@ export class Link extends ObjectHandle {
     );
   }
 
-  /** Takes the program off the namespace and keeps the link, for good detached. Twice is harmless. */
+  /** Takes the program off the namespace; the link stays, detached for good. Twice is harmless. */
   detach(): void {
     callBpf(this.kernel, BPF.BPF_LINK_DETACH, LINK_DETACH, { link_fd: this.fd });
   }

@@ -1,4 +1,4 @@
-"""VLANs, MPLS and tunnels of both hosts, as a program: not every kernel has its own devices for them.
+"""VLANs, MPLS and tunnels of both hosts, as a program: not every kernel has devices for them.
 
 Each is a TUN or TAP device with a subnet of its own. What the host's network stack sends into it
 goes over the wire with the headers that the kernel's vlan, mpls, ipip, sit, ip6tnl, gre and gretap

@@ -25,7 +25,7 @@ export interface Instruction {
   readonly opcode: number;
   /** Destination register field, 0-15; only 0-10 are registers. */
   readonly dst: number;
-  /** Source register field, 0-15; for some opcodes a kind (`BPF_PSEUDO_…`) instead of a register. */
+  /** Source register field, 0-15; for some opcodes a kind (`BPF_PSEUDO_…`) instead. */
   readonly src: number;
   /** Offset of a memory access in bytes, or of a jump in slots; s16. */
   readonly off: number;

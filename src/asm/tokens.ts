@@ -26,8 +26,16 @@ export interface Token {
 }
 
 // Signed operators start with a letter, so they come before words; the longest comes first.
-const TOKEN =
-  /(?<blank>\s+|(?:;|#|\/\/).*)|(?<number>\d\w*)|(?<operator>s>>=|s[<>/%]=|s[<>](?!>)|<<=|>>=|[-+*/%&|^=!<>]=|[-+*&=<>()[\],:])|(?<word>[A-Za-z_.$][\w.$]*)/y;
+const OPERATORS = /s>>=|s[<>/%]=|s[<>](?!>)|<<=|>>=|[-+*/%&|^=!<>]=|[-+*&=<>()[\],:]/;
+const TOKEN = new RegExp(
+  [
+    String.raw`(?<blank>\s+|(?:;|#|\/\/).*)`,
+    String.raw`(?<number>\d\w*)`,
+    `(?<operator>${OPERATORS.source})`,
+    String.raw`(?<word>[A-Za-z_.$][\w.$]*)`,
+  ].join("|"),
+  "y",
+);
 
 const NUMBER = /^(?:0[xX][0-9a-fA-F]+|\d+)$/;
 

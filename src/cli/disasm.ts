@@ -49,7 +49,7 @@ function asText(program: ProgramSpec): string {
     .flatMap(({ slot, bytes, text, subprogram, map, source }) => [
       ...(subprogram === undefined ? [] : [`${subprogram}:`]),
       ...(source === undefined ? [] : [`; ${source.text.trim()} @ ${source.file}:${source.line}`]),
-      `${`${slot}`.padStart(width + 2)}: ${bytes.slice(0, 16)}  ${text}${map === undefined ? "" : `  # ${map}`}`,
+      `${`${slot}`.padStart(width + 2)}: ${bytes.slice(0, 16)}  ${text}${commentOf(map)}`,
     ])
     .join("\n")
     .concat("\n");
@@ -74,6 +74,10 @@ function linesOf(program: ProgramSpec): Line[] {
       ...(source !== undefined && { source }),
     };
   });
+}
+
+function commentOf(map: string | undefined): string {
+  return map === undefined ? "" : `  # ${map}`;
 }
 
 /** A line is named once, however many records in a row come from it. */

@@ -29,8 +29,11 @@ const NOTHING: Uint8Array = new Uint8Array(0);
  * kept but the one record that a chunk's end cuts, and a section's interfaces.
  *
  * ```ts
+ * import { createReadStream } from "node:fs";
+ * import { CaptureReader } from "nslink/packet";
+ *
  * const reader = new CaptureReader((packet) => console.log(packet.number, packet.data.length));
- * for (const chunk of chunks) reader.push(chunk);
+ * for await (const chunk of createReadStream("examples/traffic.pcap")) reader.push(chunk);
  * reader.end();
  * ```
  */

@@ -28,7 +28,7 @@ const AF_INET = 2;
 /** AF_INET6 of NetBSD and OpenBSD, of FreeBSD, and of macOS: it differs, unlike AF_INET. */
 const AF_INET6: ReadonlySet<number> = new Set([24, 28, 30]);
 
-/** Devices for which a cooked header's protocol field isn't an EtherType: FRAD, radiotap, netlink. */
+/** Devices whose cooked header's protocol field isn't an EtherType: FRAD, radiotap, netlink. */
 const ARPHRD_WITHOUT_ETHERTYPE: ReadonlySet<number> = new Set([770, 803, 824]);
 
 /** A packet as a network stack is given it. */

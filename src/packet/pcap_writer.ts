@@ -38,9 +38,14 @@ export interface WritablePacket {
  * Encodes a pcap file piece by piece: first {@link fileHeader}, then a {@link record} a packet.
  *
  * ```ts
+ * import { createReadStream } from "node:fs";
+ * import { LINKTYPE_ETHERNET, PcapWriter, readCapture } from "nslink/packet";
+ *
  * const writer = new PcapWriter({ linkType: LINKTYPE_ETHERNET });
- * out.write(writer.fileHeader());
- * for await (const packet of readCapture(source)) out.write(writer.record(packet));
+ * const pieces = [writer.fileHeader()];
+ * for await (const packet of readCapture(createReadStream("examples/traffic.pcap"))) {
+ *   if (packet.capturedLength > 1000) pieces.push(writer.record(packet));
+ * }
  * ```
  */
 export class PcapWriter {

@@ -16,7 +16,10 @@ export type CaptureSource =
  * Reads a pcap or pcapng file packet by packet, in flat memory.
  *
  * ```ts
- * for await (const packet of readCapture(createReadStream("traffic.pcap"))) {
+ * import { createReadStream } from "node:fs";
+ * import { readCapture } from "nslink/packet";
+ *
+ * for await (const packet of readCapture(createReadStream("examples/traffic.pcap"))) {
  *   console.log(packet.number, packet.timestampNs, packet.capturedLength);
  * }
  * ```

@@ -73,9 +73,8 @@ test("streams of valid instructions, which also keep their text", () => {
 
 test("arbitrary text is assembled or refused with an AssemblerError, nothing else", () => {
   const word = fc.constantFrom(
-    ..."r1 w2 r11 if goto gotol call callx exit lock .insn = += s> == ( ) [ ] * , : + - 5 0x ll u8 s8".split(
-      " ",
-    ),
+    ..."r1 w2 r11 if goto gotol call callx exit lock .insn ll u8 s8".split(" "),
+    ..."= += s> == ( ) [ ] * , : + - 5 0x".split(" "),
     ..."skb be16 map_fd func kfunc xchg_64 cmpxchg_64 atomic_fetch_add load_acquire # \n".split(
       " ",
     ),

@@ -76,7 +76,7 @@ describe.each([
   ["two namespaces that can die", TWO_MORTALS],
   ["the initial namespace and one that can die", INIT_AND_MORTAL],
 ])("over %s", (_, places) => {
-  test("every sequence of three calls and steps is as the rules have it, and leaves nothing", () => {
+  test("every sequence of three calls and steps keeps to the rules, and leaves nothing", () => {
     let taken = 0;
     for (const path of paths(places, 3)) {
       taken++;
