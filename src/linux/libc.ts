@@ -1,0 +1,96 @@
+/**
+ * System calls by way of the C library: the only file that knows koffi. Every function returns
+ * what the call returned, or a negative errno read before anything else runs.
+ */
+
+import koffi from "koffi";
+import { UnsupportedError } from "./errors.ts";
+
+/** bpf(2) has no wrapper in the C library (arch/…/syscall.tbl, asm-generic/unistd.h). */
+const NR_BPF: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
+
+const nrBpf = NR_BPF[process.arch];
+if (process.platform !== "linux" || nrBpf === undefined) {
+  throw new UnsupportedError({
+    feature: `bpf(2) on ${process.platform} ${process.arch}`,
+    since: "Linux on x86-64 or arm64",
+  });
+}
+const NR: number = nrBpf;
+
+// Declared once: parsing a declaration costs a hundred times what the call does.
+const libc = koffi.load(null);
+const libcSyscall = libc.func("syscall", "long", ["long", "int", "uintptr_t", "uint"]);
+const libcOpen = libc.func("open", "int", ["str", "int", "uint"]);
+const libcClose = libc.func("close", "int", ["int"]);
+const libcFcntl = libc.func("fcntl", "int", ["int", "int", "long"]);
+const libcIoctl = libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]);
+const libcSetns = libc.func("setns", "int", ["int", "int"]);
+const libcUnshare = libc.func("unshare", "int", ["int"]);
+const libcMount = libc.func("mount", "int", ["str", "str", "str", "ulong", "str"]);
+const libcUmount2 = libc.func("umount2", "int", ["str", "int"]);
+
+/** errno is per thread and holds until this thread's next call, so it is asked for at once. */
+function checked(result: number): number {
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** @param attr - address of the attr; addresses of Linux processes stay below 2^53. */
+export function bpf(cmd: number, attr: number, size: number): number {
+  return checked(libcSyscall(NR, cmd, attr, size));
+}
+
+/** @param mode - permissions of a file that O_CREAT makes. */
+export function open(path: string, flags: number, mode: number = 0): number {
+  return checked(libcOpen(path, flags, mode));
+}
+
+export function close(fd: number): number {
+  return checked(libcClose(fd));
+}
+
+export function fcntl(fd: number, command: number, argument: number): number {
+  return checked(libcFcntl(fd, command, argument));
+}
+
+export function ioctl(fd: number, request: number, argument: number): number {
+  return checked(libcIoctl(fd, request, argument));
+}
+
+/** Moves the calling thread, and no other, into a namespace. */
+export function setns(fd: number, type: number): number {
+  return checked(libcSetns(fd, type));
+}
+
+export function unshare(flags: number): number {
+  return checked(libcUnshare(flags));
+}
+
+export function mount(
+  source: string,
+  target: string,
+  type: string | null,
+  flags: number,
+  data: string | null = null,
+): number {
+  return checked(libcMount(source, target, type, flags, data));
+}
+
+export function umount2(target: string, flags: number): number {
+  return checked(libcUmount2(target, flags));
+}
+
+/** Where an empty buffer "is": memory that may be read and written, so no call can fault on it. */
+const nowhere = new Uint8Array(4096);
+
+/**
+ * The address of a buffer's first byte, good as long as the buffer is referenced.
+ *
+ * Asking for `.buffer` is not idle: V8 keeps arrays of up to 64 bytes in its moving heap until
+ * somebody does.
+ */
+export function addressOf(bytes: Uint8Array): bigint {
+  const home = bytes.byteLength === 0 ? nowhere : bytes;
+  if (home.buffer.byteLength === 0) return 0n;
+  return koffi.address(home);
+}

@@ -1,0 +1,44 @@
+/**
+ * The contract's surroundings on the embedded kernel: a machine of its own for each run.
+ */
+
+import { EmbeddedKernel } from "../../src/kernel/index.ts";
+import type { Holder, World, WorldKind } from "./world.ts";
+
+const PIN_DIRECTORY = "/sys/fs/bpf/contract";
+
+export const embeddedKind: WorldKind = {
+  name: "the embedded kernel",
+  lacks: { verifier: "the verifier is a later issue" },
+  open: async () => openEmbeddedWorld(),
+};
+
+function openEmbeddedWorld(): World {
+  const kernel = EmbeddedKernel.boot({ possibleCpus: 2 });
+  const made = kernel.bpffs.mkdir(PIN_DIRECTORY);
+  if (made < 0) throw new RangeError(`mkdir ${PIN_DIRECTORY}: ${made}`);
+  return {
+    kernel,
+    pinDirectory: PIN_DIRECTORY,
+    pid: kernel.pid,
+    namePrefix: "contract-",
+    openRoot: () => kernel.netns.open({ pid: 1 }),
+    unprivileged(fds, call) {
+      // Like the same process with its capabilities dropped: it is where we are.
+      const here = kernel.netns.open("self");
+      using task = kernel.task({ capabilities: [], netns: here });
+      kernel.close(here);
+      return call(
+        task,
+        fds.map((fd) => kernel.passFd(fd, task)),
+      );
+    },
+    async holder(fd): Promise<Holder> {
+      const task = kernel.task();
+      kernel.passFd(fd, task);
+      return { release: async () => task[Symbol.dispose]() };
+    },
+    turn: () => new Promise((resolve) => setImmediate(resolve)),
+    end: async () => kernel[Symbol.dispose](),
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * The contract's surroundings on real Linux: private namespaces and a bpffs of its own, and a
+ * check that nothing is left of them.
+ */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import koffi from "koffi";
+import { openLinuxKernel } from "../../src/linux/index.ts";
+import * as libc from "../../src/linux/libc.ts";
+import { openRoot } from "../../src/linux/root.ts";
+import type { Holder, World, WorldKind } from "./world.ts";
+
+/** _LINUX_CAPABILITY_VERSION_3 (include/uapi/linux/capability.h) */
+const CAPABILITY_VERSION = 0x20080522;
+const MNT_DETACH = 2;
+
+const self = koffi.load(null);
+const capget = self.func("capget", "int", ["void *", "void *"]);
+const capset = self.func("capset", "int", ["void *", "void *"]);
+
+export const linuxKind: WorldKind = { name: "Linux", lacks: {}, open: openLinuxWorld };
+
+/** Prefix of the names of network namespaces that a run of this process makes. */
+export const NAME_PREFIX: string = `nslink-contract-${process.pid}-`;
+
+async function openLinuxWorld(): Promise<World> {
+  const kernel = await openLinuxKernel();
+  const pinDirectory = mkdtempSync(join(tmpdir(), "nslink-contract-"));
+  const mounted = libc.mount("bpf", pinDirectory, "bpf", 0);
+  if (mounted < 0) throw new RangeError(`mount of bpffs: ${mounted}`);
+  return {
+    kernel,
+    pinDirectory,
+    pid: process.pid,
+    namePrefix: NAME_PREFIX,
+    openRoot: () => openRoot(kernel.netns),
+    unprivileged: (fds, call) => withoutCapabilities(() => call(kernel, fds)),
+    holder,
+    turn: () => delay(1),
+    async end() {
+      libc.umount2(pinDirectory, MNT_DETACH);
+      rmdirSync(pinDirectory);
+      kernel[Symbol.dispose]();
+    },
+  };
+}
+
+/**
+ * Runs a function while this thread has no effective capability. They are the thread's alone, and
+ * stay permitted, so that they can be taken back.
+ */
+function withoutCapabilities<T>(call: () => T): T {
+  const header = Uint32Array.of(CAPABILITY_VERSION, 0);
+  const sets = new Uint32Array(6);
+  if (capget(header, sets) < 0) throw new RangeError("capget is refused");
+  const dropped = sets.slice();
+  dropped[0] = 0;
+  dropped[3] = 0;
+  if (capset(header, dropped) < 0) throw new RangeError("capset is refused");
+  try {
+    return call();
+  } finally {
+    if (capset(header, sets) < 0) process.abort();
+  }
+}
+
+/** A process that inherits the fd and does nothing until its input ends. */
+async function holder(fd: number): Promise<Holder> {
+  const child = spawn("cat", { stdio: ["pipe", "ignore", "ignore", fd] });
+  await once(child, "spawn");
+  return {
+    async release() {
+      const gone = once(child, "exit");
+      child.stdin?.end();
+      await gone;
+    },
+  };
+}
+
+/** What a run may not leave behind, as text that can be compared before and after. */
+export function traces(): readonly string[] {
+  const fds = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  const mounts = readFileSync("/proc/self/mountinfo", "latin1").split("\n");
+  return [
+    ...fds.filter((name) => /^anon_inode:bpf|^(net|uts|mnt):\[/.test(name)),
+    ...mounts.filter((line) => line.includes("nslink-contract-")),
+    ...readdirSync("/run/netns").filter((name) => name.startsWith(NAME_PREFIX)),
+    readlinkSync("/proc/thread-self/ns/net"),
+  ].sort();
+}
