@@ -2,6 +2,7 @@
  * Everything that all tasks of one kernel share.
  */
 
+import type { Btf } from "./bpf/btf.ts";
 import type { BpfLink } from "./bpf/link.ts";
 import type { BpfMap } from "./bpf/map/map.ts";
 import { netnsBpfOperations } from "./bpf/net_namespace.ts";
@@ -43,6 +44,7 @@ export class Machine {
   readonly progs: Idr<Prog> = new Idr();
   readonly maps: Idr<BpfMap> = new Idr();
   readonly links: Idr<BpfLink> = new Idr();
+  readonly btfs: Idr<Btf> = new Idr();
   readonly mapsByAddress: Map<number, BpfMap> = new Map();
   /** By pid. */
   readonly tasks: Map<number, Task> = new Map();

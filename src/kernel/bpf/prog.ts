@@ -5,7 +5,18 @@
 import type { Instruction } from "../../asm/index.ts";
 import { File, O_CLOEXEC, O_RDWR } from "../file.ts";
 import type { Machine } from "../machine.ts";
+import type { Btf } from "./btf.ts";
 import type { BpfMap } from "./map/map.ts";
+
+/** What a loader says about the source of a program. */
+export interface DebugInfo {
+  /** The program takes a reference. */
+  readonly btf: Btf;
+  /** struct bpf_func_info, 8 bytes each, one a function; empty when none were given. */
+  readonly funcInfo: Uint8Array;
+  /** struct bpf_line_info, 16 bytes each; empty when none were given. */
+  readonly lineInfo: Uint8Array;
+}
 
 /** What loading a program found out about it. */
 export interface ProgFacts {
@@ -30,6 +41,9 @@ export interface ProgFacts {
   readonly uid: number;
   /** How many instructions the verifier walked. */
   readonly verifiedInsns: number;
+  /** First slots of its functions, the main one (0) first. */
+  readonly subprograms?: readonly number[];
+  readonly debugInfo?: DebugInfo;
 }
 
 /** A program of the embedded kernel. */
@@ -45,6 +59,7 @@ export class Prog {
     this.#machine = machine;
     this.facts = facts;
     for (const map of facts.maps) map.get();
+    facts.debugInfo?.btf.get();
     this.id = machine.progs.alloc(this);
   }
 
@@ -67,6 +82,7 @@ export class Prog {
     if (this.#references > 0) return;
     this.#machine.progs.free(this.id);
     for (const map of this.facts.maps) map.put();
+    this.facts.debugInfo?.btf.put();
   }
 }
 

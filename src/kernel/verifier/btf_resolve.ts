@@ -1,0 +1,310 @@
+/**
+ * Whether the types of BTF go together: ids that exist, sizes that fit, no type inside itself.
+ * Mirrors the resolve functions and btf_check_type_tags() in kernel/bpf/btf.c of Linux.
+ */
+
+import { E2BIG, EEXIST, EINVAL, ELOOP } from "../../abi/errno.ts";
+import * as P from "./btf_parse.ts";
+import type { VerifierLog } from "./log.ts";
+
+/** How deep types may be built of each other by value, or by pointers, before any is known. */
+const MAX_RESOLVE_DEPTH = 32;
+/** How many modifiers may follow each other. */
+const MAX_MODIFIERS = 32;
+const POINTER_BYTES = 8;
+const U32_MAX = 0xffffffff;
+
+type Type = P.BtfType;
+
+function isModifier(kind: number): boolean {
+  return (
+    kind === P.BTF_KIND_TYPEDEF ||
+    kind === P.BTF_KIND_VOLATILE ||
+    kind === P.BTF_KIND_CONST ||
+    kind === P.BTF_KIND_RESTRICT ||
+    kind === P.BTF_KIND_TYPE_TAG
+  );
+}
+
+function isStruct(kind: number): boolean {
+  return kind === P.BTF_KIND_STRUCT || kind === P.BTF_KIND_UNION;
+}
+
+/** Kinds that nothing may be made of. */
+function isSourceOnly(kind: number): boolean {
+  return kind === P.BTF_KIND_VAR || kind === P.BTF_KIND_DATASEC || kind === P.BTF_KIND_DECL_TAG;
+}
+
+/** The type behind typedefs and qualifiers; null for void and for what does not exist. */
+export function skipModifiers({ types }: P.ParsedBtf, id: number): Type | null {
+  let type = types[id] ?? null;
+  for (let i = 0; i < types.length && type !== null && isModifier(type.kind); i++) {
+    type = types[type.sizeOrType] ?? null;
+  }
+  return type;
+}
+
+/** Bytes that a value takes; null for types without values. */
+function sizeOf(btf: P.ParsedBtf, id: number, depth: number = 0): number | null {
+  const type = skipModifiers(btf, id);
+  if (type === null || depth > MAX_RESOLVE_DEPTH) return null;
+  switch (type.kind) {
+    case P.BTF_KIND_PTR:
+      return POINTER_BYTES;
+    case P.BTF_KIND_ARRAY: {
+      const element = sizeOf(btf, btf.view.getUint32(type.at, true), depth + 1);
+      return element === null ? null : element * btf.view.getUint32(type.at + 8, true);
+    }
+    case P.BTF_KIND_INT:
+    case P.BTF_KIND_STRUCT:
+    case P.BTF_KIND_UNION:
+    case P.BTF_KIND_ENUM:
+    case P.BTF_KIND_ENUM64:
+    case P.BTF_KIND_FLOAT:
+    case P.BTF_KIND_DATASEC:
+      return type.sizeOrType;
+    default:
+      return null;
+  }
+}
+
+/** 0 or a negative errno. */
+export function resolveBtf(btf: P.ParsedBtf, log: VerifierLog): number {
+  const resolver = new Resolver(btf, log);
+  for (let id = 1; id < btf.types.length; id++) {
+    const errno = resolver.check(id);
+    if (errno !== 0) return errno;
+  }
+  return checkTypeTags(btf, log);
+}
+
+/** What one walk follows: pointers, or what lies inside by value. Linux keeps them apart, too. */
+type Mode = "pointers" | "values";
+
+class Resolver {
+  readonly #btf: P.ParsedBtf;
+  readonly #log: VerifierLog;
+  readonly #done: Set<number> = new Set();
+  readonly #visiting: Set<number> = new Set();
+
+  constructor(btf: P.ParsedBtf, log: VerifierLog) {
+    this.#btf = btf;
+    this.#log = log;
+  }
+
+  check(id: number): number {
+    return this.#resolve(id, null, 1);
+  }
+
+  /** Resolves a type and, before it, what it is made of. The depth bounds the recursion. */
+  #resolve(id: number, mode: Mode | null, depth: number): number {
+    const type = this.#btf.types[id];
+    if (type === null || type === undefined || this.#done.has(id)) return 0;
+    if (this.#visiting.has(id)) return this.#log.refuse(EEXIST, `[${id}] Loop detected`);
+    if (depth > MAX_RESOLVE_DEPTH) {
+      const text = `[${id}] Exceeded max resolving depth:${MAX_RESOLVE_DEPTH}`;
+      return this.#log.refuse(E2BIG, text);
+    }
+    this.#visiting.add(id);
+    const within = mode ?? ownMode(type.kind);
+    for (const part of this.#parts(type)) {
+      const kind = this.#btf.types[part]?.kind ?? 0;
+      if (!isFollowed(kind, within)) continue;
+      const errno = this.#resolve(part, within, depth + 1);
+      if (errno !== 0) return errno;
+    }
+    this.#visiting.delete(id);
+    this.#done.add(id);
+    const fault = this.#fault(type);
+    return fault === null ? 0 : this.#log.refuse(EINVAL, `[${id}] ${fault}`);
+  }
+
+  /** Ids of the types that a type is made of. */
+  #parts({ kind, sizeOrType, vlen, at }: Type): number[] {
+    const { view } = this.#btf;
+    if (kind === P.BTF_KIND_ARRAY) return [view.getUint32(at + 4, true), view.getUint32(at, true)];
+    if (isStruct(kind)) return Array.from({ length: vlen }, (_, i) => this.#memberType(at, i));
+    if (kind === P.BTF_KIND_DATASEC) {
+      return Array.from({ length: vlen }, (_, i) => view.getUint32(at + 12 * i, true));
+    }
+    if (isModifier(kind) || kind === P.BTF_KIND_PTR || kind === P.BTF_KIND_VAR) return [sizeOrType];
+    return [];
+  }
+
+  #memberType(at: number, i: number): number {
+    return this.#btf.view.getUint32(at + 12 * i + 4, true);
+  }
+
+  #fault(type: Type): string | null {
+    const { kind, sizeOrType } = type;
+    const target = this.#btf.types[sizeOrType];
+    if (isModifier(kind) || kind === P.BTF_KIND_PTR) {
+      const missing = target === undefined || (target !== null && isSourceOnly(target.kind));
+      return missing ? "Invalid type_id" : null;
+    }
+    switch (kind) {
+      case P.BTF_KIND_ARRAY:
+        return this.#arrayFault(type);
+      case P.BTF_KIND_STRUCT:
+      case P.BTF_KIND_UNION:
+        return this.#membersFault(type);
+      case P.BTF_KIND_FUNC_PROTO:
+        return this.#prototypeFault(type);
+      case P.BTF_KIND_FUNC:
+        return this.#functionFault(target);
+      case P.BTF_KIND_VAR:
+        return this.#isValue(sizeOrType) ? null : "Invalid type_id";
+      case P.BTF_KIND_DATASEC:
+        return this.#variablesFault(type);
+      case P.BTF_KIND_DECL_TAG:
+        return this.#declarationFault(type, target);
+      default:
+        return null;
+    }
+  }
+
+  /** Whether values of the type may lie in others. */
+  #isValue(id: number): boolean {
+    const kind = this.#btf.types[id]?.kind;
+    return kind !== undefined && !isSourceOnly(kind) && sizeOf(this.#btf, id) !== null;
+  }
+
+  /** An integer that fills its bytes. */
+  #isRegularInt(type: Type | null): boolean {
+    if (type?.kind !== P.BTF_KIND_INT) return false;
+    const data = this.#btf.view.getUint32(type.at, true);
+    const bits = data & 0xff;
+    const bytes = bits / 8;
+    return ((data >>> 16) & 0xff) === 0 && [1, 2, 4, 8, 16].includes(bytes)
+      ? bytes === type.sizeOrType
+      : false;
+  }
+
+  #arrayFault({ at }: Type): string | null {
+    const elementId = this.#btf.view.getUint32(at, true);
+    const index = skipModifiers(this.#btf, this.#btf.view.getUint32(at + 4, true));
+    if (!this.#isRegularInt(index)) return "Invalid index";
+    if (!this.#isValue(elementId)) return "Invalid elem";
+    const element = skipModifiers(this.#btf, elementId);
+    if (element?.kind === P.BTF_KIND_INT && !this.#isRegularInt(element)) {
+      return "Invalid array of int";
+    }
+    const count = this.#btf.view.getUint32(at + 8, true);
+    const size = sizeOf(this.#btf, elementId) ?? 0;
+    return size * count > U32_MAX ? "Array size overflows U32_MAX" : null;
+  }
+
+  #membersFault({ vlen, at, kindFlag, sizeOrType }: Type): string | null {
+    for (let i = 0; i < vlen; i++) {
+      const id = this.#memberType(at, i);
+      if (!this.#isValue(id)) return "Invalid member";
+      const raw = this.#btf.view.getUint32(at + 12 * i + 8, true);
+      const offset = kindFlag ? raw & 0xffffff : raw;
+      const fault = this.#memberFault(id, offset, kindFlag ? raw >>> 24 : 0, sizeOrType);
+      if (fault !== null) return fault;
+    }
+    return null;
+  }
+
+  /** @param offset - in bits. @param bitfield - its width in bits; 0: not a bitfield. */
+  #memberFault(id: number, offset: number, bitfield: number, structSize: number): string | null {
+    const kind = skipModifiers(this.#btf, id)?.kind ?? 0;
+    const size = sizeOf(this.#btf, id) ?? 0;
+    const isEnum = kind === P.BTF_KIND_ENUM || kind === P.BTF_KIND_ENUM64;
+    if (bitfield !== 0 && ((kind !== P.BTF_KIND_INT && !isEnum) || bitfield > 8 * size)) {
+      return "Invalid member bitfield_size";
+    }
+    const aligned = offset % 8 === 0;
+    if (!aligned && kind !== P.BTF_KIND_INT && bitfield === 0) return "Member is not byte aligned";
+    if (kind === P.BTF_KIND_FLOAT && offset % (8 * Math.min(size, POINTER_BYTES)) !== 0) {
+      return "Member is not properly aligned";
+    }
+    const end = bitfield === 0 ? Math.floor(offset / 8) + size : Math.ceil((offset + bitfield) / 8);
+    return end > structSize ? "Member exceeds struct_size" : null;
+  }
+
+  #prototypeFault({ sizeOrType, vlen, at }: Type): string | null {
+    if (sizeOrType !== 0 && !this.#isValue(sizeOrType)) return "Invalid return type";
+    for (let i = 0; i < vlen; i++) {
+      const name = this.#btf.view.getUint32(at + 8 * i, true);
+      const id = this.#btf.view.getUint32(at + 8 * i + 4, true);
+      // The last one without a type stands for `...`.
+      if (i === vlen - 1 && id === 0 && name === 0) return null;
+      const text = P.btfName(this.#btf, name);
+      const named = name === 0 || P.isIdentifier(text);
+      if (!named || !this.#isValue(id)) return `Invalid arg#${i + 1}`;
+    }
+    return null;
+  }
+
+  #functionFault(prototype: Type | null | undefined): string | null {
+    if (prototype?.kind !== P.BTF_KIND_FUNC_PROTO) return "Invalid type_id";
+    for (let i = 0; i < prototype.vlen; i++) {
+      const name = this.#btf.view.getUint32(prototype.at + 8 * i, true);
+      const id = this.#btf.view.getUint32(prototype.at + 8 * i + 4, true);
+      if (name === 0 && id !== 0) return `Invalid arg#${i + 1}`;
+    }
+    return null;
+  }
+
+  #variablesFault({ vlen, at }: Type): string | null {
+    for (let i = 0; i < vlen; i++) {
+      const variable = this.#btf.types[this.#btf.view.getUint32(at + 12 * i, true)];
+      if (variable?.kind !== P.BTF_KIND_VAR) return "Not a VAR kind member";
+      const size = sizeOf(this.#btf, variable.sizeOrType);
+      if (size === null) return "Invalid type";
+      if (this.#btf.view.getUint32(at + 12 * i + 8, true) < size) return "Invalid size";
+    }
+    return null;
+  }
+
+  #declarationFault({ at }: Type, target: Type | null | undefined): string | null {
+    const index = this.#btf.view.getInt32(at, true);
+    switch (target?.kind) {
+      case P.BTF_KIND_STRUCT:
+      case P.BTF_KIND_UNION:
+        return index < target.vlen ? null : "Invalid component_idx";
+      case P.BTF_KIND_FUNC: {
+        const prototype = this.#btf.types[target.sizeOrType];
+        if (prototype?.kind !== P.BTF_KIND_FUNC_PROTO) return "Invalid type_id";
+        return index < prototype.vlen ? null : "Invalid component_idx";
+      }
+      case P.BTF_KIND_VAR:
+      case P.BTF_KIND_TYPEDEF:
+        return index === -1 ? null : "Invalid component_idx";
+      default:
+        return "Invalid type_id";
+    }
+  }
+}
+
+function ownMode(kind: number): Mode | null {
+  if (kind === P.BTF_KIND_PTR) return "pointers";
+  return kind === P.BTF_KIND_ARRAY || isStruct(kind) ? "values" : null;
+}
+
+/** Whether a walk goes on into a type: analogous to env_type_is_resolve_sink() in Linux. */
+function isFollowed(kind: number, mode: Mode | null): boolean {
+  if (isModifier(kind)) return true;
+  if (mode === "pointers") return kind === P.BTF_KIND_PTR;
+  if (mode === "values") return kind === P.BTF_KIND_ARRAY || isStruct(kind);
+  return ownMode(kind) !== null || isSourceOnly(kind);
+}
+
+/** `const` and its like come before type tags, seen from the type itself. */
+function checkTypeTags({ types }: P.ParsedBtf, log: VerifierLog): number {
+  for (const start of types) {
+    let type = start ?? null;
+    let inTags = type?.kind === P.BTF_KIND_TYPE_TAG;
+    for (let count = 0; type !== null && isModifier(type.kind); count++) {
+      if (count === MAX_MODIFIERS) {
+        return log.refuse(ELOOP, "Max chain length or cycle detected");
+      }
+      const isTag = type.kind === P.BTF_KIND_TYPE_TAG;
+      if (isTag && !inTags) return log.refuse(EINVAL, "Type tags don't precede modifiers");
+      inTags = isTag;
+      type = types[type.sizeOrType] ?? null;
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,86 @@
+/**
+ * The log that a caller may ask for when it loads a program or BTF. Mirrors kernel/bpf/log.c in
+ * Linux: without BPF_LOG_FIXED a log that is too long keeps its end, with it its beginning.
+ */
+
+import { EFAULT, EINVAL, ENOSPC } from "../../abi/errno.ts";
+import type { UserMemory } from "../user_memory.ts";
+
+// Bits of log_level (include/linux/bpf_verifier.h).
+export const BPF_LOG_LEVEL1 = 1;
+export const BPF_LOG_LEVEL2 = 2;
+export const BPF_LOG_STATS = 4;
+export const BPF_LOG_FIXED = 8;
+const BPF_LOG_MASK = BPF_LOG_LEVEL1 | BPF_LOG_LEVEL2 | BPF_LOG_STATS | BPF_LOG_FIXED;
+
+/** The largest log buffer, in bytes (UINT_MAX >> 2). */
+const MAX_LOG_SIZE = 0x3fffffff;
+
+/** What came of a log when the check is over. */
+export interface LogOutcome {
+  /** 0; -ENOSPC when the buffer was too small, -EFAULT when it is not there. */
+  readonly errno: number;
+  /** Bytes that the whole log takes, its NUL included; 0 when none was asked for. */
+  readonly trueSize: number;
+}
+
+/** Collects the lines of one check. */
+export class VerifierLog {
+  readonly level: number;
+  readonly #memory: UserMemory;
+  readonly #address: bigint;
+  readonly #size: number;
+  readonly #text: string[] = [];
+
+  private constructor(memory: UserMemory, level: number, address: bigint, size: number) {
+    this.#memory = memory;
+    this.level = level;
+    this.#address = address;
+    this.#size = size;
+  }
+
+  /**
+   * A log into the caller's memory, or -EINVAL for a combination that makes no sense.
+   *
+   * @param address - of the buffer; 0 with a size of 0 only counts the bytes.
+   */
+  static open(
+    memory: UserMemory,
+    level: number,
+    address: bigint,
+    size: number,
+  ): VerifierLog | number {
+    const hasBuffer = address !== 0n;
+    if (hasBuffer !== size > 0 || (hasBuffer && level === 0)) return -EINVAL;
+    if ((level & ~BPF_LOG_MASK) !== 0 || size > MAX_LOG_SIZE) return -EINVAL;
+    return new VerifierLog(memory, level, address, size);
+  }
+
+  /** Adds a line; the newline is added here. */
+  line(text: string): void {
+    if (this.level !== 0) this.#text.push(text, "\n");
+  }
+
+  /** Adds a line that says why something is refused. @returns -errno. */
+  refuse(errno: number, text: string): number {
+    this.line(text);
+    return -errno;
+  }
+
+  /** Writes the log out. Analogous to bpf_vlog_finalize() in Linux. */
+  finish(): LogOutcome {
+    if (this.level === 0) return { errno: 0, trueSize: 0 };
+    const text = this.#text.join("");
+    if (text === "") return { errno: 0, trueSize: 0 };
+    const trueSize = text.length + 1;
+    if (this.#size === 0) return { errno: 0, trueSize };
+    const room = this.#size - 1;
+    const fixed = (this.level & BPF_LOG_FIXED) !== 0;
+    const kept = fixed ? text.slice(0, room) : text.slice(Math.max(0, text.length - room));
+    const bytes = new Uint8Array(kept.length + 1);
+    // Names from BTF are bytes of any value, and each is one character here.
+    for (let i = 0; i < kept.length; i++) bytes[i] = kept.charCodeAt(i);
+    if (!this.#memory.write(this.#address, bytes)) return { errno: -EFAULT, trueSize };
+    return { errno: trueSize > this.#size ? -ENOSPC : 0, trueSize };
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * What can be said of a program without following its data: that it is made of instructions that
+ * exist, in functions that jumps don't leave, with the maps and helpers that there are. Mirrors
+ * bpf_check() in kernel/bpf/verifier.c, in its order, up to where it begins to walk.
+ */
+
+import { PROG_LOAD } from "../../abi/attr.ts";
+import { BPF_F_SLEEPABLE } from "../../abi/bpf.ts";
+import { EINVAL } from "../../abi/errno.ts";
+import { encodeInstructions, type Instruction } from "../../asm/index.ts";
+import type { Attr } from "../attr.ts";
+import type { BpfMap } from "../bpf/map/map.ts";
+import type { DebugInfo } from "../bpf/prog.ts";
+import type { Task } from "../task.ts";
+import {
+  checkCoreRelocations,
+  checkFunctions,
+  type EarlyInfo,
+  encodeFunctions,
+  readDebugInfo,
+  readLines,
+  staticFunctions,
+} from "./debug_info.ts";
+import { checkInstructions } from "./instructions.ts";
+import { BPF_LOG_LEVEL2, type VerifierLog } from "./log.ts";
+import { resolveMaps, UsedMaps } from "./maps.ts";
+import { checkReachability } from "./reachability.ts";
+import { checkCallDepth, checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
+
+/** The most instructions that Linux's verifier walks (BPF_COMPLEXITY_LIMIT_INSNS). */
+const COMPLEXITY_LIMIT = 1_000_000;
+
+/** A program to check. */
+export interface Candidate {
+  readonly task: Task;
+  readonly attr: Attr;
+  /** BPF_PROG_TYPE_… */
+  readonly type: number;
+  readonly gplCompatible: boolean;
+  readonly insns: readonly Instruction[];
+  /** The SHA-256 of the program. */
+  readonly digest: Uint8Array;
+}
+
+/** What checking found out. No reference is taken on anything yet. */
+export interface Structure {
+  /** With addresses where map fds were. */
+  readonly instructions: readonly Instruction[];
+  /** Encoded, with map ids where map fds were. */
+  readonly xlated: Uint8Array;
+  readonly maps: readonly BpfMap[];
+  /** First slots of the functions. */
+  readonly subprograms: readonly number[];
+  readonly debugInfo: DebugInfo | null;
+  /** How many instructions were looked at. */
+  readonly processed: number;
+}
+
+/** Checks a program and writes the log's last line. A structure or a negative errno. */
+export function checkStructure(candidate: Candidate, log: VerifierLog): Structure | number {
+  const found = check(candidate, log);
+  const processed = typeof found === "number" ? 0 : found.processed;
+  log.line(
+    `processed ${processed} insns (limit ${COMPLEXITY_LIMIT}) max_states_per_insn 0 ` +
+      "total_states 0 peak_states 0 mark_read 0",
+  );
+  if (typeof found === "number") return found;
+  return "errno" in found ? found.errno : found;
+}
+
+/** Refused while the instructions were looked at. */
+interface Refused {
+  readonly errno: number;
+  readonly processed: number;
+}
+
+function check(candidate: Candidate, log: VerifierLog): Structure | Refused | number {
+  const { task, attr, insns, digest, gplCompatible } = candidate;
+  const fdArray = {
+    address: attr.u64(PROG_LOAD.fd_array),
+    count: attr.u32(PROG_LOAD.fd_array_cnt),
+  };
+  const used = new UsedMaps(task, digest, log);
+  let errno = used.addAll(fdArray);
+  if (errno !== 0) return errno;
+  const info = readDebugInfo(task, attr, log);
+  if (typeof info === "number") return info;
+  const subprograms = findSubprograms(insns, gplCompatible, log);
+  if (typeof subprograms === "number") return subprograms;
+  logFunctions(subprograms, log);
+  errno = checkJumps(insns, subprograms, log) || checkFunctions(info, subprograms, log);
+  if (errno !== 0) return errno;
+  const debugInfo = info === null ? null : finishDebugInfo(candidate, info, subprograms, log);
+  if (typeof debugInfo === "number") return debugInfo;
+
+  const resolved = resolveMaps(task, insns, fdArray, used, log);
+  if (typeof resolved === "number") return resolved;
+  errno = checkReachability(insns, log) || checkSleepable(attr, log);
+  if (errno !== 0) return errno;
+  const walked = checkInstructions(insns, surroundings(candidate, info), log);
+  errno = walked.errno || checkCallDepth(insns, subprograms, log);
+  if (errno !== 0) return { errno, processed: walked.processed };
+  return {
+    instructions: resolved.instructions,
+    xlated: encodeInstructions(resolved.shown),
+    maps: used.maps,
+    subprograms: subprograms.map(({ start }) => start),
+    debugInfo,
+    processed: walked.processed,
+  };
+}
+
+function surroundings(
+  { task, type, gplCompatible }: Candidate,
+  info: EarlyInfo | null,
+): Parameters<typeof checkInstructions>[1] {
+  const perfmon = task.capable("CAP_PERFMON");
+  return { type, gplCompatible, perfmon, isStatic: staticFunctions(info) };
+}
+
+function finishDebugInfo(
+  { task, attr, insns }: Candidate,
+  info: EarlyInfo,
+  subprograms: readonly Subprogram[],
+  log: VerifierLog,
+): DebugInfo | number {
+  const lineInfo = readLines(task, attr, info, insns, subprograms, log);
+  if (typeof lineInfo === "number") return lineInfo;
+  const errno = checkCoreRelocations(attr, log);
+  return errno === 0 ? { btf: info.btf, funcInfo: encodeFunctions(info), lineInfo } : errno;
+}
+
+function logFunctions(subprograms: readonly Subprogram[], log: VerifierLog): void {
+  if ((log.level & BPF_LOG_LEVEL2) === 0) return;
+  for (const [i, { start }] of subprograms.entries()) log.line(`func#${i} @${start}`);
+}
+
+/** No program type of the embedded kernel may sleep. */
+function checkSleepable(attr: Attr, log: VerifierLog): number {
+  if ((attr.u32(PROG_LOAD.prog_flags) & BPF_F_SLEEPABLE) === 0) return 0;
+  return log.refuse(EINVAL, "programs of this type can't be sleepable");
+}

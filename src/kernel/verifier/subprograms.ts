@@ -1,0 +1,159 @@
+/**
+ * Where the functions of a program begin, that no jump leaves its function, and how deep they call
+ * each other. Mirrors add_subprog_and_kfunc() and check_subprogs() in kernel/bpf/verifier.c.
+ */
+
+import { E2BIG, EINVAL } from "../../abi/errno.ts";
+import { BPF_FUNC } from "../../abi/helpers.ts";
+import {
+  BPF_ABS,
+  BPF_CALL,
+  BPF_CLASS,
+  BPF_EXIT,
+  BPF_IND,
+  BPF_JA,
+  BPF_JMP,
+  BPF_JMP32,
+  BPF_LD,
+  BPF_MODE,
+  BPF_PSEUDO_CALL,
+  BPF_PSEUDO_FUNC,
+  BPF_PSEUDO_KFUNC_CALL,
+  MAX_CALL_FRAMES,
+} from "../../abi/insn.ts";
+import { type Instruction, isLoadImm64, jumpOffset } from "../../asm/index.ts";
+import type { VerifierLog } from "./log.ts";
+
+/** The most functions a program may have, the main one included. */
+export const BPF_MAX_SUBPROGS = 256;
+
+const CALL = BPF_JMP | BPF_CALL;
+/** What a function may end with. */
+const LAST: ReadonlySet<number> = new Set([
+  BPF_JMP | BPF_EXIT,
+  BPF_JMP | BPF_JA,
+  BPF_JMP32 | BPF_JA,
+]);
+
+/** One function of a program. */
+export interface Subprogram {
+  /** Its first slot, and the one after its last. */
+  readonly start: number;
+  readonly end: number;
+  readonly hasTailCall: boolean;
+  /** It contains LD_ABS or LD_IND. */
+  readonly hasLdAbs: boolean;
+}
+
+/** Whether the instruction names another function of the program: its slot is `imm` past the next. */
+export function namesFunction(insn: Instruction): boolean {
+  if (insn.opcode === CALL) return insn.src === BPF_PSEUDO_CALL;
+  return isLoadImm64(insn) && insn.src === BPF_PSEUDO_FUNC;
+}
+
+/** The functions in ascending order, or a negative errno. */
+export function findSubprograms(
+  insns: readonly Instruction[],
+  gplCompatible: boolean,
+  log: VerifierLog,
+): Subprogram[] | number {
+  const starts = new Set([0]);
+  for (const [slot, insn] of insns.entries()) {
+    if (insn.opcode === CALL && insn.src === BPF_PSEUDO_KFUNC_CALL) {
+      return refuseKfunc(gplCompatible, log);
+    }
+    if (!namesFunction(insn)) continue;
+    const start = slot + insn.imm + 1;
+    if (start < 0 || start >= insns.length) {
+      return log.refuse(EINVAL, "call to invalid destination");
+    }
+    if (starts.size >= BPF_MAX_SUBPROGS && !starts.has(start)) {
+      return log.refuse(E2BIG, "too many subprograms");
+    }
+    starts.add(start);
+  }
+  const sorted = [...starts].sort((a, b) => a - b);
+  return sorted.map((start, i) => describe(insns, start, sorted[i + 1] ?? insns.length));
+}
+
+function refuseKfunc(gplCompatible: boolean, log: VerifierLog): number {
+  return log.refuse(
+    EINVAL,
+    gplCompatible
+      ? "Linux has kernel functions that a program may call, the embedded kernel has none"
+      : "cannot call kernel function from non-GPL compatible program",
+  );
+}
+
+function describe(insns: readonly Instruction[], start: number, end: number): Subprogram {
+  let hasTailCall = false;
+  let hasLdAbs = false;
+  for (const { opcode, src, imm } of insns.slice(start, end)) {
+    if (opcode === CALL && src === 0 && imm === BPF_FUNC.tail_call) hasTailCall = true;
+    if (BPF_CLASS(opcode) !== BPF_LD) continue;
+    if (BPF_MODE(opcode) === BPF_ABS || BPF_MODE(opcode) === BPF_IND) hasLdAbs = true;
+  }
+  return { start, end, hasTailCall, hasLdAbs };
+}
+
+/** Every jump stays in its function, and no function runs over its end. 0 or a negative errno. */
+export function checkJumps(
+  insns: readonly Instruction[],
+  subprograms: readonly Subprogram[],
+  log: VerifierLog,
+): number {
+  for (const { start, end } of subprograms) {
+    for (let slot = start; slot < end; slot++) {
+      const insn = insns[slot] as Instruction;
+      const offset = jumpOffset(insn);
+      if (offset !== undefined) {
+        const target = slot + offset + 1;
+        if (target < start || target >= end) {
+          return log.refuse(EINVAL, `jump out of range from insn ${slot} to ${target}`);
+        }
+      }
+      if (slot === end - 1 && !LAST.has(insn.opcode)) {
+        return log.refuse(EINVAL, "last insn is not an exit or jmp");
+      }
+    }
+  }
+  return 0;
+}
+
+/**
+ * No chain of calls takes more than eight frames, so there is no recursion. 0 or -E2BIG.
+ *
+ * Linux finds the same by walking, and by check_max_stack_depth() for code that never runs.
+ */
+export function checkCallDepth(
+  insns: readonly Instruction[],
+  subprograms: readonly Subprogram[],
+  log: VerifierLog,
+): number {
+  const callees = callGraph(insns, subprograms);
+  let level: ReadonlySet<number> = new Set([0]);
+  for (let frames = 1; level.size > 0; frames++) {
+    if (frames > MAX_CALL_FRAMES) {
+      return log.refuse(E2BIG, `the call stack of ${frames} frames is too deep`);
+    }
+    level = new Set([...level].flatMap((caller) => [...(callees.get(caller) ?? [])]));
+  }
+  return 0;
+}
+
+/** By first slot: the first slots of the functions that a function calls. */
+function callGraph(
+  insns: readonly Instruction[],
+  subprograms: readonly Subprogram[],
+): Map<number, Set<number>> {
+  const callees = new Map<number, Set<number>>();
+  for (const { start, end } of subprograms) {
+    const called = new Set<number>();
+    for (let slot = start; slot < end; slot++) {
+      const insn = insns[slot] as Instruction;
+      if (namesFunction(insn)) called.add(slot + insn.imm + 1);
+    }
+    callees.set(start, called);
+  }
+  return callees;
+}
