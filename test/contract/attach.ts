@@ -67,7 +67,7 @@ function attachOrder({ rule }: Rules): void {
 
   rule("flags that nobody knows are EINVAL, before the program is looked up", (c) => {
     const netns = c.netns();
-    for (const attach_flags of [0x100, 0x80000000]) {
+    for (const attach_flags of [8, 16, 32, 0x80, 0x100, 0x2000, 0x80000000]) {
       expect(attachWith(c, netns, { attach_bpf_fd: CLOSED_FD, attach_flags })).toBe("EINVAL");
       expect(attachWith(c, netns, { attach_bpf_fd: c.program(), attach_flags })).toBe("EINVAL");
     }
@@ -75,7 +75,11 @@ function attachOrder({ rule }: Rules): void {
 
   rule("flags of other types are EINVAL, after the program is looked up", (c) => {
     const netns = c.netns();
-    for (const attach_flags of [bpf.BPF_F_ALLOW_OVERRIDE, bpf.BPF_F_ALLOW_MULTI]) {
+    for (const attach_flags of [
+      bpf.BPF_F_ALLOW_OVERRIDE,
+      bpf.BPF_F_ALLOW_MULTI,
+      bpf.BPF_F_PREORDER,
+    ]) {
       expect(attachWith(c, netns, { attach_bpf_fd: CLOSED_FD, attach_flags })).toBe("EBADF");
       expect(attachWith(c, netns, { attach_bpf_fd: c.program(), attach_flags })).toBe("EINVAL");
     }

@@ -9,7 +9,11 @@ const PIN_DIRECTORY = "/sys/fs/bpf/contract";
 
 export const embeddedKind: WorldKind = {
   name: "the embedded kernel",
-  lacks: { verifier: "the verifier is a later issue" },
+  lacks: {
+    verifier: "the verifier is a later issue",
+    otherTypes: "programs of other types are out of scope",
+    skLookupRun: "running sk_lookup programs is a later issue",
+  },
   open: async () => openEmbeddedWorld(),
 };
 
@@ -23,10 +27,10 @@ function openEmbeddedWorld(): World {
     pid: kernel.pid,
     namePrefix: "contract-",
     openRoot: () => kernel.netns.open({ pid: 1 }),
-    unprivileged(fds, call) {
+    unprivileged(fds, call, uid = 0) {
       // Like the same process with its capabilities dropped: it is where we are.
       const here = kernel.netns.open("self");
-      using task = kernel.task({ capabilities: [], netns: here });
+      using task = kernel.task({ capabilities: [], netns: here, uid });
       kernel.close(here);
       return call(
         task,

@@ -146,6 +146,7 @@ export const frame: Chapter = {
   title: "the syscall frame",
   rules: (rules) => {
     sizes(rules);
+    edges(rules);
     tails(rules);
     lookUps(rules);
     returnedFds(rules);
@@ -216,6 +217,32 @@ function sizes({ rule }: Rules): void {
     const start = c.attr(bpf.BPF_LINK_GET_NEXT_ID, { start_id: 0x7fffffff }, 4);
     expect(outcomeOf(c.raw(bpf.BPF_LINK_GET_NEXT_ID, start))).toBe("EINVAL");
     expect(outcomeOf(c.raw(bpf.BPF_LINK_GET_NEXT_ID, start, 3))).not.toBe("EINVAL");
+  });
+}
+
+function edges({ rule }: Rules): void {
+  rule("nothing is written past the attr that was given", (c) => {
+    const page = new Uint8Array(256).fill(0xee);
+    const size = 28;
+    const fields = { target_fd: c.netns(), attach_type: flowDissector };
+    page.set(c.attr(bpf.BPF_PROG_QUERY, fields).subarray(0, size));
+    expect(c.raw(bpf.BPF_PROG_QUERY, page.subarray(0, size))).toBe(0);
+    expect(page.subarray(size).every((byte) => byte === 0xee)).toBe(true);
+  });
+
+  rule("output fields are written where they lie, past the size too", (c) => {
+    const netns = c.netns();
+    c.link(c.program(), netns);
+    const fields = { target_fd: netns, attach_type: flowDissector };
+    const attr = new Uint8Array(64).fill(0xee);
+    attr.set(c.attr(bpf.BPF_PROG_QUERY, fields).subarray(0, 12));
+    expect(c.raw(bpf.BPF_PROG_QUERY, attr, 12)).toBe(0);
+    const words = new Uint32Array(attr.buffer);
+    expect([words[3], words[4], words[6], words[7]]).toEqual([0, 0xeeeeeeee, 1, 0xeeeeeeee]);
+  });
+
+  rule("a size past the end of the attr is the caller's mistake", (c) => {
+    expect(() => c.raw(bpf.BPF_LINK_DETACH, new Uint8Array(4), 8)).toThrow(RangeError);
   });
 }
 

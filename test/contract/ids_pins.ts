@@ -4,8 +4,10 @@
 
 import { expect } from "vitest";
 import * as bpf from "../../src/abi/bpf.ts";
+import { EACCES } from "../../src/abi/errno.ts";
 import { O_PATH } from "../../src/kernel/file.ts";
-import { BAD_POINTER, type Case, CLOSED_FD, type Fields, u32s } from "./case.ts";
+import type { Kernel } from "../../src/kernel.ts";
+import { BAD_POINTER, type Case, CLOSED_FD, type Fields, outcomeOf, u32s } from "./case.ts";
 import type { Chapter, Rules } from "./rules.ts";
 
 /** The three kinds of object that have ids here. */
@@ -47,6 +49,7 @@ export const idsAndPins: Chapter = {
     modes(rules);
     pinLife(rules);
     directories(rules);
+    strangers(rules);
   },
 };
 
@@ -97,6 +100,11 @@ function ids({ rule }: Rules): void {
     expect(open(bpf.BPF_F_WRONLY)).toBe("ok");
     expect(open(bpf.BPF_F_RDONLY | bpf.BPF_F_WRONLY)).toBe("EINVAL");
     expect(open(1)).toBe("EINVAL");
+  });
+
+  rule("the next_id field of MAP_GET_FD_BY_ID is ignored", (c) => {
+    const id = c.mapInfo(c.map()).id;
+    expect(c.outcome(bpf.BPF_MAP_GET_FD_BY_ID, { id, next_id: 7 })).toBe("ok");
   });
 }
 
@@ -288,5 +296,44 @@ function directories({ rule }: Rules): void {
 
   rule("a directory's name may not have a dot either: EPERM", (c) => {
     expect(c.kernel.bpffs.mkdir(`${c.world.pinDirectory}/a.b`)).toBe(-1);
+  });
+}
+
+/** Somebody who owns nothing. */
+const STRANGER = 65534;
+
+function strangers({ rule }: Rules): void {
+  rule("a pin opens for its owner without capabilities, and for no other user", (c) => {
+    const path = c.pin(c.link(c.program(), c.netns()));
+    const attr = (): Uint8Array => c.attr(bpf.BPF_OBJ_GET, { pathname: c.string(path) });
+    const open = (kernel: Kernel): string => {
+      const fd = kernel.bpf(bpf.BPF_OBJ_GET, attr());
+      if (fd >= 0) kernel.close(fd);
+      return outcomeOf(fd);
+    };
+    expect(c.world.unprivileged([], open)).toBe("ok");
+    expect(c.world.unprivileged([], open, STRANGER)).toBe("EACCES");
+  });
+
+  rule("a directory is its owner's alone", (c) => {
+    const directory = c.pinPath();
+    expect(c.kernel.bpffs.mkdir(directory)).toBe(0);
+    const inside = `${directory}/map`;
+    const map = c.map();
+    c.must(bpf.BPF_OBJ_PIN, { pathname: c.string(inside), bpf_fd: map });
+    const other = c.string(`${directory}/other`);
+    const seen = c.world.unprivileged(
+      [map],
+      (kernel, [fd = -1]) => [
+        kernel.bpf(bpf.BPF_OBJ_PIN, c.attr(bpf.BPF_OBJ_PIN, { pathname: other, bpf_fd: fd })),
+        kernel.bpffs.unlink(inside),
+        kernel.bpffs.mkdir(`${directory}/more`),
+        kernel.bpffs.readdir(directory),
+      ],
+      STRANGER,
+    );
+    c.kernel.bpffs.unlink(inside);
+    expect(c.kernel.bpffs.rmdir(directory)).toBe(0);
+    expect(seen).toEqual([-EACCES, -EACCES, -EACCES, -EACCES]);
   });
 }

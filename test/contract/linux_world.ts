@@ -21,6 +21,7 @@ const MNT_DETACH = 2;
 
 const self = koffi.load(null);
 const capget = self.func("capget", "int", ["void *", "void *"]);
+const setfsuid = self.func("setfsuid", "int", ["uint"]);
 const capset = self.func("capset", "int", ["void *", "void *"]);
 
 export const linuxKind: WorldKind = { name: "Linux", lacks: {}, open: openLinuxWorld };
@@ -39,7 +40,8 @@ async function openLinuxWorld(): Promise<World> {
     pid: process.pid,
     namePrefix: NAME_PREFIX,
     openRoot: () => openRoot(kernel.netns),
-    unprivileged: (fds, call) => withoutCapabilities(() => call(kernel, fds)),
+    unprivileged: (fds, call, uid = 0) =>
+      asUser(uid, () => withoutCapabilities(() => call(kernel, fds))),
     holder,
     turn: () => delay(1),
     async end() {
@@ -48,6 +50,16 @@ async function openLinuxWorld(): Promise<World> {
       kernel[Symbol.dispose]();
     },
   };
+}
+
+/** Runs a function while files take this thread for another user's; that is the thread's alone. */
+function asUser<T>(uid: number, call: () => T): T {
+  const before = setfsuid(uid);
+  try {
+    return call();
+  } finally {
+    setfsuid(before);
+  }
 }
 
 /**

@@ -328,6 +328,20 @@ function progArray({ rule }: Rules): void {
     map.delete(u32s(0));
     expect(map.update(u32s(1), u32s(c.program(SOCKET_FILTER))), "for good").toBe("EINVAL");
   });
+
+  rule("prog array: its fdinfo names the owner's type, once it has one", (c) => {
+    const map = elements(c, PROG_ARRAY);
+    expect(c.kernel.fdinfo(map.fd)).not.toContain("owner_prog_type");
+    expect(map.update(u32s(0), u32s(c.program()))).toBe("ok");
+    expect(c.kernel.fdinfo(map.fd)).toContain("owner_prog_type:\t22\n");
+  });
+
+  rule("prog array: its programs have to have the same expected_attach_type", (c) => {
+    const map = elements(c, PROG_ARRAY);
+    expect(map.update(u32s(0), u32s(c.program()))).toBe("ok");
+    const odd = c.program({ expectedAttachType: bpf.BPF_SK_LOOKUP });
+    expect(map.update(u32s(1), u32s(odd))).toBe("EINVAL");
+  });
 }
 
 function pointers({ rule }: Rules): void {

@@ -16,6 +16,9 @@ export const rootRule: Chapter = {
   },
 };
 
+/** A packet that any dissector takes. */
+const PACKET = { data: new Uint8Array(60), networkOffset: 14, protocol: 0 };
+
 /** The root namespace. */
 function root(c: Case): number {
   return c.track(c.world.openRoot());
@@ -77,6 +80,8 @@ function links({ rule }: Rules): void {
       linkElsewhere: c.linking(other, netns),
       attachElsewhere: c.attach(other, netns),
       skLookup: c.linking(c.program(SK_LOOKUP_PROGRAM), netns, bpf.BPF_SK_LOOKUP),
+      query: c.attached(netns),
+      dissected: c.kernel.netns.dissect(netns, PACKET, 0),
       update: c.outcome(bpf.BPF_LINK_UPDATE, { link_fd: link, new_prog_fd: other }),
     };
     c.close(link);
@@ -85,6 +90,8 @@ function links({ rule }: Rules): void {
       linkElsewhere: "EEXIST",
       attachElsewhere: "EEXIST",
       skLookup: "ok",
+      query: [],
+      dissected: expect.objectContaining({ by: "bpf", progId: c.progId(program) }),
       update: "ok",
     });
     expect(c.linking(other, netns)).toBe("ok");

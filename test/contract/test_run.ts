@@ -6,7 +6,7 @@ import { expect } from "vitest";
 import * as bpf from "../../src/abi/bpf.ts";
 import { FLOW_KEYS } from "../../src/abi/flow_keys.ts";
 import { decode, encode, type Values } from "../../src/abi/layout.ts";
-import { BAD_POINTER, type Case, CLOSED_FD, type Fields, SK_LOOKUP_PROGRAM } from "./case.ts";
+import { BAD_POINTER, type Case, CLOSED_FD, type Fields, SK_LOOKUP_PROGRAM, u32s } from "./case.ts";
 import type { Chapter, Rules } from "./rules.ts";
 
 type RunFields = Fields<typeof bpf.BPF_PROG_TEST_RUN>;
@@ -82,11 +82,13 @@ export const testRun: Chapter = {
     contexts(rules);
     keys(rules);
     packet(rules);
+    tailCalls(rules);
+    skLookup(rules);
     otherTypes(rules);
   },
 };
 
-function order({ rule }: Rules): void {
+function order({ rule, ruleOf }: Rules): void {
   rule("a context without a size, or a size without one, is EINVAL before the fd", (c) => {
     const pointer = c.at(new Uint8Array(KEYS_SIZE));
     for (const fields of [
@@ -107,7 +109,7 @@ function order({ rule }: Rules): void {
     }
   });
 
-  rule("a type without a test run is ENOTSUPP", (c) => {
+  ruleOf("otherTypes", "a type without a test run is ENOTSUPP", (c) => {
     const prog_fd = c.program({ type: bpf.BPF_PROG_TYPE_CGROUP_DEVICE });
     expect(run(c, { prog_fd, ...input(c) })).toBe("ENOTSUPP");
   });
@@ -406,6 +408,89 @@ function packet({ rule }: Rules): void {
     expect(keysOf(c, c.program({ text: text("") }), frame()).retval).toBe(0xfffffff2);
     const zeroed = text("r0 = *(u64 *)(r10 - 8)");
     expect(keysOf(c, c.program({ text: zeroed }), frame()).retval).toBe(0);
+  });
+}
+
+function tailCalls({ rule }: Rules): void {
+  rule("33 tail calls go through in a run, the next falls through", (c) => {
+    const progs = c.map({ map_type: bpf.BPF_MAP_TYPE_PROG_ARRAY, value_size: 4, max_entries: 1 });
+    const counter = c.map({ max_entries: 1 });
+    const text = `
+      r2 = map_value[counter][0]
+      r3 = *(u64 *)(r2 + 0)
+      r3 += 1
+      *(u64 *)(r2 + 0) = r3
+      r2 = map_fd[progs]
+      r3 = 0
+      call bpf_tail_call
+      r0 = 77
+      exit`;
+    const program = c.program({ text, constants: { progs, counter } });
+    const key = c.at(u32s(0));
+    c.must(bpf.BPF_MAP_UPDATE_ELEM, { map_fd: progs, key, value: c.at(u32s(program)) });
+    expect(keysOf(c, program, frame()).retval).toBe(77);
+    const runs = new Uint8Array(8);
+    c.must(bpf.BPF_MAP_LOOKUP_ELEM, { map_fd: counter, key, value: c.at(runs) });
+    expect(runs[0]).toBe(1 + bpf.MAX_TAIL_CALL_CNT);
+  });
+
+  rule("a tail call to an empty slot or past the end falls through", (c) => {
+    const progs = c.map({ map_type: bpf.BPF_MAP_TYPE_PROG_ARRAY, value_size: 4, max_entries: 1 });
+    for (const index of [0, 1, -1]) {
+      const text = `
+        r2 = map_fd[progs]
+        r3 = ${index}
+        call bpf_tail_call
+        r0 = 77
+        exit`;
+      const program = c.program({ text, constants: { progs } });
+      expect(keysOf(c, program, frame()).retval).toBe(77);
+    }
+  });
+
+  rule(
+    "a prog array whose last fd is closed lets its programs go, itself among them",
+    async (c) => {
+      const progs = c.map({ map_type: bpf.BPF_MAP_TYPE_PROG_ARRAY, value_size: 4, max_entries: 1 });
+      const text = "r2 = map_fd[progs]\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit";
+      const program = c.program({ text, constants: { progs } });
+      const id = c.progId(program);
+      const element = { key: c.at(u32s(0)), value: c.at(u32s(program)) };
+      c.must(bpf.BPF_MAP_UPDATE_ELEM, { map_fd: progs, ...element });
+      c.close(program);
+      c.close(progs);
+      await c.until("the ring is broken", () => !c.exists(bpf.BPF_PROG_GET_FD_BY_ID, id));
+    },
+  );
+}
+
+/** struct bpf_sk_lookup as far as a test run takes it. */
+const SK_LOOKUP_CONTEXT = {
+  cookie: [0, "u64"],
+  family: [8, "u32"],
+  local_port: [60, "u32"],
+  ingress_ifindex: [64, "u32"],
+} as const;
+const SK_LOOKUP_CONTEXT_SIZE = 72;
+const AF_INET = 2;
+
+function skLookup({ ruleOf }: Rules): void {
+  ruleOf("skLookupRun", "sk_lookup runs on the context that it is given", (c) => {
+    const prog_fd = c.program(SK_LOOKUP_PROGRAM);
+    const ran = (fields: Partial<Values<typeof SK_LOOKUP_CONTEXT>>): string => {
+      const bytes = encode(SK_LOOKUP_CONTEXT, fields, SK_LOOKUP_CONTEXT_SIZE);
+      const { outcome, attr } = c.answer(bpf.BPF_PROG_TEST_RUN, {
+        prog_fd,
+        ctx_in: c.at(bytes),
+        ctx_size_in: bytes.length,
+      });
+      return outcome === "ok" ? `returns ${attr.retval}` : outcome;
+    };
+    expect(ran({ family: AF_INET })).toBe("returns 1");
+    expect(ran({ family: 0 })).toBe("EAFNOSUPPORT");
+    expect(ran({ family: AF_INET, local_port: 65535 })).toBe("returns 1");
+    expect(ran({ family: AF_INET, local_port: 70000 })).toBe("ERANGE");
+    expect(ran({ family: AF_INET, cookie: 1n })).toBe("EINVAL");
   });
 }
 

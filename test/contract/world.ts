@@ -11,7 +11,7 @@ export interface Holder {
 }
 
 /** Parts of Linux that a kernel may still lack. */
-export type Feature = "verifier";
+export type Feature = "verifier" | "skLookupRun" | "otherTypes";
 
 /** A kernel with its surroundings, the same for every case. */
 export interface World {
@@ -29,8 +29,13 @@ export interface World {
    * Runs a synchronous function as a task without capabilities.
    *
    * @param fds - fds of ours that the task gets, under numbers of its own.
+   * @param uid - whose files it may use; by default it is who we are.
    */
-  unprivileged<T>(fds: readonly number[], call: (kernel: Kernel, fds: readonly number[]) => T): T;
+  unprivileged<T>(
+    fds: readonly number[],
+    call: (kernel: Kernel, fds: readonly number[]) => T,
+    uid?: number,
+  ): T;
   /** Hands another task a copy of an fd. */
   holder(fd: number): Promise<Holder>;
   /** Lets deferred work go on for a moment. */
