@@ -1,0 +1,261 @@
+/**
+ * What a program must not do ends its run: a case that fails is a way out of the sandbox, or one
+ * in which a legal program is stopped.
+ */
+import { describe, expect, test } from "vitest";
+import {
+  BPF_F_RDONLY_PROG,
+  BPF_F_WRONLY_PROG,
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
+  BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF_PROG_TYPE_XDP,
+} from "../../../src/abi/bpf.ts";
+import { contextOf } from "../../../src/kernel/bpf/context.ts";
+import { faultLog, interpret, type Outcome } from "../../../src/kernel/interpreter.ts";
+import { arrayMap, boot, hashMap, program, run } from "./support.ts";
+
+const bench = boot();
+const { machine } = bench;
+
+/** A program of a type, on 16 bytes of packet and, for a flow dissector, flow keys. */
+function runTyped(type: number, text: string): Outcome {
+  const { memory } = machine;
+  const context = memory.alloc(192);
+  const packet = memory.alloc(16);
+  const keys = memory.alloc(56);
+  const isDissector = type === BPF_PROG_TYPE_FLOW_DISSECTOR;
+  const [dataAt, endAt] = type === BPF_PROG_TYPE_XDP ? [0, 4] : [76, 80];
+  memory.view.setUint32(context + dataAt, packet, true);
+  memory.view.setUint32(context + endAt, packet + 16, true);
+  if (isDissector) memory.view.setUint32(context + 144, keys, true);
+  const outcome = interpret(machine, program(machine, text, { type }), {
+    context,
+    layout: contextOf(type) ?? null,
+    regions: [
+      { start: packet, end: packet + 16, writable: !isDissector },
+      ...(isDissector ? [{ start: keys, end: keys + 56, writable: true }] : []),
+    ],
+    skb: null,
+  });
+  if (outcome === null) throw new RangeError("no memory");
+  return outcome;
+}
+
+const DISSECTOR = BPF_PROG_TYPE_FLOW_DISSECTOR;
+const FILTER = BPF_PROG_TYPE_SOCKET_FILTER;
+const XDP = BPF_PROG_TYPE_XDP;
+
+/** What must fault: type, what is wrong, text, and the slot of the last instruction. */
+const ILLEGAL: readonly (readonly [type: number, what: string, text: string, slot: number])[] = [
+  [FILTER, "read above the stack", "r0 = *(u64 *)(r10 + 0)\nexit", 0],
+  [FILTER, "read across the top of the stack", "r0 = *(u64 *)(r10 - 4)\nexit", 0],
+  [FILTER, "read below the stack", "r0 = *(u64 *)(r10 - 520)\nexit", 0],
+  [FILTER, "write below the stack", "*(u8 *)(r10 - 513) = 1\nr0 = 0\nexit", 0],
+  [FILTER, "read across two frames", "call f\nexit\nf:\nr0 = *(u64 *)(r10 - 4)\nexit", 2],
+  [
+    FILTER,
+    "read of a frame that was left",
+    "call f\nr0 = *(u64 *)(r10 - 520)\nexit\nf:\nr0 = 0\nexit",
+    1,
+  ],
+  [FILTER, "read of address 0", "r1 = 0\nr0 = *(u8 *)(r1 + 0)\nexit", 1],
+  [FILTER, "read of a small number", "r1 = 0x7fff\nr0 = *(u8 *)(r1 + 0)\nexit", 1],
+  [
+    FILTER,
+    "write to a number past 32 bits",
+    "r1 = 0x100010000 ll\n*(u8 *)(r1 + 0) = 1\nr0 = 0\nexit",
+    2,
+  ],
+  [FILTER, "read at the end of 64 bits", "r1 = -1\nr0 = *(u8 *)(r1 + 2)\nexit", 1],
+  [FILTER, "read of data in a socket filter's context", "r0 = *(u32 *)(r1 + 76)\nexit", 0],
+  [FILTER, "write to len", "*(u32 *)(r1 + 0) = 1\nr0 = 0\nexit", 0],
+  [FILTER, "unaligned read of the context", "r0 = *(u16 *)(r1 + 1)\nexit", 0],
+  [FILTER, "read before the context", "r0 = *(u32 *)(r1 - 4)\nexit", 0],
+  [FILTER, "read after the context", "r0 = *(u32 *)(r1 + 192)\nexit", 0],
+  [FILTER, "atomic on the context", "r2 = 1\nlock *(u32 *)(r1 + 48) += r2\nr0 = 0\nexit", 1],
+  [DISSECTOR, "read of len in a flow dissector", "r0 = *(u32 *)(r1 + 0)\nexit", 0],
+  [DISSECTOR, "narrow read of data", "r0 = *(u16 *)(r1 + 76)\nexit", 0],
+  [
+    DISSECTOR,
+    "write to the packet",
+    "r2 = *(u32 *)(r1 + 76)\n*(u8 *)(r2 + 0) = 1\nr0 = 0\nexit",
+    1,
+  ],
+  [DISSECTOR, "read past the packet", "r2 = *(u32 *)(r1 + 80)\nr0 = *(u8 *)(r2 + 0)\nexit", 1],
+  [
+    DISSECTOR,
+    "read across the packet's end",
+    "r2 = *(u32 *)(r1 + 80)\nr0 = *(u32 *)(r2 - 2)\nexit",
+    1,
+  ],
+  [DISSECTOR, "read before the packet", "r2 = *(u32 *)(r1 + 76)\nr0 = *(u8 *)(r2 - 1)\nexit", 1],
+  [
+    DISSECTOR,
+    "write past the keys",
+    "r2 = *(u64 *)(r1 + 144)\n*(u8 *)(r2 + 56) = 1\nr0 = 0\nexit",
+    1,
+  ],
+  [
+    DISSECTOR,
+    "atomic on the keys",
+    "r2 = *(u64 *)(r1 + 144)\nlock *(u32 *)(r2 + 48) += r2\nr0 = 0\nexit",
+    1,
+  ],
+  [XDP, "write past the packet", "r2 = *(u32 *)(r1 + 4)\n*(u8 *)(r2 + 0) = 1\nr0 = 0\nexit", 1],
+  [XDP, "write to data", "*(u32 *)(r1 + 0) = 1\nr0 = 0\nexit", 0],
+  [FILTER, "jump out of the program", "r0 = 0\ngoto +5\nexit", 1],
+  [FILTER, "the end without an exit", "r0 = 0", 0],
+  [FILTER, "unknown helper", "call 211\nexit", 0],
+  [FILTER, "helper number 0", "call 0\nexit", 0],
+  [FILTER, "lookup without a map", "r1 = r10\nr2 = r10\ncall bpf_map_lookup_elem\nexit", 2],
+  [
+    FILTER,
+    "callback that is no function",
+    "r1 = 1\nr2 = 3\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit",
+    4,
+  ],
+  [FILTER, "LD_ABS without the context in r6", "r0 = *(u8 *)skb[0]\nexit", 0],
+  [DISSECTOR, "tail call without a map", "r2 = 0\nr3 = 0\ncall bpf_tail_call\nexit", 2],
+];
+
+/** What must not: type, what is right, text, and r0. */
+const LEGAL: readonly (readonly [type: number, what: string, text: string, r0: bigint])[] = [
+  [FILTER, "the lowest byte of the stack", "r0 = *(u8 *)(r10 - 512)\nexit", 0n],
+  [FILTER, "part of a field", "r0 = *(u8 *)(r1 + 3)\nexit", 0n],
+  [FILTER, "cb", "*(u32 *)(r1 + 64) = 6\nr0 = *(u32 *)(r1 + 64)\nexit", 6n],
+  [DISSECTOR, "the packet", "r2 = *(u32 *)(r1 + 80)\nr0 = *(u64 *)(r2 - 8)\nexit", 0n],
+  [
+    DISSECTOR,
+    "the keys",
+    "r2 = *(u64 *)(r1 + 144)\n*(u16 *)(r2 + 54) = 9\nr0 = *(u16 *)(r2 + 54)\nexit",
+    9n,
+  ],
+  [
+    XDP,
+    "a packet to write",
+    "r2 = *(u32 *)(r1 + 0)\n*(u64 *)(r2 + 8) = 3\nr0 = *(u64 *)(r2 + 8)\nexit",
+    3n,
+  ],
+  [XDP, "all of r0", "r0 = -1\nexit", 0xffff_ffff_ffff_ffffn],
+];
+
+describe("regions", () => {
+  test.each(ILLEGAL)("type %i: %s is a fault", (type, _what, text, slot) => {
+    const { fault, r0, retval } = runTyped(type, text);
+    expect(fault?.slot).toBe(slot);
+    expect([r0, retval]).toEqual([0n, 0]);
+  });
+
+  test.each(LEGAL)("type %i: %s is no fault", (type, _what, text, r0) => {
+    const outcome = runTyped(type, text);
+    expect(outcome.fault).toBeNull();
+    expect(outcome.r0).toBe(r0);
+  });
+
+  test("a fault names program, slot, reason and address, and is logged", () => {
+    const { count } = faultLog(machine);
+    const prog = program(machine, "r0 = 0\nr1 = 0x123456\n*(u32 *)(r1 + 4) = 1\nexit");
+    const { fault } = run(machine, prog);
+    expect(fault).toMatchObject({ progId: prog.id, slot: 2, address: 0x12345an });
+    expect(fault?.message).toMatch(/instruction 2: writes 4 bytes .* 0x12345a/);
+    expect(faultLog(machine)).toEqual({ count: count + 1, last: fault });
+  });
+
+  test("a write that faults leaves memory as it was", () => {
+    const map = arrayMap(machine, { valueSize: 8, maxEntries: 1 });
+    const text = "r1 = map_value[m][0]\n*(u64 *)(r1 + 4) = -1\nr0 = 0\nexit";
+    expect(run(machine, program(machine, text, { maps: { m: map } })).fault?.slot).toBe(2);
+    expect(machine.memory.view.getBigUint64(map.base, true)).toBe(0n);
+  });
+});
+
+describe("values of maps", () => {
+  const touch = (access: string): string => `r1 = map_value[m][0]\nr2 = 1\nr0 = 0\n${access}\nexit`;
+
+  test.each([
+    ["read", "r0 = *(u64 *)(r1 + 0)", 0, true],
+    ["write", "*(u64 *)(r1 + 0) = r2", 0, true],
+    ["atomic", "lock *(u64 *)(r1 + 0) += r2", 0, true],
+    ["read past the value", "r0 = *(u64 *)(r1 + 8)", 0, false],
+    ["read of the map itself", "r0 = *(u32 *)(r1 - 8)", 0, false],
+    ["read of a read-only map", "r0 = *(u64 *)(r1 + 0)", BPF_F_RDONLY_PROG, true],
+    ["write to a read-only map", "*(u64 *)(r1 + 0) = r2", BPF_F_RDONLY_PROG, false],
+    ["atomic on a read-only map", "lock *(u64 *)(r1 + 0) += r2", BPF_F_RDONLY_PROG, false],
+    ["read of a write-only map", "r0 = *(u64 *)(r1 + 0)", BPF_F_WRONLY_PROG, false],
+    ["write to a write-only map", "*(u64 *)(r1 + 0) = r2", BPF_F_WRONLY_PROG, true],
+  ])("%s", (_what, access, flags, allowed) => {
+    const map = arrayMap(machine, { valueSize: 8, maxEntries: 1, flags });
+    const { fault } = run(machine, program(machine, touch(access), { maps: { m: map } }));
+    expect(fault === null).toBe(allowed);
+  });
+
+  test("another program's map is out of bounds", () => {
+    const map = arrayMap(machine, { valueSize: 8, maxEntries: 1 });
+    const { fault } = run(
+      machine,
+      program(machine, `r1 = ${map.base}\nr0 = *(u64 *)(r1 + 0)\nexit`),
+    );
+    expect(fault?.address).toBe(BigInt(map.base));
+  });
+
+  test("a key must be readable, and a value to store as well", () => {
+    const map = hashMap(machine, { keySize: 16, valueSize: 16 });
+    const key = "r1 = map_fd[m]\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem\nexit";
+    expect(run(machine, program(machine, key, { maps: { m: map } })).fault?.reason).toMatch(
+      /reads 16/,
+    );
+    const value =
+      "r1 = map_fd[m]\nr2 = r10\nr2 += -16\nr3 = r10\nr3 += -8\nr4 = 0\n" +
+      "call bpf_map_update_elem\nexit";
+    expect(run(machine, program(machine, value, { maps: { m: map } })).fault?.slot).toBe(7);
+  });
+});
+
+describe("limits", () => {
+  test("an endless loop ends with the instruction limit", () => {
+    const prog = program(machine, "again:\ngoto again");
+    const outcome = run(machine, prog, { instructionLimit: 1000 });
+    expect(outcome.instructions).toBe(1000);
+    expect(outcome.fault?.reason).toMatch(/more instructions/);
+  });
+
+  test("a limit that is just enough is no fault", () => {
+    const prog = program(machine, "r0 = 7\nexit");
+    expect(run(machine, prog, { instructionLimit: 2 }).fault).toBeNull();
+    expect(run(machine, prog, { instructionLimit: 1 }).fault?.slot).toBe(1);
+  });
+
+  test("registers and stack are zero at entry, whatever ran before", () => {
+    run(machine, program(machine, "r9 = -1\n*(u64 *)(r10 - 8) = -1\nr0 = -1\nexit"));
+    const prog = program(machine, "r0 = *(u64 *)(r10 - 8)\nr0 |= r9\nr0 |= r5\nexit");
+    expect(run(machine, prog).r0).toBe(0n);
+  });
+
+  test("without memory for a stack there is no run", () => {
+    const small = boot(1 << 16);
+    const invocation = { context: 0, layout: null, regions: [], skb: null };
+    expect(interpret(small.machine, program(small.machine, "exit"), invocation)).toBeNull();
+  });
+});
+
+test("an observer sees each instruction before it is done, and the registers", () => {
+  const seen: [number, bigint][] = [];
+  const prog = program(machine, "r0 = 1\nr0 += 1\nif r0 > 1 goto end\nr0 = 9\nend:\nexit");
+  run(machine, prog, { onInstruction: (slot, registers) => seen.push([slot, registers.get(0)]) });
+  expect(seen).toEqual([
+    [0, 0n],
+    [1, 1n],
+    [2, 2n],
+    [4, 2n],
+  ]);
+});
+
+test("a run inside of a run has a stack of its own", () => {
+  const nested = boot();
+  const inner = program(nested.machine, "*(u64 *)(r10 - 8) = 9\nr0 = 1\nexit");
+  const outer = program(nested.machine, "*(u64 *)(r10 - 8) = 5\nr0 = *(u64 *)(r10 - 8)\nexit");
+  const onInstruction = (): void => {
+    run(nested.machine, inner);
+  };
+  expect(run(nested.machine, outer, { onInstruction }).r0).toBe(5n);
+});
