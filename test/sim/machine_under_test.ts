@@ -113,6 +113,10 @@ export class MachineUnderTest {
 
   /** Lets go of everything, runs all deferred work, and lists what is left over. */
   finish(): string[] {
+    // What is attached directly stays as long as its namespace, and the initial one stays for ever.
+    for (const [ns] of this.#nsFds.entries()) {
+      for (const prog of this.attached(ns)) this.take({ do: "detachDirect", ns, prog });
+    }
     for (const fd of [...this.#linkFds, ...this.#progFds, ...this.#nsFds]) this.#kernel.close(fd);
     for (const [i] of this.#nsFds.entries()) this.#kernel.netns.remove(`ns${i}`);
     this.#scheduler.drain();
