@@ -122,8 +122,7 @@ export class Harness {
       loadTimeNs: 0n,
       uid: 0,
       verifiedInsns: 0,
-      // The rest is about what running and inspecting programs needs, and none runs here.
-    } as never);
+    });
     return this.task.files.add(new ProgFile(prog));
   }
 
@@ -153,11 +152,7 @@ export class Harness {
     return this.#call(commands.mapFreeze, ATTR.MAP_FREEZE, { map_fd: fd });
   }
 
-  batch(
-    command: keyof typeof BATCHES,
-    fd: number,
-    given: BatchArguments,
-  ): BatchResult {
+  batch(command: keyof typeof BATCHES, fd: number, given: BatchArguments): BatchResult {
     const bytes = encode(
       ATTR.MAP_BATCH,
       {

@@ -1,15 +1,18 @@
 /**
  * The types that a map's keys and values are said to have. Mirrors map_check_btf() in
- * kernel/bpf/syscall.c in Linux.
+ * kernel/bpf/syscall.c and array_map_check_btf() in Linux.
  */
 
 import { MAP_CREATE } from "../../../abi/attr.ts";
-import { BPF_MAP_TYPE_ARRAY } from "../../../abi/bpf.ts";
+import { BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY } from "../../../abi/bpf.ts";
 import { EINVAL } from "../../../abi/errno.ts";
 import type { Attr } from "../../attr.ts";
 import type { Task } from "../../task.ts";
-import { btfFromFd } from "../btf.ts";
+import * as KIND from "../../verifier/btf_parse.ts";
+import { type Btf, btfFromFd } from "../btf.ts";
 import type { MapBtf, MapFacts } from "./map.ts";
+
+const POINTER_BYTES = 8;
 
 /**
  * What BPF_MAP_CREATE was told about types; without type ids, `btf_fd` isn't looked at.
@@ -22,10 +25,54 @@ export function mapBtfFromAttr(task: Task, attr: Attr, facts: MapFacts): MapBtf 
   if (valueTypeId === 0) return null;
   const btf = btfFromFd(task, attr.u32(MAP_CREATE.btf_fd));
   if (typeof btf === "number") return btf;
-  return keyTypeId !== 0 || mayBeKeyless(facts) ? { btf, keyTypeId, valueTypeId } : -EINVAL;
+  const fits =
+    sizeOfType(btf, valueTypeId) === facts.valueSize &&
+    (keyTypeId === 0 ? isSection(btf, valueTypeId, facts) : isKey(btf, keyTypeId, facts));
+  return fits ? { btf, keyTypeId, valueTypeId } : -EINVAL;
 }
 
-/** .rodata, .data and .bss are arrays of one value with no key to speak of. */
-function mayBeKeyless({ type, maxEntries }: MapFacts): boolean {
-  return type === BPF_MAP_TYPE_ARRAY && maxEntries === 1;
+/** .rodata, .data and .bss: arrays of one value, with no key to speak of. */
+function isSection(btf: Btf, valueTypeId: number, { type, maxEntries }: MapFacts): boolean {
+  if (type !== BPF_MAP_TYPE_ARRAY || maxEntries !== 1) return false;
+  return btf.type(valueTypeId)?.kind === KIND.BTF_KIND_DATASEC;
+}
+
+function isKey(btf: Btf, id: number, { type, keySize }: MapFacts): boolean {
+  if (sizeOfType(btf, id) !== keySize) return false;
+  return (type !== BPF_MAP_TYPE_ARRAY && type !== BPF_MAP_TYPE_PERCPU_ARRAY) || isIndex(btf, id);
+}
+
+/** An index is an integer of exactly 32 bits, whatever it is printed as. */
+function isIndex(btf: Btf, id: number): boolean {
+  const type = btf.typeBehind(id);
+  if (type?.kind !== KIND.BTF_KIND_INT) return false;
+  return (readU32(btf, type.at) & 0x00ffffff) === 32;
+}
+
+/** Bytes of a type, or of the variable that it is; null when it has no size. */
+function sizeOfType(btf: Btf, id: number): number | null {
+  const type = btf.typeBehind(id);
+  switch (type?.kind) {
+    case KIND.BTF_KIND_INT:
+    case KIND.BTF_KIND_STRUCT:
+    case KIND.BTF_KIND_UNION:
+    case KIND.BTF_KIND_ENUM:
+    case KIND.BTF_KIND_ENUM64:
+    case KIND.BTF_KIND_FLOAT:
+    case KIND.BTF_KIND_DATASEC:
+      return type.sizeOrType;
+    case KIND.BTF_KIND_PTR:
+      return POINTER_BYTES;
+    case KIND.BTF_KIND_VAR:
+      return sizeOfType(btf, type.sizeOrType);
+    case KIND.BTF_KIND_ARRAY:
+      // BTF that was loaded has no type inside itself, so this comes to an end.
+      return (sizeOfType(btf, readU32(btf, type.at)) ?? 0) * readU32(btf, type.at + 8);
+    default:
+      return null;
+  }
+}
+
+function readU32({ bytes }: Btf, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 }

@@ -24,19 +24,11 @@ import {
   BPF_MAP_TYPE_PERCPU_HASH,
   BPF_MAP_TYPE_PROG_ARRAY,
 } from "../../../abi/bpf.ts";
-import {
-  E2BIG,
-  EBADF,
-  EFAULT,
-  EINVAL,
-  ENOMEM,
-  ENOTSUPP,
-  EOPNOTSUPP,
-  EPERM,
-} from "../../../abi/errno.ts";
+import { E2BIG, EFAULT, EINVAL, ENOMEM, ENOTSUPP, EOPNOTSUPP, EPERM } from "../../../abi/errno.ts";
 import type { Attr } from "../../attr.ts";
 import type { Machine } from "../../machine.ts";
 import type { Task } from "../../task.ts";
+import { BPF_F_TOKEN_FD, checkToken } from "../token.ts";
 import { ArrayMap, arrayBlockSize } from "./array.ts";
 import { mapBtfFromAttr } from "./btf.ts";
 import { newMapFd } from "./fd.ts";
@@ -46,8 +38,6 @@ import type { BpfMap, MapFacts } from "./map.ts";
 import { loadObjectName } from "./name.ts";
 import { ProgArray } from "./prog_array.ts";
 
-/** Says that `map_token_fd` holds a token. */
-const BPF_F_TOKEN_FD = 1 << 16;
 /** What a map is created with that is about the fd and not about the map. */
 const FD_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY;
 const PROG_ACCESS_FLAGS = BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
@@ -115,7 +105,8 @@ export function mapCreate(task: Task, attr: Attr): number {
   };
   const refused = kind.check(task, request, numaNode);
   if (refused !== 0) return refused;
-  if ((allFlags & BPF_F_TOKEN_FD) !== 0) return checkToken(task, attr);
+  const badToken = checkToken(task, allFlags, allFlags, attr.s32(MAP_CREATE.map_token_fd));
+  if (badToken !== 0) return badToken;
   if (!task.capable("CAP_BPF")) return -EPERM;
   if (attr.u32(MAP_CREATE.map_ifindex) !== 0) return offload(task, request.type, attr);
   return allocate(task, attr, kind, { ...request, flags: flags & ~FD_FLAGS });
@@ -173,11 +164,6 @@ function exclusiveHash(task: Task, attr: Attr): Uint8Array | null | number {
 function btfIdsMakeSense(attr: Attr): boolean {
   if (attr.u32(MAP_CREATE.btf_vmlinux_value_type_id) !== 0) return false;
   return attr.u32(MAP_CREATE.btf_key_type_id) === 0 || attr.u32(MAP_CREATE.btf_value_type_id) !== 0;
-}
-
-/** There are no tokens, so no fd is one. */
-function checkToken(task: Task, attr: Attr): number {
-  return task.files.get(attr.s32(MAP_CREATE.map_token_fd)) === null ? -EBADF : -EINVAL;
 }
 
 /** Maps on a network device: there is no device that can hold one. */
