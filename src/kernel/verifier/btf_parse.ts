@@ -126,10 +126,11 @@ function parseHeader(view: DataView, log: VerifierLog): Sections | number {
   }
   // A shorter header has zeros for what it leaves out.
   const word = (at: number): number => (at + 4 <= headerSize ? view.getUint32(at, true) : 0);
+  const byte = (at: number): number => (at < headerSize ? view.getUint8(at) : 0);
   logHeader(view, word, log);
-  if (view.getUint16(0, true) !== BTF_MAGIC) return log.refuse(EINVAL, "Invalid magic");
-  if (view.getUint8(2) !== BTF_VERSION) return log.refuse(ENOTSUPP, "Unsupported version");
-  if (view.getUint8(3) !== 0) return log.refuse(ENOTSUPP, "Unsupported flags");
+  if ((byte(0) | (byte(1) << 8)) !== BTF_MAGIC) return log.refuse(EINVAL, "Invalid magic");
+  if (byte(2) !== BTF_VERSION) return log.refuse(ENOTSUPP, "Unsupported version");
+  if (byte(3) !== 0) return log.refuse(ENOTSUPP, "Unsupported flags");
   if (total === headerSize) return log.refuse(EINVAL, "No data");
 
   const types = { offset: word(8), length: word(12) };

@@ -12,6 +12,9 @@ const MAX_RESOLVE_DEPTH = 32;
 /** How many modifiers may follow each other. */
 const MAX_MODIFIERS = 32;
 const POINTER_BYTES = 8;
+const REGULAR_INT_BITS: readonly number[] = [8, 16, 32, 64, 128];
+/** What an enum takes in a struct whose members have widths, whatever its size. */
+const ENUM_BITS = 32;
 const U32_MAX = 0xffffffff;
 
 type Type = P.BtfType;
@@ -169,15 +172,16 @@ class Resolver {
     return kind !== undefined && !isSourceOnly(kind) && sizeOf(this.#btf, id) !== null;
   }
 
-  /** An integer that fills its bytes. */
+  /** An integer without bits to spare: the others are how compilers once wrote bitfields. */
   #isRegularInt(type: Type | null): boolean {
     if (type?.kind !== P.BTF_KIND_INT) return false;
-    const data = this.#btf.view.getUint32(type.at, true);
-    const bits = data & 0xff;
-    const bytes = bits / 8;
-    return ((data >>> 16) & 0xff) === 0 && [1, 2, 4, 8, 16].includes(bytes)
-      ? bytes === type.sizeOrType
-      : false;
+    const { bits, offset } = this.#intBits(type);
+    return offset === 0 && REGULAR_INT_BITS.includes(bits);
+  }
+
+  #intBits({ at }: Type): { readonly bits: number; readonly offset: number } {
+    const data = this.#btf.view.getUint32(at, true);
+    return { bits: data & 0xff, offset: (data >>> 16) & 0xff };
   }
 
   #arrayFault({ at }: Type): string | null {
@@ -197,30 +201,43 @@ class Resolver {
   #membersFault({ vlen, at, kindFlag, sizeOrType }: Type): string | null {
     for (let i = 0; i < vlen; i++) {
       const id = this.#memberType(at, i);
-      if (!this.#isValue(id)) return "Invalid member";
+      const type = skipModifiers(this.#btf, id);
+      if (type === null || !this.#isValue(id)) return "Invalid member";
       const raw = this.#btf.view.getUint32(at + 12 * i + 8, true);
-      const offset = kindFlag ? raw & 0xffffff : raw;
-      const fault = this.#memberFault(id, offset, kindFlag ? raw >>> 24 : 0, sizeOrType);
-      if (fault !== null) return fault;
+      const end = kindFlag
+        ? this.#bitfieldEnd(id, type, raw & 0xffffff, raw >>> 24)
+        : this.#memberEnd(id, type, raw);
+      if (typeof end === "string") return end;
+      if (end > sizeOrType) return "Member exceeds struct_size";
     }
     return null;
   }
 
-  /** @param offset - in bits. @param bitfield - its width in bits; 0: not a bitfield. */
-  #memberFault(id: number, offset: number, bitfield: number, structSize: number): string | null {
-    const kind = skipModifiers(this.#btf, id)?.kind ?? 0;
-    const size = sizeOf(this.#btf, id) ?? 0;
-    const isEnum = kind === P.BTF_KIND_ENUM || kind === P.BTF_KIND_ENUM64;
-    if (bitfield !== 0 && ((kind !== P.BTF_KIND_INT && !isEnum) || bitfield > 8 * size)) {
-      return "Invalid member bitfield_size";
+  /** The byte after a member, or what is wrong with it. @param offset - in bits. */
+  #memberEnd(id: number, type: Type, offset: number): number | string {
+    if (type.kind === P.BTF_KIND_INT) {
+      const int = this.#intBits(type);
+      return Math.ceil((offset + int.offset + int.bits) / 8);
     }
-    const aligned = offset % 8 === 0;
-    if (!aligned && kind !== P.BTF_KIND_INT && bitfield === 0) return "Member is not byte aligned";
-    if (kind === P.BTF_KIND_FLOAT && offset % (8 * Math.min(size, POINTER_BYTES)) !== 0) {
+    const size = sizeOf(this.#btf, id) ?? 0;
+    if (offset % 8 !== 0) return "Member is not byte aligned";
+    if (type.kind === P.BTF_KIND_FLOAT && offset % (8 * Math.min(size, POINTER_BYTES)) !== 0) {
       return "Member is not properly aligned";
     }
-    const end = bitfield === 0 ? Math.floor(offset / 8) + size : Math.ceil((offset + bitfield) / 8);
-    return end > structSize ? "Member exceeds struct_size" : null;
+    return offset / 8 + size;
+  }
+
+  /** The same in a struct whose members have widths. @param bits - 0: not a bitfield. */
+  #bitfieldEnd(id: number, type: Type, offset: number, bits: number): number | string {
+    const isInt = type.kind === P.BTF_KIND_INT;
+    if (isInt && !this.#isRegularInt(type)) return "Invalid member base type";
+    if (!isInt && type.kind !== P.BTF_KIND_ENUM && type.kind !== P.BTF_KIND_ENUM64) {
+      return bits === 0 ? this.#memberEnd(id, type, offset) : "Invalid member bitfield_size";
+    }
+    const most = isInt ? this.#intBits(type).bits : ENUM_BITS;
+    if (bits > most) return "Invalid member bitfield_size";
+    if (bits === 0 && offset % 8 !== 0) return "Member is not byte aligned";
+    return Math.ceil((offset + (bits || most)) / 8);
   }
 
   #prototypeFault({ sizeOrType, vlen, at }: Type): string | null {

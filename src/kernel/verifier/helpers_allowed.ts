@@ -9,10 +9,8 @@ import {
   BPF_PROG_TYPE_SOCKET_FILTER,
   BPF_PROG_TYPE_XDP,
 } from "../../abi/bpf.ts";
-import { EINVAL } from "../../abi/errno.ts";
 import { BPF_FUNC, helperName } from "../../abi/helpers.ts";
 import { SUPPORTED_HELPERS } from "../helpers/index.ts";
-import type { VerifierLog } from "./log.ts";
 
 type Helper = keyof typeof BPF_FUNC;
 
@@ -97,21 +95,14 @@ export function helperAllowed(id: number, { type, perfmon }: CallingProgram): bo
   return common.has(id) || (perfmon && withPerfmon.has(id)) || byType.get(type)?.has(id) === true;
 }
 
-/** 0, or -EINVAL with the reason in the log. */
-export function checkHelper(id: number, caller: CallingProgram, log: VerifierLog): number {
+/** Why a program may not call a helper (-EINVAL), or null when it may. */
+export function helperFault(id: number, caller: CallingProgram): string | null {
   const name = id === 0 ? "bpf_unspec" : helperName(id);
-  if (name === undefined) return log.refuse(EINVAL, `invalid func unknown#${id}`);
-  if (!helperAllowed(id, caller)) {
-    return log.refuse(EINVAL, `program of this type cannot use helper ${name}#${id}`);
-  }
+  if (name === undefined) return `invalid func unknown#${id}`;
+  if (!helperAllowed(id, caller)) return `program of this type cannot use helper ${name}#${id}`;
   if (gplOnly.has(id) && !caller.gplCompatible) {
-    return log.refuse(
-      EINVAL,
-      "cannot call GPL-restricted function from non-GPL compatible program",
-    );
+    return "cannot call GPL-restricted function from non-GPL compatible program";
   }
-  if (!SUPPORTED_HELPERS.has(id)) {
-    return log.refuse(EINVAL, `Linux has helper ${name}#${id}, the embedded kernel does not`);
-  }
-  return 0;
+  if (SUPPORTED_HELPERS.has(id)) return null;
+  return `Linux has helper ${name}#${id}, the embedded kernel does not`;
 }

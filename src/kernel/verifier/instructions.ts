@@ -9,7 +9,7 @@ import { BPF_PROG_TYPE_SOCKET_FILTER } from "../../abi/bpf.ts";
 import { EACCES, EINVAL } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import { formatInstruction, type Instruction, isLoadImm64 } from "../../asm/index.ts";
-import { type CallingProgram, checkHelper } from "./helpers_allowed.ts";
+import { type CallingProgram, helperFault } from "./helpers_allowed.ts";
 import type { VerifierLog } from "./log.ts";
 import type { Subprogram } from "./subprograms.ts";
 
@@ -25,7 +25,7 @@ interface Refusal {
   readonly text: string;
 }
 
-/** Checks each instruction in turn. @returns how many there are, or a negative errno. */
+/** Checks each instruction in turn. @returns 0 or a negative errno, and how many were looked at. */
 export function checkInstructions(
   insns: readonly Instruction[],
   around: Surroundings,
@@ -37,22 +37,14 @@ export function checkInstructions(
     const second = isLoadImm64(insn) ? insns[slot + 1] : undefined;
     processed++;
     const refusal = check(insn, slot, around);
-    if (refusal !== null || isHelperCall(insn)) {
-      const where = `${slot}: (${insn.opcode.toString(16).padStart(2, "0")}) `;
-      if (refusal !== null) {
-        log.line(where + formatInstruction(insn, second));
-        return { errno: log.refuse(refusal.errno, refusal.text), processed };
-      }
-      const errno = checkHelper(insn.imm, around, log);
-      if (errno !== 0) return { errno, processed };
+    if (refusal !== null) {
+      const code = insn.opcode.toString(16).padStart(2, "0");
+      log.line(`${slot}: (${code}) ${formatInstruction(insn, second)}`);
+      return { errno: log.refuse(refusal.errno, refusal.text), processed };
     }
     if (second !== undefined) slot++;
   }
   return { errno: 0, processed };
-}
-
-function isHelperCall({ opcode, src }: Instruction): boolean {
-  return opcode === (I.BPF_JMP | I.BPF_CALL) && src === 0;
 }
 
 function check(insn: Instruction, slot: number, around: Surroundings): Refusal | null {
@@ -69,7 +61,7 @@ function check(insn: Instruction, slot: number, around: Surroundings): Refusal |
     case I.BPF_LD:
       return isLoadImm64(insn) ? checkImm64(insn, slot, around) : checkLdAbs(insn, around.type);
     default:
-      return checkJump(insn);
+      return checkJump(insn, around);
   }
 }
 
@@ -189,13 +181,12 @@ function checkLdAbs({ opcode, dst, src, off }: Instruction, progType: number): R
   return readable(src);
 }
 
-function checkJump(insn: Instruction): Refusal | null {
+function checkJump(insn: Instruction, around: Surroundings): Refusal | null {
   const { opcode, dst, src, off, imm } = insn;
   switch (I.BPF_OP(opcode)) {
     case I.BPF_CALL:
-      return dst === 0 && off === 0 && (src === 0 || src === I.BPF_PSEUDO_CALL)
-        ? null
-        : reserved("BPF_CALL");
+      if (dst !== 0 || off !== 0 || src > I.BPF_PSEUDO_CALL) return reserved("BPF_CALL");
+      return src === 0 ? checkHelper(imm, around) : null;
     case I.BPF_EXIT:
       return dst === 0 && src === 0 && imm === 0 ? null : reserved("BPF_EXIT");
     case I.BPF_JA: {
@@ -211,6 +202,11 @@ function checkJump(insn: Instruction): Refusal | null {
       return readable(dst) ?? (fromRegister ? readable(src) : null);
     }
   }
+}
+
+function checkHelper(id: number, caller: CallingProgram): Refusal | null {
+  const text = helperFault(id, caller);
+  return text === null ? null : { errno: EINVAL, text };
 }
 
 /** LD_ABS and tail calls end a function early, which only a main function may do without BTF. */
