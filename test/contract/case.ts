@@ -64,7 +64,7 @@ export const CLOSED_FD = 999_999;
 /** Nothing is ever mapped there: the first page stays free so that null pointers fault. */
 export const BAD_POINTER = 8n;
 /** Every program and map of this suite bears it, so that one left behind is found. */
-export const OBJECT_NAME = "contract";
+export const OBJECT_NAME: string = `contract${process.pid}`.slice(0, bpf.BPF_OBJ_NAME_LEN - 1);
 
 /** How to load a program; by default a flow dissector that returns BPF_OK. */
 export interface ProgramOptions {

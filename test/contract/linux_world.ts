@@ -10,9 +10,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import koffi from "koffi";
+import * as bpf from "../../src/abi/bpf.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
 import * as libc from "../../src/linux/libc.ts";
 import { openRoot } from "../../src/linux/root.ts";
+import { Case, OBJECT_NAME } from "./case.ts";
 import type { Holder, World, WorldKind } from "./world.ts";
 
 /** _LINUX_CAPABILITY_VERSION_3 (include/uapi/linux/capability.h) */
@@ -92,6 +94,31 @@ async function holder(fd: number): Promise<Holder> {
       await gone;
     },
   };
+}
+
+/** How many programs and maps that this suite has loaded are still there. */
+export function objectsLeft(world: World): number {
+  const c = new Case(world);
+  const walk = (
+    next: typeof bpf.BPF_PROG_GET_NEXT_ID | typeof bpf.BPF_MAP_GET_NEXT_ID,
+    byId: typeof bpf.BPF_PROG_GET_FD_BY_ID | typeof bpf.BPF_MAP_GET_FD_BY_ID,
+    nameOf: (fd: number) => Uint8Array,
+  ): number => {
+    let ours = 0;
+    let step = c.answer(next, { start_id: 0 });
+    while (step.outcome === "ok") {
+      const id = step.attr.next_id;
+      const fd = c.call(byId, { id });
+      if (fd >= 0 && Buffer.from(nameOf(fd)).toString().startsWith(OBJECT_NAME)) ours++;
+      if (fd >= 0) c.close(fd);
+      step = c.answer(next, { start_id: id });
+    }
+    return ours;
+  };
+  return (
+    walk(bpf.BPF_PROG_GET_NEXT_ID, bpf.BPF_PROG_GET_FD_BY_ID, (fd) => c.progInfo(fd).name) +
+    walk(bpf.BPF_MAP_GET_NEXT_ID, bpf.BPF_MAP_GET_FD_BY_ID, (fd) => c.mapInfo(fd).name)
+  );
 }
 
 /** What a run may not leave behind, as text that can be compared before and after. */
