@@ -6,6 +6,7 @@ import { BPF_EXIST, BPF_F_LOCK, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_NOEXIST } from ".
 import { E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM, ENOTSUPP } from "../../../abi/errno.ts";
 import type { Machine } from "../../machine.ts";
 import type { Task } from "../../task.ts";
+import { copyBytes } from "./copy.ts";
 import { MAP_HEADER_SIZE, roundUp8, writeHeader } from "./layout.ts";
 import { BpfMap, type MapFacts } from "./map.ts";
 
@@ -80,7 +81,7 @@ export class ArrayMap extends IndexedMap {
     const index = this.#writableIndex(keyAddress, flags);
     if (index < 0) return index;
     const to = this.base + index * this.stride + cpu * this.cpuStride;
-    this.machine.memory.bytes.copyWithin(to, valueAddress, valueAddress + this.facts.valueSize);
+    copyBytes(this.machine.memory, to, valueAddress, this.facts.valueSize);
     return 0;
   }
 
@@ -88,7 +89,7 @@ export class ArrayMap extends IndexedMap {
     const index = this.#writableIndex(keyAddress, flags);
     if (index < 0) return index;
     const to = this.base + index * this.stride;
-    this.machine.memory.bytes.copyWithin(to, valueAddress, valueAddress + this.userValueSize);
+    copyBytes(this.machine.memory, to, valueAddress, this.userValueSize);
     return 0;
   }
 

@@ -15,6 +15,7 @@ import {
 import { E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from "../../../abi/errno.ts";
 import type { Machine } from "../../machine.ts";
 import type { Task } from "../../task.ts";
+import { copyBytes } from "./copy.ts";
 import { ElementPool } from "./element_pool.ts";
 import { hashKey, sameKey } from "./hash_key.ts";
 import { ELEMENT, MAP_HEADER_SIZE, roundUp8, writeHeader } from "./layout.ts";
@@ -161,7 +162,7 @@ export class HashMap extends BpfMap {
     while (next === 0 && bucket < bucketCount) next = this.#read(this.#buckets + 4 * bucket++);
     if (next === 0) return -ENOENT;
     const key = next + this.geometry.keyOffset;
-    this.machine.memory.bytes.copyWithin(nextKeyAddress, key, key + this.facts.keySize);
+    copyBytes(this.machine.memory, nextKeyAddress, key, this.facts.keySize);
     return 0;
   }
 
@@ -238,13 +239,10 @@ export class HashMap extends BpfMap {
 
   /** Puts an element at the head of its bucket. */
   #fill(element: number, keyAddress: number, hash: number): void {
-    const { bytes, view } = this.machine.memory;
+    const { memory } = this.machine;
+    const { view } = memory;
     const head = this.#headOf(hash);
-    bytes.copyWithin(
-      element + this.geometry.keyOffset,
-      keyAddress,
-      keyAddress + this.facts.keySize,
-    );
+    copyBytes(memory, element + this.geometry.keyOffset, keyAddress, this.facts.keySize);
     view.setUint32(element + HASH, hash, true);
     view.setUint32(element + NEXT, this.#read(head), true);
     view.setUint32(head, element, true);
@@ -262,10 +260,8 @@ export class HashMap extends BpfMap {
   }
 
   #writeValue(element: number, valueAddress: number, cpu: number): void {
-    const { bytes } = this.machine.memory;
     const size = cpu === ALL_CPUS ? this.userValueSize : this.facts.valueSize;
-    const to = this.#valueOf(element, Math.max(cpu, 0));
-    bytes.copyWithin(to, valueAddress, valueAddress + size);
+    copyBytes(this.machine.memory, this.#valueOf(element, Math.max(cpu, 0)), valueAddress, size);
   }
 
   #zeroValues(element: number): void {
