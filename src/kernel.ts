@@ -49,7 +49,10 @@ export interface NetNsCalls {
   create(name: string): number;
   /** Takes a name away, as `ip netns del` does: ENOENT when there is none. */
   remove(name: string): number;
-  /** Opens a namespace and returns an fd. */
+  /**
+   * Opens a namespace and returns an fd: EINVAL for a name that is no file name and for a path that
+   * leads to something else, ENOENT when there is nothing.
+   */
   open(reference: NetNsReference): number;
   /** The inode number of the namespace behind an fd. */
   inode(fd: number): number;
@@ -73,6 +76,7 @@ export interface NetNsCalls {
 
 /** Calls about the BPF file system. All return 0 or a negative errno. */
 export interface BpffsCalls {
+  /** Makes a directory that is its owner's alone (mode 0700). */
   mkdir(path: string): number;
   rmdir(path: string): number;
   unlink(path: string): number;

@@ -12,6 +12,7 @@ import type {
   NetNsEntry,
   NetNsReference,
 } from "../kernel.ts";
+import { isFileName } from "./fs.ts";
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
 import { flowDissect } from "./net/flow_dissector.ts";
@@ -208,7 +209,14 @@ function netnsCalls(task: Task): NetNsCalls {
   return {
     create: (name) => filesystem.createNetns(name),
     remove: (name) => filesystem.removeNetns(task, name),
-    open: (reference) => filesystem.open(task, pathOf(reference), 0),
+    open(reference) {
+      const path = pathOf(reference);
+      if (path === null) return -EINVAL;
+      const fd = filesystem.open(task, path, 0);
+      if (fd < 0 || task.files.get(fd) instanceof NetnsFile) return fd;
+      task.files.close(fd);
+      return -EINVAL;
+    },
     inode(fd) {
       const file = task.file(fd, NetnsFile);
       return typeof file === "number" ? file : file.net.inode;
@@ -248,10 +256,11 @@ function netnsCalls(task: Task): NetNsCalls {
   };
 }
 
-/** The path that opens a namespace, as on Linux. */
-function pathOf(reference: NetNsReference): string {
+/** The path that opens a namespace, as on Linux; null for a name that can't be one. */
+function pathOf(reference: NetNsReference): string | null {
   if (reference === "self") return "/proc/self/ns/net";
-  if ("name" in reference) return `/run/netns/${reference.name}`;
+  if ("name" in reference)
+    return isFileName(reference.name) ? `/run/netns/${reference.name}` : null;
   return "pid" in reference ? `/proc/${reference.pid}/ns/net` : reference.path;
 }
 

@@ -15,15 +15,19 @@ export const O_PATH = 0o10000000;
 
 /** An open file: what an fd refers to, counted, shared by dup and by passing it on. */
 export abstract class File {
-  /** What /proc/self/fd shows, such as "anon_inode:bpf_link". */
-  readonly name: string;
+  readonly #name: string;
   /** Access mode and O_CLOEXEC, as fdinfo prints them. */
   readonly flags: number;
   #references: number = 1;
 
   protected constructor(name: string, flags: number) {
-    this.name = name;
+    this.#name = name;
     this.flags = flags;
+  }
+
+  /** What /proc/self/fd shows, such as "anon_inode:bpf_link". */
+  get name(): string {
+    return this.#name;
   }
 
   /** One more holder. */

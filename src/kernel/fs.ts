@@ -26,6 +26,7 @@ const NAME_MAX = 255;
 /** Permission bits, as in the last digit of a mode. */
 export const MAY_READ = 4;
 export const MAY_WRITE = 2;
+const MAY_SEARCH = 1;
 
 /** What a name in a directory leads to. */
 export abstract class Node {
@@ -157,17 +158,26 @@ class NetnsNode extends Node {
   }
 
   openPath(): File {
-    return new NetnsFile(this.net);
+    return this.open();
   }
 }
 
 /** A name under /run/netns: a bind mount, which holds the namespace. */
 class NamedNetns extends NetnsNode {
-  constructor(net: Net) {
+  #path: string;
+
+  constructor(net: Net, name: string) {
     super(net.get());
+    this.#path = `/run/netns/${name}`;
   }
 
+  override open(): File {
+    return new NetnsFile(this.net, () => this.#path);
+  }
+
+  /** An fd outlives its mount, and then nobody can say where it was. */
   override unlinked(): void {
+    this.#path = "/";
     this.net.put();
   }
 }
@@ -208,7 +218,7 @@ export class Filesystem {
     if (!isFileName(name)) return -EINVAL;
     if (this.#netns.entries.has(name)) return -EEXIST;
     const net = this.#machine.namespaces.create();
-    this.#netns.entries.set(name, new NamedNetns(net));
+    this.#netns.entries.set(name, new NamedNetns(net, name));
     net.put();
     return 0;
   }
@@ -239,7 +249,7 @@ export class Filesystem {
     if (place.directory.kind !== "bpffs") return -EROFS;
     const refused = place.directory.permission(task, MAY_WRITE);
     if (refused !== 0) return refused;
-    const made = new Directory(place.directory, "bpffs", task.uid, 0o755);
+    const made = new Directory(place.directory, "bpffs", task.uid, 0o700);
     place.directory.entries.set(place.name, made);
     return 0;
   }
@@ -315,6 +325,8 @@ export class Filesystem {
       const { node } = place;
       if (typeof node === "number") return node;
       if (!(node instanceof Directory)) return -ENOTDIR;
+      const refused = node.permission(task, MAY_SEARCH);
+      if (refused !== 0) return refused;
       place =
         name === ".."
           ? startingAt(node.parent ?? node)
@@ -329,6 +341,7 @@ function startingAt(directory: Directory): Place {
   return { directory, name: "", node: directory };
 }
 
-function isFileName(name: string): boolean {
+/** Whether a name can stand in a directory. */
+export function isFileName(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !name.includes("/");
 }

@@ -58,10 +58,17 @@ export class Net {
 /** An fd on a network namespace; it holds the namespace. */
 export class NetnsFile extends File {
   readonly net: Net;
+  readonly #path: () => string;
 
-  constructor(net: Net) {
-    super(`net:[${net.inode}]`, O_RDONLY);
+  /** @param path - where it was opened, for as long as that leads there. */
+  constructor(net: Net, path: () => string = () => `net:[${net.inode}]`) {
+    super("", O_RDONLY);
     this.net = net.get();
+    this.#path = path;
+  }
+
+  override get name(): string {
+    return this.#path();
   }
 
   protected release(): void {

@@ -9,7 +9,9 @@ import {
   BPF_LINK_INFO_SIZE,
   BPF_MAP_INFO_SIZE,
   BPF_PROG_INFO_SIZE,
+  PROG_INFO,
 } from "../../abi/info.ts";
+import { endOf } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
 import type { File } from "../file.ts";
 import type { Task } from "../task.ts";
@@ -23,6 +25,8 @@ import { fillProgInfo } from "./prog_info.ts";
 /** One kind of object's struct: its size, and how the caller's copy is filled in. */
 interface InfoStruct {
   readonly size: number;
+  /** What the caller passes from here on must be zero, the struct's own padding too. */
+  readonly end: number;
   /** @param user - the caller's struct, zero-padded. @returns what to write back, or an errno. */
   readonly fill: (user: Uint8Array) => Uint8Array | number;
 }
@@ -37,8 +41,8 @@ export function objGetInfoByFd(task: Task, attr: Attr): number {
   const length = attr.u32(OBJ_GET_INFO.info_len);
   const address = attr.u64(OBJ_GET_INFO.info);
   if (length > BPF_ATTR_MAX_SIZE) return -E2BIG;
-  if (length > struct.size) {
-    const excess = task.memory.read(address + BigInt(struct.size), length - struct.size);
+  if (length > struct.end) {
+    const excess = task.memory.read(address + BigInt(struct.end), length - struct.end);
     if (excess === null) return -EFAULT;
     if (excess.some((byte) => byte !== 0)) return -E2BIG;
   }
@@ -55,16 +59,21 @@ export function objGetInfoByFd(task: Task, attr: Attr): number {
 
 function infoStructOf(task: Task, file: File): InfoStruct | null {
   if (file instanceof LinkFile) {
-    return { size: BPF_LINK_INFO_SIZE, fill: (user) => fillLinkInfo(file.link, user) };
+    return infoStruct(BPF_LINK_INFO_SIZE, (user) => fillLinkInfo(file.link, user));
   }
   if (file instanceof ProgFile) {
-    return { size: BPF_PROG_INFO_SIZE, fill: (user) => fillProgInfo(task, file.prog, user) };
+    const fill = (user: Uint8Array): Uint8Array | number => fillProgInfo(task, file.prog, user);
+    return { size: BPF_PROG_INFO_SIZE, end: endOf(PROG_INFO), fill };
   }
   if (file instanceof MapFile) {
-    return { size: BPF_MAP_INFO_SIZE, fill: (user) => fillMapInfo(file.map, user) };
+    return infoStruct(BPF_MAP_INFO_SIZE, (user) => fillMapInfo(file.map, user));
   }
   if (file instanceof BtfFile) {
-    return { size: BPF_BTF_INFO_SIZE, fill: (user) => fillBtfInfo(task, file.btf, user) };
+    return infoStruct(BPF_BTF_INFO_SIZE, (user) => fillBtfInfo(task, file.btf, user));
   }
   return null;
+}
+
+function infoStruct(size: number, fill: InfoStruct["fill"]): InfoStruct {
+  return { size, end: size, fill };
 }
