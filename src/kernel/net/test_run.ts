@@ -19,7 +19,7 @@ export const SKB_TAILROOM = 320;
  * Instructions that one call may execute over all repetitions. A call that wants more ends like one
  * on Linux that a signal comes to: EINTR, with nothing written.
  */
-export const CALL_INSTRUCTION_LIMIT: number = 1 << 30;
+export const CALL_INSTRUCTION_LIMIT: number = 1 << 28;
 
 const MAX_U32 = 0xffff_ffff;
 
