@@ -157,11 +157,15 @@ function objectFromFd(task: Task, fd: number): Pinnable | null {
   return file instanceof LinkFile ? file.link : null;
 }
 
+/** Analogous to bpf_any_get() in Linux. */
 function getObject(object: Pinnable): void {
-  object.get();
+  if (object instanceof BpfMap) object.getUser();
+  else object.get();
 }
 
+/** Analogous to bpf_any_put() in Linux. */
 function putObject(task: Task, object: Pinnable): void {
   if (object instanceof BpfLink) putLinkDeferred(task, object);
+  else if (object instanceof BpfMap) object.putUser();
   else object.put();
 }

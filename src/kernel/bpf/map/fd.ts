@@ -16,7 +16,7 @@ export function mapFileFromFd(task: Task, fd: number): MapFile | number {
   return task.file(fd, MapFile);
 }
 
-/** The map behind an fd, or an errno like {@link mapFileFromFd}; the fd's reference serves for the call. */
+/** The map behind an fd, whose reference serves for the call; errnos as {@link mapFileFromFd}. */
 export function mapFromFd(task: Task, fd: number): BpfMap | number {
   const file = mapFileFromFd(task, fd);
   return typeof file === "number" ? file : file.map;
