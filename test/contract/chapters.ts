@@ -5,6 +5,7 @@
 import { progAttach } from "./attach.ts";
 import { capabilities } from "./capabilities.ts";
 import { dissection } from "./dissect.ts";
+import { fdTable } from "./fd_table.ts";
 import { frame } from "./frame.ts";
 import { idsAndPins } from "./ids_pins.ts";
 import { objectInfo } from "./info.ts";
@@ -23,6 +24,7 @@ import { testRun } from "./test_run.ts";
 
 export const CHAPTERS: readonly Chapter[] = [
   frame,
+  fdTable,
   linkCreate,
   linkUpdate,
   linkDetach,

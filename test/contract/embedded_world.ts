@@ -5,6 +5,8 @@
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
 import type { Holder, World, WorldKind } from "./world.ts";
 
+/** What a new task has open already. */
+const STANDARD_FILES = 3;
 const PIN_DIRECTORY = "/sys/fs/bpf/contract";
 
 export const embeddedKind: WorldKind = {
@@ -32,6 +34,13 @@ function openEmbeddedWorld(): World {
       const here = kernel.netns.open("self");
       using task = kernel.task({ capabilities: [], netns: here, uid });
       kernel.close(here);
+      return call(
+        task,
+        fds.map((fd) => kernel.passFd(fd, task)),
+      );
+    },
+    withFullTable(fds, call) {
+      using task = kernel.task({ openFilesLimit: STANDARD_FILES + fds.length });
       return call(
         task,
         fds.map((fd) => kernel.passFd(fd, task)),

@@ -20,9 +20,12 @@ import type { Holder, World, WorldKind } from "./world.ts";
 /** _LINUX_CAPABILITY_VERSION_3 (include/uapi/linux/capability.h) */
 const CAPABILITY_VERSION = 0x20080522;
 const MNT_DETACH = 2;
+const RLIMIT_NOFILE = 7;
 
 const self = koffi.load(null);
 const capget = self.func("capget", "int", ["void *", "void *"]);
+const getrlimit = self.func("getrlimit", "int", ["int", "void *"]);
+const setrlimit = self.func("setrlimit", "int", ["int", "void *"]);
 const setfsuid = self.func("setfsuid", "int", ["uint"]);
 const capset = self.func("capset", "int", ["void *", "void *"]);
 
@@ -44,6 +47,7 @@ async function openLinuxWorld(): Promise<World> {
     openRoot: () => openRoot(kernel.netns),
     unprivileged: (fds, call, uid = 0) =>
       asUser(uid, () => withoutCapabilities(() => call(kernel, fds))),
+    withFullTable: (fds, call) => withoutFreeFds(() => call(kernel, fds)),
     holder,
     turn: () => delay(1),
     async end() {
@@ -52,6 +56,21 @@ async function openLinuxWorld(): Promise<World> {
       kernel[Symbol.dispose]();
     },
   };
+}
+
+/** Runs a function while there is room for fd 0 alone, which is taken; what is open stays so. */
+function withoutFreeFds<T>(call: () => T): T {
+  const limits = new BigUint64Array(2);
+  if (getrlimit(RLIMIT_NOFILE, limits) < 0) throw new RangeError("getrlimit is refused");
+  const [, hard = 0n] = limits;
+  if (setrlimit(RLIMIT_NOFILE, BigUint64Array.of(1n, hard)) < 0) {
+    throw new RangeError("setrlimit is refused");
+  }
+  try {
+    return call();
+  } finally {
+    setrlimit(RLIMIT_NOFILE, limits);
+  }
 }
 
 /** Runs a function while files take this thread for another user's; that is the thread's alone. */

@@ -36,6 +36,12 @@ export interface World {
     call: (kernel: Kernel, fds: readonly number[]) => T,
     uid?: number,
   ): T;
+  /**
+   * Runs a synchronous function as a task that has no fd number left to give out.
+   *
+   * @param fds - fds of ours that the task gets, under numbers of its own.
+   */
+  withFullTable<T>(fds: readonly number[], call: (kernel: Kernel, fds: readonly number[]) => T): T;
   /** Hands another task a copy of an fd. */
   holder(fd: number): Promise<Holder>;
   /** Lets deferred work go on for a moment. */
