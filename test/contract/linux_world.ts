@@ -5,7 +5,14 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -29,7 +36,18 @@ const setrlimit = self.func("setrlimit", "int", ["int", "void *"]);
 const setfsuid = self.func("setfsuid", "int", ["uint"]);
 const capset = self.func("capset", "int", ["void *", "void *"]);
 
-export const linuxKind: WorldKind = { name: "Linux", lacks: {}, open: openLinuxWorld };
+export const linuxKind: WorldKind = {
+  name: "Linux",
+  lacks: seesKernelThreads()
+    ? {}
+    : { rootNetns: "in a container the root namespace is out of sight" },
+  open: openLinuxWorld,
+};
+
+/** Whether this is the outermost pid namespace, where the root network namespace can be found. */
+function seesKernelThreads(): boolean {
+  return existsSync("/proc/2/comm") && readFileSync("/proc/2/comm", "latin1") === "kthreadd\n";
+}
 
 /** Prefix of the names of network namespaces that a run of this process makes. */
 export const NAME_PREFIX: string = `nslink-contract-${process.pid}-`;

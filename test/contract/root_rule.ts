@@ -49,55 +49,67 @@ async function rootAttach(c: Case, program: number): Promise<void> {
   expect(outcome).toBe("ok");
 }
 
-function links({ rule }: Rules): void {
-  rule("something in another namespace keeps the root namespace from having one", (c) => {
-    const netns = c.netns();
-    const program = c.program();
-    const link = c.link(program, netns);
-    expect(c.linking(c.program(), root(c)), "link, over a link").toBe("EEXIST");
-    expect(c.attach(c.program(), root(c)), "program, over a link").toBe("EEXIST");
-    c.close(link);
-    expect(c.attach(program, netns)).toBe("ok");
-    expect(c.linking(c.program(), root(c)), "link, over a program").toBe("EEXIST");
-    expect(c.attach(c.program(), root(c)), "program, over a program").toBe("EEXIST");
-    expect(c.linking(c.program(), c.netns()), "a third namespace").toBe("ok");
-  });
+function links({ ruleOf }: Rules): void {
+  ruleOf(
+    "rootNetns",
+    "something in another namespace keeps the root namespace from having one",
+    (c) => {
+      const netns = c.netns();
+      const program = c.program();
+      const link = c.link(program, netns);
+      expect(c.linking(c.program(), root(c)), "link, over a link").toBe("EEXIST");
+      expect(c.attach(c.program(), root(c)), "program, over a link").toBe("EEXIST");
+      c.close(link);
+      expect(c.attach(program, netns)).toBe("ok");
+      expect(c.linking(c.program(), root(c)), "link, over a program").toBe("EEXIST");
+      expect(c.attach(c.program(), root(c)), "program, over a program").toBe("EEXIST");
+      expect(c.linking(c.program(), c.netns()), "a third namespace").toBe("ok");
+    },
+  );
 
-  rule("a dead namespace counts until its cleanup has taken it off the list", async (c) => {
-    const netns = c.netns();
-    const link = c.link(c.program(), netns);
-    c.close(netns);
-    c.close(await rootLink(c, c.program()));
-    expect(c.linkInfo(link).netns_ino).toBe(0);
-  });
+  ruleOf(
+    "rootNetns",
+    "a dead namespace counts until its cleanup has taken it off the list",
+    async (c) => {
+      const netns = c.netns();
+      const link = c.link(c.program(), netns);
+      c.close(netns);
+      c.close(await rootLink(c, c.program()));
+      expect(c.linkInfo(link).netns_ino).toBe(0);
+    },
+  );
 
-  rule("a link in the root namespace keeps all others from having one", async (c) => {
-    const netns = c.netns();
-    const [program, other] = [c.program(), c.program()];
-    const link = await rootLink(c, program);
-    const seen = {
-      secondInRoot: c.linking(other, root(c)),
-      linkElsewhere: c.linking(other, netns),
-      attachElsewhere: c.attach(other, netns),
-      skLookup: c.linking(c.program(SK_LOOKUP_PROGRAM), netns, bpf.BPF_SK_LOOKUP),
-      query: c.attached(netns),
-      dissected: c.kernel.netns.dissect(netns, PACKET, 0),
-      update: c.outcome(bpf.BPF_LINK_UPDATE, { link_fd: link, new_prog_fd: other }),
-    };
-    c.close(link);
-    expect(seen).toEqual({
-      secondInRoot: "E2BIG",
-      linkElsewhere: "EEXIST",
-      attachElsewhere: "EEXIST",
-      skLookup: "ok",
-      query: [],
-      dissected: expect.objectContaining({ by: "bpf", progId: c.progId(program) }),
-      update: "ok",
-    });
-    expect(c.linking(other, netns)).toBe("ok");
-  });
+  ruleOf(
+    "rootNetns",
+    "a link in the root namespace keeps all others from having one",
+    async (c) => {
+      const netns = c.netns();
+      const [program, other] = [c.program(), c.program()];
+      const link = await rootLink(c, program);
+      const seen = {
+        secondInRoot: c.linking(other, root(c)),
+        linkElsewhere: c.linking(other, netns),
+        attachElsewhere: c.attach(other, netns),
+        skLookup: c.linking(c.program(SK_LOOKUP_PROGRAM), netns, bpf.BPF_SK_LOOKUP),
+        query: c.attached(netns),
+        dissected: c.kernel.netns.dissect(netns, PACKET, 0),
+        update: c.outcome(bpf.BPF_LINK_UPDATE, { link_fd: link, new_prog_fd: other }),
+      };
+      c.close(link);
+      expect(seen).toEqual({
+        secondInRoot: "E2BIG",
+        linkElsewhere: "EEXIST",
+        attachElsewhere: "EEXIST",
+        skLookup: "ok",
+        query: [],
+        dissected: expect.objectContaining({ by: "bpf", progId: c.progId(program) }),
+        update: "ok",
+      });
+      expect(c.linking(other, netns)).toBe("ok");
+    },
+  );
 
-  rule("LINK_DETACH in the root namespace lets the others in again", async (c) => {
+  ruleOf("rootNetns", "LINK_DETACH in the root namespace lets the others in again", async (c) => {
     const netns = c.netns();
     const link = await rootLink(c, c.program());
     c.must(bpf.BPF_LINK_DETACH, { link_fd: link });
@@ -105,25 +117,29 @@ function links({ rule }: Rules): void {
   });
 }
 
-function programs({ rule }: Rules): void {
-  rule("a program attached to the root namespace directly counts as a link does", async (c) => {
-    const netns = c.netns();
-    const [program, other] = [c.program(), c.program()];
-    await rootAttach(c, program);
-    const seen = {
-      linkElsewhere: c.linking(other, netns),
-      attachElsewhere: c.attach(other, netns),
-      linkInRoot: c.linking(other, root(c)),
-      replace: c.attach(other, root(c)),
-      detach: c.detach(other, root(c)),
-    };
-    expect(seen).toEqual({
-      linkElsewhere: "EEXIST",
-      attachElsewhere: "EEXIST",
-      linkInRoot: "EEXIST",
-      replace: "ok",
-      detach: "ok",
-    });
-    expect(c.linking(other, netns)).toBe("ok");
-  });
+function programs({ ruleOf }: Rules): void {
+  ruleOf(
+    "rootNetns",
+    "a program attached to the root namespace directly counts as a link does",
+    async (c) => {
+      const netns = c.netns();
+      const [program, other] = [c.program(), c.program()];
+      await rootAttach(c, program);
+      const seen = {
+        linkElsewhere: c.linking(other, netns),
+        attachElsewhere: c.attach(other, netns),
+        linkInRoot: c.linking(other, root(c)),
+        replace: c.attach(other, root(c)),
+        detach: c.detach(other, root(c)),
+      };
+      expect(seen).toEqual({
+        linkElsewhere: "EEXIST",
+        attachElsewhere: "EEXIST",
+        linkInRoot: "EEXIST",
+        replace: "ok",
+        detach: "ok",
+      });
+      expect(c.linking(other, netns)).toBe("ok");
+    },
+  );
 }

@@ -2,7 +2,7 @@
  * How a chapter of the contract states its rules.
  */
 
-import { describe, test } from "vitest";
+import { afterAll, describe, test } from "vitest";
 import { Case } from "./case.ts";
 import type { Feature, World, WorldKind } from "./world.ts";
 
@@ -37,21 +37,21 @@ export function runChapters(
       c.end();
     }
   };
-  for (const chapter of chapters) {
-    describe(chapter.title, () => {
-      let skipped = 0;
-      chapter.rules({
-        rule: (what, trial) => test(what, run(trial)),
-        ruleOf: (feature, what, trial) => {
-          const missing = kind.lacks[feature];
-          if (missing === undefined) test(what, run(trial));
-          else test.skip(`${what} (${missing})`, () => {});
-          if (missing !== undefined) skipped++;
-        },
-      });
-      if (skipped > 0) {
-        console.warn(`${kind.name}: ${skipped} rules of "${chapter.title}" skipped: see each`);
-      }
-    });
-  }
+  const skipped = new Map<string, number>();
+  const rule = (what: string, trial: Trial): void => test(what, run(trial));
+  const ruleOf = (feature: Feature, what: string, trial: Trial): void => {
+    const reason = kind.lacks[feature];
+    if (reason === undefined) {
+      rule(what, trial);
+      return;
+    }
+    test.skip(`${what} (${reason})`);
+    skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
+  };
+  for (const { title, rules } of chapters) describe(title, () => rules({ rule, ruleOf }));
+  afterAll(() => {
+    for (const [reason, count] of skipped) {
+      console.warn(`${kind.name}: ${count} rules skipped: ${reason}`);
+    }
+  });
 }

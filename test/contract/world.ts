@@ -11,7 +11,7 @@ export interface Holder {
 }
 
 /** Parts of Linux that a kernel may still lack. */
-export type Feature = "verifier" | "skLookupRun" | "otherTypes";
+export type Feature = "verifier" | "skLookupRun" | "otherTypes" | "rootNetns";
 
 /** A kernel with its surroundings, the same for every case. */
 export interface World {

@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import * as attr from "../../src/abi/attr.ts";
 import * as bpf from "../../src/abi/bpf.ts";
 import { encode } from "../../src/abi/layout.ts";
@@ -25,6 +25,23 @@ describe("without Linux", () => {
     expect(error).toBeInstanceOf(UnsupportedError);
     expect(error).toMatchObject({ feature: "bpf(2) on darwin", since: "Linux" });
     expect(String(error)).toContain("bpf(2) on darwin is not available here; it needs Linux");
+  });
+
+  test("opening without koffi says which package to install", async () => {
+    Object.defineProperty(process, "platform", { ...platform, value: "linux" });
+    vi.doMock("koffi", () => {
+      throw new Error("Cannot find package 'koffi'");
+    });
+    vi.resetModules();
+    const { openLinuxKernel: open } = await import("../../src/linux/index.ts");
+    const error = await open().catch((reason: unknown) => reason);
+    vi.doUnmock("koffi");
+    vi.resetModules();
+    expect(error).toMatchObject({
+      name: "UnsupportedError",
+      since: "the optional package koffi (npm install koffi)",
+      cause: expect.anything(),
+    });
   });
 });
 
