@@ -5,23 +5,35 @@
 
 import { BPF_ATTR_SIZE } from "../abi/attr.ts";
 import { EFAULT } from "../abi/errno.ts";
-import type { Field } from "../abi/layout.ts";
-import { sizeOf, writeField } from "../abi/layout.ts";
+import { type Field, sizeOf, writeField } from "../abi/layout.ts";
 
-/** The arguments of one bpf(2) call. */
+/** The arguments of one bpf(2) call. Used again for the next call: see {@link AttrStack}. */
 export class Attr {
   readonly #bytes: Uint8Array = new Uint8Array(BPF_ATTR_SIZE);
+  readonly #words: Uint32Array = new Uint32Array(this.#bytes.buffer);
   readonly #view: DataView = new DataView(this.#bytes.buffer);
-  readonly #user: Uint8Array | null;
+  #user: Uint8Array | null = null;
+  /** Bytes copied from the caller; zeros follow. */
+  #length: number = 0;
 
-  /** @param user - the caller's bytes. @param size - how many of them the call passes. */
-  constructor(user: Uint8Array | null, size: number) {
-    this.#user = user;
-    if (user !== null) this.#bytes.set(user.subarray(0, Math.min(size, BPF_ATTR_SIZE)));
+  constructor(user: Uint8Array | null = null, size: number = 0) {
+    this.load(user, size);
   }
 
+  /** @param user - the caller's bytes. @param size - how many of them the call passes. */
+  load(user: Uint8Array | null, size: number): this {
+    this.#user = user;
+    this.#bytes.fill(0, 0, this.#length);
+    this.#length = Math.min(size, BPF_ATTR_SIZE);
+    if (user !== null) {
+      this.#bytes.set(user.length === this.#length ? user : user.subarray(0, this.#length));
+    }
+    return this;
+  }
+
+  /** Every u32 of the union lies at a multiple of 4. */
   u32([offset]: Field<"u32">): number {
-    return this.#view.getUint32(offset, true);
+    return this.#words[offset >> 2] as number;
   }
 
   s32([offset]: Field<"s32">): number {
@@ -38,7 +50,7 @@ export class Attr {
 
   /** Whether every byte of the union from `end` on is 0: the rule CHECK_ATTR() stands for. */
   isZeroFrom(end: number): boolean {
-    for (let i = end; i < BPF_ATTR_SIZE; i++) if (this.#bytes[i] !== 0) return false;
+    for (let i = end; i < this.#length; i++) if (this.#bytes[i] !== 0) return false;
     return true;
   }
 
@@ -49,11 +61,31 @@ export class Attr {
    * @returns 0, or -EFAULT when the caller passed no buffer.
    */
   put(field: Field, value: number | bigint): number {
-    if (this.#user === null) return -EFAULT;
+    const user = this.#user;
+    if (user === null) return -EFAULT;
+    const [offset, type] = field;
+    const end = offset + sizeOf(type);
     writeField(this.#view, field, value);
-    const [offset] = field;
-    const end = Math.min(offset + sizeOf(field[1]), this.#user.length);
-    if (offset < end) this.#user.set(this.#bytes.subarray(offset, end), offset);
+    this.#length = Math.max(this.#length, end);
+    for (let i = offset; i < Math.min(end, user.length); i++) user[i] = this.#bytes[i] as number;
     return 0;
+  }
+}
+
+/** Attrs to use again: one is enough unless a call comes in the middle of another. */
+export class AttrStack {
+  readonly #attrs: Attr[] = [];
+  #depth: number = 0;
+
+  /** An attr until {@link AttrStack.pop}. */
+  push(user: Uint8Array | null, size: number): Attr {
+    const attr = this.#attrs[this.#depth] ?? new Attr();
+    this.#attrs[this.#depth] = attr;
+    this.#depth++;
+    return attr.load(user, size);
+  }
+
+  pop(): void {
+    this.#depth--;
   }
 }

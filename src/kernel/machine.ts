@@ -2,6 +2,7 @@
  * Everything that all tasks of one kernel share.
  */
 
+import { AttrStack } from "./attr.ts";
 import type { Btf } from "./bpf/btf.ts";
 import type { BpfLink } from "./bpf/link.ts";
 import type { BpfMap } from "./bpf/map/map.ts";
@@ -45,6 +46,7 @@ export class Machine {
   readonly maps: Idr<BpfMap> = new Idr();
   readonly links: Idr<BpfLink> = new Idr();
   readonly btfs: Idr<Btf> = new Idr();
+  readonly attrs: AttrStack = new AttrStack();
   readonly mapsByAddress: Map<number, BpfMap> = new Map();
   /** By pid. */
   readonly tasks: Map<number, Task> = new Map();

@@ -7,7 +7,7 @@ import * as ATTR from "../abi/attr.ts";
 import * as BPF from "../abi/bpf.ts";
 import { E2BIG, EFAULT, EINVAL, EPERM } from "../abi/errno.ts";
 import { endOf, type Layout } from "../abi/layout.ts";
-import { Attr } from "./attr.ts";
+import type { Attr } from "./attr.ts";
 import {
   linkCreate,
   linkDetach,
@@ -92,8 +92,13 @@ export function bpf(task: Task, cmd: number, user: Uint8Array | null, size: numb
   const found = COMMANDS.get(cmd);
   if (found === undefined) return -EINVAL;
   if (found.capability !== undefined && !task.capable(found.capability)) return -EPERM;
-  const attr = new Attr(user, size);
-  return attr.isZeroFrom(found.end) ? found.handler(task, attr) : -EINVAL;
+  const { attrs } = task.machine;
+  const attr = attrs.push(user, size);
+  try {
+    return attr.isZeroFrom(found.end) ? found.handler(task, attr) : -EINVAL;
+  } finally {
+    attrs.pop();
+  }
 }
 
 /** Bytes past the union must be zero. Analogous to bpf_check_uarg_tail_zero() in Linux. */

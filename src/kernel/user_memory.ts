@@ -12,14 +12,15 @@ export interface UserMemory {
   write(address: bigint, bytes: Uint8Array): boolean;
 }
 
-const PAGE = 4096n;
+const PAGE = 4096;
 /** Where the first buffer lands: like a process's mappings, far from 0 and below 2^47. */
-const FIRST_BASE = 0x7f00_0000_0000n;
+const FIRST_BASE = 0x7f00_0000_0000;
 /** The list of mappings is swept of dead ones when it has doubled, and no sooner than this. */
 const MIN_SWEEP = 1024;
 
+/** Addresses here are numbers: all that are handed out stay far below 2^53. */
 interface Mapping {
-  readonly base: bigint;
+  readonly base: number;
   readonly length: number;
   readonly buffer: WeakRef<ArrayBufferLike>;
 }
@@ -31,24 +32,16 @@ interface Mapping {
  * faults, as an unmapped one does.
  */
 export class BufferMemory implements UserMemory {
-  readonly #bases: WeakMap<ArrayBufferLike, bigint> = new WeakMap();
+  readonly #bases: WeakMap<ArrayBufferLike, number> = new WeakMap();
   /** In order of their bases, which only ever grow. */
   #mappings: Mapping[] = [];
-  #nextBase: bigint = FIRST_BASE;
+  #nextBase: number = FIRST_BASE;
   #sweepAt: number = MIN_SWEEP;
 
   /** The address of the first byte of `buffer`. */
   addressOf(buffer: Uint8Array): bigint {
-    const known = this.#bases.get(buffer.buffer);
-    if (known !== undefined) return known + BigInt(buffer.byteOffset);
-    if (this.#mappings.length >= this.#sweepAt) this.#sweep();
-    const base = this.#nextBase;
-    const length = buffer.buffer.byteLength;
-    // A page in between stays unmapped, so running over the end of a buffer faults.
-    this.#nextBase += ((BigInt(length) + PAGE - 1n) / PAGE + 1n) * PAGE;
-    this.#bases.set(buffer.buffer, base);
-    this.#mappings.push({ base, length, buffer: new WeakRef(buffer.buffer) });
-    return base + BigInt(buffer.byteOffset);
+    const base = this.#bases.get(buffer.buffer) ?? this.#map(buffer.buffer);
+    return BigInt(base + buffer.byteOffset);
   }
 
   read(address: bigint, length: number): Uint8Array | null {
@@ -63,20 +56,33 @@ export class BufferMemory implements UserMemory {
     return room !== null;
   }
 
-  #resolve(address: bigint, length: number): Uint8Array | null {
+  #map(buffer: ArrayBufferLike): number {
+    if (this.#mappings.length >= this.#sweepAt) this.#sweep();
+    const base = this.#nextBase;
+    const length = buffer.byteLength;
+    // A page in between stays unmapped, so running over the end of a buffer faults.
+    this.#nextBase += (Math.ceil(length / PAGE) + 1) * PAGE;
+    this.#bases.set(buffer, base);
+    this.#mappings.push({ base, length, buffer: new WeakRef(buffer) });
+    return base;
+  }
+
+  #resolve(virtual: bigint, length: number): Uint8Array | null {
+    // What doesn't fit a number exactly is above every mapping all the same.
+    const address = Number(virtual);
     let low = 0;
     let high = this.#mappings.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#mappings[middle]?.base ?? 0n) <= address) low = middle + 1;
+      if ((this.#mappings[middle] as Mapping).base <= address) low = middle + 1;
       else high = middle;
     }
     const mapping = this.#mappings[low - 1];
     if (mapping === undefined) return null;
     const offset = address - mapping.base;
-    if (offset + BigInt(length) > BigInt(mapping.length)) return null;
+    if (offset + length > mapping.length) return null;
     const buffer = mapping.buffer.deref();
-    return buffer === undefined ? null : new Uint8Array(buffer, Number(offset), length);
+    return buffer === undefined ? null : new Uint8Array(buffer, offset, length);
   }
 
   #sweep(): void {
