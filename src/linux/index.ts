@@ -2,10 +2,11 @@
  * The entry `nslink/linux`: loads what talks to real Linux, when it is asked for and not before.
  */
 
-import type { Kernel } from "../kernel.ts";
 import { UnsupportedError } from "./errors.ts";
+import type { LinuxKernel } from "./kernel.ts";
 
 export { UnsupportedError, type UnsupportedOptions } from "./errors.ts";
+export type { LinuxKernel } from "./kernel.ts";
 
 /**
  * The kernel of this machine, behind the same interface as the embedded one.
@@ -15,13 +16,13 @@ export { UnsupportedError, type UnsupportedOptions } from "./errors.ts";
  * @throws {UnsupportedError} anywhere but on Linux on x86-64 or arm64, and without the optional
  *   package koffi. What this process may do is not asked here: the calls say EPERM.
  */
-export async function openLinuxKernel(): Promise<Kernel> {
+export async function openLinuxKernel(): Promise<LinuxKernel> {
   if (process.platform !== "linux") {
     throw new UnsupportedError({ feature: `bpf(2) on ${process.platform}`, since: "Linux" });
   }
   try {
-    const { LinuxKernel } = await import("./kernel.ts");
-    return new LinuxKernel();
+    const linux = await import("./kernel.ts");
+    return new linux.LinuxKernel();
   } catch (cause) {
     if (cause instanceof UnsupportedError) throw cause;
     throw new UnsupportedError({
