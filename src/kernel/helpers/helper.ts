@@ -46,8 +46,8 @@ export interface HelperCaller {
   functionSlot(register: number): number;
   /** Calls a function of the program with these arguments in r1, r2, … and returns its r0. */
   callFunction(slot: number, ...values: readonly (number | bigint)[]): bigint;
-  /** Lets callbacks read these bytes, until the next call; size 0 takes it back. */
-  lend(address: number, size: number): void;
+  /** Lets callbacks read these bytes while `use` runs, and returns what that returns. */
+  lend<T>(address: number, size: number, use: () => T): T;
 }
 
 /**

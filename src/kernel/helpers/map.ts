@@ -51,15 +51,11 @@ const forEachMapElem: Helper = (caller, registers) => {
   const callback = caller.functionSlot(BPF_REG_2);
   const context = registers.get(BPF_REG_3);
   if (registers.get(BPF_REG_4) !== 0n) return -EINVAL;
-  const visit = (key: number, value: number): boolean => {
-    caller.lend(key, map.facts.keySize);
-    return caller.callFunction(callback, map.address, key, value, context) === 0n;
-  };
-  try {
-    return map.forEach(visit, caller.cpu);
-  } finally {
-    caller.lend(0, 0);
-  }
+  const visit = (key: number, value: number): boolean =>
+    caller.lend(key, map.facts.keySize, () => {
+      return caller.callFunction(callback, map.address, key, value, context) === 0n;
+    });
+  return map.forEach(visit, caller.cpu);
 };
 
 export const MAP_HELPERS: ReadonlyMap<number, Helper> = new Map([

@@ -81,8 +81,8 @@ export class Run implements HelperCaller {
   #prog: Prog | null = null;
   #steps: readonly Step[] = [];
   #invocation: Invocation | null = null;
-  /** What a callback may read as long as it runs: a map's key. */
-  #lent: Region | null = null;
+  /** What the callbacks that run may read besides: keys of maps. */
+  #lent: readonly Region[] = [];
   readonly #frames: readonly Frame[] = Array.from({ length: MAX_CALL_FRAMES }, () => ({
     returnSlot: LEAVE_LOOP,
     prog: null,
@@ -145,7 +145,7 @@ export class Run implements HelperCaller {
     const { registers } = this;
     registers.clear();
     this.#invocation = invocation;
-    this.#lent = null;
+    this.#lent = [];
     this.#limit = options.instructionLimit ?? DEFAULT_INSTRUCTION_LIMIT;
     this.#budget = this.#limit;
     this.#observer = options.onInstruction;
@@ -245,8 +245,14 @@ export class Run implements HelperCaller {
   }
 
   /** {@inheritDoc HelperCaller.lend} */
-  lend(start: number, size: number): void {
-    this.#lent = size === 0 ? null : { start, end: start + size, writable: false };
+  lend<T>(start: number, size: number, use: () => T): T {
+    const before = this.#lent;
+    this.#lent = [...before, { start, end: start + size, writable: false }];
+    try {
+      return use();
+    } finally {
+      this.#lent = before;
+    }
   }
 
   /**
@@ -301,7 +307,7 @@ export class Run implements HelperCaller {
       this.#inRegion(address, size, false) ||
       this.#inContext(address, size, false) ||
       this.#inMap(address, size, BPF_F_WRONLY_PROG) ||
-      contains(this.#lent, address, size)
+      this.#lent.some((region) => contains(region, address, size))
     );
   }
 
@@ -309,6 +315,7 @@ export class Run implements HelperCaller {
   checkAtomic(address: number, size: number): void {
     if (this.#inStack(address, size)) return;
     if (this.#inMap(address, size, BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)) return;
+    // Packets and keys are out; memory without a context around it is like a map's value.
     if (this.#invocation?.layout === null && this.#inRegion(address, size, true)) return;
     throw this.fault(`works atomically on ${size} bytes where it must not`, address);
   }
@@ -370,6 +377,6 @@ export class Run implements HelperCaller {
   }
 }
 
-function contains(region: Region | null, address: number, size: number): boolean {
-  return region !== null && address >= region.start && address + size <= region.end;
+function contains(region: Region, address: number, size: number): boolean {
+  return address >= region.start && address + size <= region.end;
 }

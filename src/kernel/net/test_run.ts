@@ -81,23 +81,24 @@ export interface Repeated<T extends Outcome> {
 }
 
 /**
- * Runs as often as the caller asks: `repeat` times, and 0 means once.
+ * Runs as often as the caller asks.
  *
+ * @param repeat - how often; 0 means once.
  * @param run - one run, of no more than so many instructions; null: no memory.
  * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} has it, and EIO when
  *   the program is stopped by a fault, which Linux knows nothing like.
  */
 export function repeatRun<T extends Outcome>(
   task: Task,
-  attr: Attr,
+  repeat: number,
   run: (instructionLimit: number) => T | null,
 ): Repeated<T> | number {
   const { clock } = task.machine.options;
-  const repeat = Math.max(attr.u32(TEST_RUN.repeat), 1);
+  const times = Math.max(repeat, 1);
   let left = CALL_INSTRUCTION_LIMIT;
   let last: T | null = null;
   const start = clock.monotonicNs();
-  for (let i = 0; i < repeat; i++) {
+  for (let i = 0; i < times; i++) {
     if (left < DEFAULT_INSTRUCTION_LIMIT) return -EINTR;
     last = run(DEFAULT_INSTRUCTION_LIMIT);
     if (last === null) return -ENOMEM;
@@ -105,7 +106,7 @@ export function repeatRun<T extends Outcome>(
     left -= last.instructions;
   }
   if (last === null) return -EINVAL;
-  const mean = Number((clock.monotonicNs() - start) / BigInt(repeat));
+  const mean = Number((clock.monotonicNs() - start) / BigInt(times));
   return { outcome: last, durationNs: Math.min(mean, MAX_U32) };
 }
 

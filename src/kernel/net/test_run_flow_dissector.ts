@@ -38,7 +38,7 @@ export function testRunFlowDissector(task: Task, prog: Prog, attr: Attr): number
   const flags = context === null ? 0 : new DataView(context.buffer).getUint32(FLAGS_AT, true);
   const protocol = new DataView(data.buffer).getUint16(ETHERTYPE_OFFSET, false);
   const frame = { data, networkOffset: ETH_HLEN, protocol };
-  const repeated = repeatRun(task, attr, (instructionLimit) =>
+  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (instructionLimit) =>
     bpfFlowDissect(task.machine, prog, frame, flags, { instructionLimit }),
   );
   if (typeof repeated === "number") return repeated;

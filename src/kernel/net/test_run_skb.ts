@@ -118,7 +118,7 @@ function run(
     regions: [],
     skb: { head: area.packet, network, data: network, tail: area.packet + data.length },
   };
-  const repeated = repeatRun(task, attr, (instructionLimit) =>
+  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (instructionLimit) =>
     interpret(machine, prog, invocation, { instructionLimit }),
   );
   if (typeof repeated === "number") return repeated;

@@ -116,7 +116,7 @@ function run(
     regions: [{ start: area.packet, end, writable: true }],
     skb: null,
   };
-  const repeated = repeatRun(task, attr, (instructionLimit) =>
+  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (instructionLimit) =>
     interpret(machine, prog, invocation, { instructionLimit }),
   );
   if (typeof repeated === "number") return repeated;

@@ -184,6 +184,29 @@ describe("callbacks", () => {
     expect(run(machine, program(machine, text, { maps: { m } })).fault?.slot).toBe(8);
   });
 
+  test("a callback reads its key again after a walk of its own", () => {
+    const { machine } = boot();
+    const m = arrayMap(machine, { maxEntries: 3 });
+    const walk = (body: string): string =>
+      `r1 = map_fd[m]\nr2 = func[${body}]\nr3 = 0\nr4 = 0\ncall bpf_for_each_map_elem\n`;
+    const text =
+      `${walk("outer")}exit\nouter:\nr6 = r2\n${walk("inner")}r1 = *(u32 *)(r6 + 0)\n` +
+      "r0 = 0\nif r1 != 1 goto end\nr0 = 1\nend:\nexit\ninner:\nr0 = *(u32 *)(r2 + 0)\nr0 = 0\nexit";
+    const { r0, fault } = run(machine, program(machine, text, { maps: { m } }));
+    expect(fault).toBeNull();
+    expect(r0).toBe(2n);
+  });
+
+  test("a key is out of reach when the walk is over", () => {
+    const { machine } = boot();
+    const m = arrayMap(machine, { maxEntries: 1 });
+    const text =
+      "r1 = map_fd[m]\nr2 = func[body]\nr3 = r10\nr3 += -8\nr4 = 0\ncall bpf_for_each_map_elem\n" +
+      "r1 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r1 + 0)\nexit\n" +
+      "body:\n*(u64 *)(r4 + 0) = r2\nr0 = 0\nexit";
+    expect(run(machine, program(machine, text, { maps: { m } })).fault?.slot).toBe(9);
+  });
+
   test("elements may be deleted on the way", () => {
     const { machine } = boot();
     const m = hashMap(machine, { maxEntries: 8 });

@@ -4,6 +4,7 @@
 import { describe, expect, test } from "vitest";
 import { BPF_ATTR_SIZE, TEST_RUN } from "../../../src/abi/attr.ts";
 import {
+  BPF_PROG_TEST_RUN,
   BPF_PROG_TYPE_CGROUP_DEVICE,
   BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_SK_LOOKUP,
@@ -12,11 +13,10 @@ import {
   BPF_XDP_DEVMAP,
 } from "../../../src/abi/bpf.ts";
 import { decode, encode, writeField } from "../../../src/abi/layout.ts";
-import { Attr } from "../../../src/kernel/attr.ts";
 import { ProgFile } from "../../../src/kernel/bpf/prog.ts";
-import { progTestRun } from "../../../src/kernel/bpf/test_run.ts";
 import type { Outcome } from "../../../src/kernel/interpreter.ts";
 import { CALL_INSTRUCTION_LIMIT, repeatRun } from "../../../src/kernel/net/test_run.ts";
+import { bpf } from "../../../src/kernel/syscall.ts";
 import { arrayMap, type Bench, boot, type ProgramOptions, program } from "./support.ts";
 
 const EBADF = -9;
@@ -103,7 +103,7 @@ class Runner {
       },
       BPF_ATTR_SIZE,
     );
-    const result = progTestRun(task, new Attr(attr, attr.length));
+    const result = bpf(task, BPF_PROG_TEST_RUN, attr, attr.length);
     const after = decode(TEST_RUN, attr);
     return {
       result,
@@ -221,14 +221,13 @@ test("types that nobody runs are ENOTSUPP", () => {
 
 test("repetitions that take too many instructions in all are EINTR", () => {
   const { task } = boot();
-  const attr = encode(TEST_RUN, { repeat: 0xffffffff }, BPF_ATTR_SIZE);
   const half = CALL_INSTRUCTION_LIMIT / 2;
   let runs = 0;
   const run = (): Outcome => {
     runs++;
     return { r0: 0n, retval: 0, instructions: half, fault: null };
   };
-  expect(repeatRun(task, new Attr(attr, attr.length), run)).toBe(-4);
+  expect(repeatRun(task, 0xffffffff, run)).toBe(-4);
   expect(runs).toBe(2);
 });
 
