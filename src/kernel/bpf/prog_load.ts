@@ -3,7 +3,7 @@
  * in kernel/bpf/syscall.c, in the order of Linux 6.18.
  */
 
-import { BPF_ATTR_SIZE, PROG_LOAD } from "../../abi/attr.ts";
+import { PROG_LOAD } from "../../abi/attr.ts";
 import * as BPF from "../../abi/bpf.ts";
 import { E2BIG, EFAULT, EINVAL, ENOMEM, ENOTSUPP, EOPNOTSUPP, EPERM } from "../../abi/errno.ts";
 import {
@@ -12,7 +12,6 @@ import {
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
 } from "../../abi/insn.ts";
-import { endOf } from "../../abi/layout.ts";
 import { decodeInstructions } from "../../asm/index.ts";
 import type { Attr } from "../attr.ts";
 import { sha256 } from "../sha256.ts";
@@ -96,10 +95,9 @@ const LOOPBACK_IFINDEX = 1;
  * The embedded kernel runs flow dissectors, sk_lookup, socket filters and XDP programs; any other
  * type is EINVAL, as a type is to a Linux that was built without it.
  *
- * @param attrSize - bytes that the call passes: log_true_size is only written when it reaches there.
  * @returns an fd, or a negative errno.
  */
-export function progLoad(task: Task, attr: Attr, attrSize: number = BPF_ATTR_SIZE): number {
+export function progLoad(task: Task, attr: Attr): number {
   const type = attr.u32(PROG_LOAD.prog_type);
   const refused = checkRights(task, attr, type) || checkAttachment(task, attr, type);
   if (refused !== 0) return refused;
@@ -118,7 +116,7 @@ export function progLoad(task: Task, attr: Attr, attrSize: number = BPF_ATTR_SIZ
 
   const digest = digestOf(bytes);
   const gplCompatible = GPL_COMPATIBLE.has(license);
-  const structure = verify(task, attr, attrSize, { type, gplCompatible, bytes, digest });
+  const structure = verify(task, attr, { type, gplCompatible, bytes, digest });
   if (typeof structure === "number") return structure;
   const expectedAttachType = attr.u32(PROG_LOAD.expected_attach_type);
   if (!fitsProgArrays(structure, type, expectedAttachType)) return -EINVAL;
@@ -223,12 +221,7 @@ interface Loaded {
 }
 
 /** Checks the program and writes the log, whose own faults win over the verdict. */
-function verify(
-  task: Task,
-  attr: Attr,
-  attrSize: number,
-  { bytes, ...loaded }: Loaded,
-): Structure | number {
+function verify(task: Task, attr: Attr, { bytes, ...loaded }: Loaded): Structure | number {
   const log = VerifierLog.open(
     task.memory,
     attr.u32(PROG_LOAD.log_level),
@@ -239,8 +232,7 @@ function verify(
   const insns = decodeInstructions(bytes);
   const structure = checkStructure({ task, attr, insns, ...loaded }, log);
   const { errno, trueSize } = log.finish();
-  const reaches = attrSize >= endOf({ log_true_size: PROG_LOAD.log_true_size });
-  if (reaches && attr.put(PROG_LOAD.log_true_size, trueSize) !== 0) return -EFAULT;
+  if (attr.put(PROG_LOAD.log_true_size, trueSize) !== 0) return -EFAULT;
   return errno === 0 ? structure : errno;
 }
 

@@ -69,12 +69,18 @@ export interface ParsedBtf {
   readonly strings: Uint8Array;
 }
 
-/** The name at an offset, its bytes as characters; null past the end of the strings. */
+/**
+ * The name at an offset, its bytes as characters; null past the end of the strings. One that is too
+ * long for a name is cut, and stays too long.
+ */
 export function btfName({ strings }: ParsedBtf, offset: number): string | null {
   if (offset >= strings.length) return null;
-  const end = strings.indexOf(0, offset);
   let name = "";
-  for (let i = offset; i < end; i++) name += String.fromCharCode(strings[i] ?? 0);
+  for (let i = offset; name.length <= MAX_NAME; i++) {
+    const byte = strings[i] ?? 0;
+    if (byte === 0) break;
+    name += String.fromCharCode(byte);
+  }
   return name;
 }
 
@@ -217,7 +223,9 @@ function parseType(btf: ParsedBtf, at: number, end: number, log: VerifierLog): B
     return refuse(`meta_left:${left - TYPE_SIZE} meta_needed:${needed}`);
   }
   const fault = checkShape(type) ?? checkName(btf, type) ?? checkOwn(btf, type);
-  log.line(`[${id}] ${KIND_NAMES[type.kind]} ${btfName(btf, type.name) || "(anon)"}`);
+  if (log.level !== 0) {
+    log.line(`[${id}] ${KIND_NAMES[type.kind]} ${btfName(btf, type.name) || "(anon)"}`);
+  }
   if (fault === null) return type;
   return log.refuse(fault === "Unsupported encoding" ? ENOTSUPP : EINVAL, `[${id}] ${fault}`);
 }

@@ -38,10 +38,14 @@ function isSourceOnly(kind: number): boolean {
   return kind === P.BTF_KIND_VAR || kind === P.BTF_KIND_DATASEC || kind === P.BTF_KIND_DECL_TAG;
 }
 
-/** The type behind typedefs and qualifiers; null for void and for what does not exist. */
+/**
+ * The type behind typedefs and qualifiers; null for void, for what does not exist, and behind more
+ * of them than BTF may have.
+ */
 export function skipModifiers({ types }: P.ParsedBtf, id: number): Type | null {
   let type = types[id] ?? null;
-  for (let i = 0; i < types.length && type !== null && isModifier(type.kind); i++) {
+  for (let count = 0; type !== null && isModifier(type.kind); count++) {
+    if (count > MAX_MODIFIERS) return null;
     type = types[type.sizeOrType] ?? null;
   }
   return type;
