@@ -107,10 +107,15 @@ export class Bench {
   }
 
   /** BPF_MAP_CREATE, an fd. */
-  map(type: number, valueSize: number, maxEntries: number): number {
+  map(
+    type: number,
+    valueSize: number,
+    maxEntries: number,
+    fields: Partial<Values<typeof MAP_CREATE>> = {},
+  ): number {
     const user = encode(
       MAP_CREATE,
-      { map_type: type, key_size: 4, value_size: valueSize, max_entries: maxEntries },
+      { map_type: type, key_size: 4, value_size: valueSize, max_entries: maxEntries, ...fields },
       BPF_ATTR_SIZE,
     );
     const fd = bpf(this.task, BPF_MAP_CREATE, user, user.length);

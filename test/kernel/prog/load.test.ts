@@ -15,6 +15,7 @@ import {
   loadImm64,
 } from "../../../src/asm/index.ts";
 import { BPF_F_TOKEN_FD } from "../../../src/kernel/bpf/token.ts";
+import { sha256 } from "../../../src/kernel/sha256.ts";
 import type { Capability } from "../../../src/kernel/task.ts";
 import { Bench, bytes, LOG_SIZE, OK } from "./harness.ts";
 
@@ -337,6 +338,21 @@ describe("maps", () => {
     expect(bench.machine.maps.size).toBe(1);
     bench.task.files.close(result);
     expect([bench.machine.maps.size, bench.machine.progs.size]).toEqual([0, 0]);
+  });
+
+  it("of one program only open to that program, known by its whole hash", () => {
+    const bench = new Bench();
+    const hash = sha256(encodeInstructions(withMap(MAP_FD, 0n)));
+    for (const [excl, result] of [
+      [hash, 0],
+      [hash.map((byte) => byte ^ 1), -E.EACCES],
+    ] as const) {
+      const only = { excl_prog_hash: bench.memory.addressOf(excl), excl_prog_hash_size: 32 };
+      const fd = bench.map(BPF.BPF_MAP_TYPE_ARRAY, 8, 1, only);
+      const loaded = bench.load(withMap(MAP_FD, BigInt(fd)));
+      expect(Math.min(loaded.result, 0)).toBe(result);
+      expect(loaded.log.includes("program's hash doesn't match")).toBe(result !== 0);
+    }
   });
 
   it("a prog array takes programs of one type and attach type", () => {
