@@ -8,9 +8,9 @@ export interface Dissection {
   readonly by: "bpf" | "linux";
   /** `ok`: BPF_OK; `continue`: handed to Linux's own dissector; `drop`: any other return value. */
   readonly verdict: "ok" | "drop" | "continue";
-  /** What the program returned, a u32; null when none ran. */
+  /** What the program returned, a u32; null when none ran, or none to its end. */
   readonly retval: number | null;
-  /** The 56 bytes of `struct bpf_flow_keys`; null when Linux's own dissector has them. */
+  /** The 56 bytes of `struct bpf_flow_keys`; null when no program filled them in. */
   readonly keys: Uint8Array | null;
   /** Id of the program that ran; null when none did. */
   readonly progId: number | null;

@@ -4,6 +4,7 @@
 
 export { type BootOptions, EmbeddedKernel, type SpawnOptions } from "./embedded.ts";
 export type { Clock } from "./machine.ts";
+export { type Support, type SupportEntry, support } from "./support.ts";
 export { ALL_CAPABILITIES, type Capability } from "./task.ts";
 export type { UserMemory } from "./user_memory.ts";
 export { ManualScheduler, microtaskScheduler, type Scheduler } from "./workqueue.ts";

@@ -75,6 +75,9 @@ const COMMANDS: ReadonlyMap<number, Command> = new Map([
   [BPF.BPF_LINK_DETACH, command(ATTR.LINK_DETACH, linkDetach)],
 ]);
 
+/** The commands that are answered here; any other is EINVAL. */
+export const SUPPORTED_COMMANDS: ReadonlySet<number> = new Set(COMMANDS.keys());
+
 function nextId(kind: "progs" | "maps" | "links" | "btfs"): Handler {
   return (task, attr) => getNextId(task, attr, task.machine[kind]);
 }
