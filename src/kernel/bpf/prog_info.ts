@@ -3,16 +3,20 @@
  * bpf_prog_get_info_by_fd() in kernel/bpf/syscall.c of a Linux without a JIT.
  */
 
+import { BPF_TAG_SIZE } from "../../abi/bpf.ts";
 import { EFAULT, EINVAL } from "../../abi/errno.ts";
 import { PROG_INFO } from "../../abi/info.ts";
+import { BPF_INSN_SIZE } from "../../abi/insn.ts";
 import { type Field, readField, writeField } from "../../abi/layout.ts";
+import { sha256 } from "../sha256.ts";
 import type { Task } from "../task.ts";
 import { FUNC_INFO_SIZE, LINE_INFO_SIZE } from "../verifier/debug_info.ts";
 import type { Prog } from "./prog.ts";
 
-/** Bytes of a line of machine code (there are none) and of an id. */
+/** Bytes of a line of machine code (there are none), of an id, and of a function's length. */
 const JITED_LINE_INFO_SIZE = 8;
 const ID_SIZE = 4;
+const LENGTH_SIZE = 4;
 const NONE = new Uint8Array(0);
 
 type U32 = Field<"u32">;
@@ -74,7 +78,8 @@ const CODE_COUNTS: readonly U32[] = [
 /**
  * What to write back to the caller.
  *
- * There is no machine code, so everything `jited` has a length of 0. `xlated` is the program as it
+ * There is no machine code: functions have an address of 0, which isn't given out, and a length of
+ * 0. `xlated` is the program as it
  * was loaded, with map ids for map fds: nothing is rewritten here. Fields that say nothing about
  * a program of ours come back as the caller passed them, as they do in Linux.
  *
@@ -126,13 +131,22 @@ function checkRecordSizes(info: InfoWriter): number {
 }
 
 /** What only a caller with CAP_BPF sees. 0 or -EFAULT. */
-function fillCode(info: InfoWriter, { facts }: Prog): number {
+function fillCode(info: InfoWriter, prog: Prog): number {
+  const { facts } = prog;
   const { debugInfo } = facts;
+  const functions = facts.subprograms?.length ?? 1;
+  // As to a reader that may not see addresses: how many there are, and no more.
+  if (info.u32(PROG_INFO.nr_jited_ksyms) !== 0) info.set(PROG_INFO.jited_ksyms, 0n);
+  info.set(PROG_INFO.nr_jited_ksyms, functions);
   const errno =
     info.array(PROG_INFO.xlated_prog_len, PROG_INFO.xlated_prog_insns, facts.xlated, 1) ||
     info.array(PROG_INFO.jited_prog_len, PROG_INFO.jited_prog_insns, NONE, 1) ||
-    info.array(PROG_INFO.nr_jited_ksyms, PROG_INFO.jited_ksyms, NONE, 8) ||
-    info.array(PROG_INFO.nr_jited_func_lens, PROG_INFO.jited_func_lens, NONE, 4) ||
+    info.array(
+      PROG_INFO.nr_jited_func_lens,
+      PROG_INFO.jited_func_lens,
+      new Uint8Array(functions * LENGTH_SIZE),
+      LENGTH_SIZE,
+    ) ||
     info.array(
       PROG_INFO.nr_func_info,
       PROG_INFO.func_info,
@@ -148,7 +162,20 @@ function fillCode(info: InfoWriter, { facts }: Prog): number {
     info.array(PROG_INFO.nr_jited_line_info, PROG_INFO.jited_line_info, NONE, JITED_LINE_INFO_SIZE);
   if (errno !== 0) return errno;
   info.set(PROG_INFO.attach_btf_id, 0);
-  return info.array(PROG_INFO.nr_prog_tags, PROG_INFO.prog_tags, facts.tag, facts.tag.length);
+  return info.array(PROG_INFO.nr_prog_tags, PROG_INFO.prog_tags, functionTags(prog), BPF_TAG_SIZE);
+}
+
+/** One tag a function; a program of one function has just its own. */
+function functionTags({ facts }: Prog): Uint8Array {
+  const { subprograms = [0], tag, xlated } = facts;
+  if (subprograms.length === 1) return tag;
+  const tags = new Uint8Array(subprograms.length * BPF_TAG_SIZE);
+  for (const [i, start] of subprograms.entries()) {
+    const end = (subprograms[i + 1] ?? xlated.length) * BPF_INSN_SIZE;
+    const digest = sha256(xlated.subarray(start * BPF_INSN_SIZE, end));
+    tags.set(digest.subarray(0, BPF_TAG_SIZE), i * BPF_TAG_SIZE);
+  }
+  return tags;
 }
 
 function mapIds({ facts }: Prog): Uint8Array {

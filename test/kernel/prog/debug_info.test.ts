@@ -378,7 +378,8 @@ describe("info", () => {
       nr_map_ids: 1,
       name: Uint8Array.from([0x61, 0x62, 0x63, ...Array(13).fill(0)]),
       gpl_compatible: 1,
-      nr_jited_ksyms: 0,
+      nr_jited_ksyms: 1,
+      nr_jited_func_lens: 1,
       func_info_rec_size: 8,
       line_info_rec_size: 16,
       jited_line_info_rec_size: 8,
@@ -420,6 +421,26 @@ describe("info", () => {
     [{ nr_jited_line_info: 1 }, -E.EINVAL],
   ])("%j is refused", (fields, result) => {
     expect(boot().info(fields)).toBe(result);
+  });
+
+  it("counts functions, and gives each a tag", () => {
+    const { bench, info } = boot();
+    const { result } = bench.load(TWO);
+    const tags = new Uint8Array(16);
+    const lengths = new Uint8Array(8).fill(0xaa);
+    const fields = {
+      nr_prog_tags: 2,
+      prog_tags: bench.memory.addressOf(tags),
+      nr_jited_func_lens: 1,
+      jited_func_lens: bench.memory.addressOf(lengths),
+      nr_jited_ksyms: 2,
+      jited_ksyms: 1n,
+    };
+    const counts = { nr_prog_tags: 2, nr_jited_func_lens: 2, nr_jited_ksyms: 2, jited_ksyms: 0n };
+    expect(info(fields, bench.task, result)).toMatchObject(counts);
+    // The tag that Linux gives this function.
+    expect(tags.subarray(8)).toEqual(bytes("59f4a931744dcdc6"));
+    expect(lengths).toEqual(bytes("00000000aaaaaaaa"));
   });
 
   it("leaves alone what it has nothing to say about", () => {
