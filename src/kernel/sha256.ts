@@ -64,7 +64,9 @@ function rotate(word: number, by: number): number {
   return (word >>> by) | (word << (32 - by));
 }
 
-/** Calculated, not listed: whole-number roots of primes shifted left by 96 (or 64) bits are exact. */
+/**
+ * Calculated, not listed: whole-number roots of primes shifted left by 96 (or 64) bits are exact.
+ */
 function constants(): { roundConstants: Int32Array; initialState: Int32Array } {
   const primes: bigint[] = [];
   for (let n = 2n; primes.length < ROUNDS; n++) {

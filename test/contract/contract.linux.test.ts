@@ -19,7 +19,7 @@ await describeOnLinux("the contract", async () => {
 
   runChapters(CHAPTERS, linuxKind, () => world);
 
-  test("nothing is left behind: no program, map, fd, mount, name or change of namespace", async () => {
+  test("no program, map, fd, mount, name or change of namespace is left behind", async () => {
     await until(world, "programs and maps go", () => objectsLeft(world) === 0);
     await world.end();
     expect(traces()).toEqual(before);

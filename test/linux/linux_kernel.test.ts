@@ -46,7 +46,7 @@ describe("without Linux", () => {
 });
 
 await describeOnLinux("the Linux kernel behind the seam", () => {
-  test("an address holds through collections, and holds its buffer until the next call", async () => {
+  test("an address outlives collections, and holds its buffer until the next call", async () => {
     using kernel = await openLinuxKernel();
     setFlagsFromString("--expose-gc");
     const collect = runInNewContext("gc") as (options?: { type: "minor" }) => void;

@@ -13,7 +13,9 @@ import {
   BPF_XDP_DEVMAP,
 } from "../../abi/bpf.ts";
 
-/** What a read yields: a number, a pointer into the packet or its end, or another object's address. */
+/**
+ * What a read yields: a number, a pointer into the packet or its end, or another object's address.
+ */
 export type ContextKind =
   | "scalar"
   | "packet"

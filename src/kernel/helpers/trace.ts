@@ -19,13 +19,17 @@ const MAX_STRING_BYTES = 512;
 const MAX_WIDTH = 1 << 20;
 
 /** Flags, width and what to print: `%-5d`, `%08llx`, `%s`, `%pI4`. */
-const CONVERSION =
-  /^%([0+\- ]*)([1-9][0-9]*)?(?:(%)|(c|s|pks|pus)|(p[iI][46])|(pB)|p[Kxs S]?(?![A-Za-z0-9])|p[KxsS]|(l{0,2})([diuxX]))/;
+const CONVERSION = new RegExp(
+  [
+    "^%([0+\\- ]*)([1-9][0-9]*)?(?:(%)|(c|s|pks|pus)|(p[iI][46])|(pB)",
+    "p[Kxs S]?(?![A-Za-z0-9])|p[KxsS]|(l{0,2})([diuxX]))",
+  ].join("|"),
+);
 
 /**
  * long bpf_trace_printk(fmt, fmt_size, …): the length of the line before it is cut. -EINVAL for a
- * format that does not end with a NUL, has a conversion that BPF doesn't know, or asks for more than
- * three arguments.
+ * format that does not end with a NUL, has a conversion that BPF doesn't know, or asks for more
+ * than three arguments.
  */
 const tracePrintk: Helper = (caller, registers) => {
   const address = caller.address(BPF_REG_1, 0);

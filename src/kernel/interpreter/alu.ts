@@ -210,8 +210,8 @@ function signExtend(bits: number, is64: boolean): Operation | null {
 }
 
 /**
- * BPF_END: the low `width` bits, in the other byte order if `swap`, zero-extended. The register file
- * is little-endian in what programs see, so "to little-endian" only cuts.
+ * BPF_END: the low `width` bits, in the other byte order if `swap`, zero-extended. The register
+ * file is little-endian in what programs see, so "to little-endian" only cuts.
  */
 function byteSwap(swap: boolean, width: number): Operation | null {
   switch (width) {

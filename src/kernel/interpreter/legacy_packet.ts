@@ -18,7 +18,9 @@ import type { Skb } from "../helpers/helper.ts";
 import { ACCESS_BYTES } from "./load_store.ts";
 import type { Step } from "./step.ts";
 
-/** Offsets from here on up to -1 count from the network header, those below from the link header. */
+/**
+ * Offsets from here on up to -1 count from the network header, those below from the link header.
+ */
 const SKF_NET_OFF = -0x10_0000;
 const SKF_LL_OFF = -0x20_0000;
 

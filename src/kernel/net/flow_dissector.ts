@@ -95,7 +95,9 @@ function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number):
   view.setUint32(keys + FLOW_KEYS.flags[0], flags, true);
 }
 
-/** Whatever the program returned: nhoff not before where it was, thoff not before that, both inside. */
+/**
+ * Whatever the program returned: nhoff not before where it was, thoff not before that, both inside.
+ */
 function clampOffsets(machine: Machine, keys: number, frame: Frame): void {
   const { view } = machine.memory;
   const end = Math.min(frame.data.length, MAX_OFFSET);

@@ -85,8 +85,8 @@ export interface Repeated<T extends Outcome> {
  *
  * @param repeat - how often; 0 means once.
  * @param run - one run, of no more than so many instructions; null: no memory.
- * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} has it, and EIO when
- *   the program is stopped by a fault, which Linux knows nothing like.
+ * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} has it, and EIO
+ *   when the program is stopped by a fault, which Linux knows nothing like.
  */
 export function repeatRun<T extends Outcome>(
   task: Task,

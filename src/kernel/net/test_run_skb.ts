@@ -176,7 +176,9 @@ const MIN_ETHERTYPE = 0x0600;
 const ETH_P_802_3 = 0x0001;
 const ETH_P_802_2 = 0x0004;
 
-/** EtherType in host order; a smaller number is a length. Analogous to eth_type_trans() in Linux. */
+/**
+ * EtherType in host order; a smaller number is a length. Analogous to eth_type_trans() in Linux.
+ */
 function protocolOf(data: Uint8Array): number {
   const type = ((data[12] ?? 0) << 8) | (data[13] ?? 0);
   if (type >= MIN_ETHERTYPE) return type;

@@ -53,8 +53,8 @@ interface XdpBuffer {
 }
 
 /**
- * Data is metadata (as much as `ctx.data` says) and packet. Live frames (BPF_F_TEST_XDP_LIVE_FRAMES)
- * are refused, as kernels before 5.18 refuse them.
+ * Data is metadata (as much as `ctx.data` says) and packet. Live frames
+ * (BPF_F_TEST_XDP_LIVE_FRAMES) are refused, as kernels before 5.18 refuse them.
  */
 export function testRunXdp(task: Task, prog: Prog, attr: Attr): number {
   const { expectedAttachType } = prog;

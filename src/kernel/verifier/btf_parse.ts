@@ -30,8 +30,8 @@ export const BTF_KIND_ENUM64 = 19;
 /** Names of the kinds, by number, as the log writes them. */
 // biome-ignore format: a list of names reads best filled
 const KIND_NAMES: readonly string[] = [
-  "UNKNOWN", "INT", "PTR", "ARRAY", "STRUCT", "UNION", "ENUM", "FWD", "TYPEDEF", "VOLATILE", "CONST",
-  "RESTRICT", "FUNC", "FUNC_PROTO", "VAR", "DATASEC", "FLOAT", "DECL_TAG", "TYPE_TAG", "ENUM64",
+  "UNKNOWN", "INT", "PTR", "ARRAY", "STRUCT", "UNION", "ENUM", "FWD", "TYPEDEF", "VOLATILE",
+  "CONST", "RESTRICT", "FUNC", "FUNC_PROTO", "VAR", "DATASEC", "FLOAT", "DECL_TAG", "TYPE_TAG", "ENUM64",
 ];
 
 const BTF_MAGIC = 0xeb9f;

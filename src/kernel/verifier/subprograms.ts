@@ -45,7 +45,9 @@ export interface Subprogram {
   readonly hasLdAbs: boolean;
 }
 
-/** Whether the instruction names another function of the program: its slot is `imm` past the next. */
+/**
+ * Whether the instruction names another function of the program: its slot is `imm` past the next.
+ */
 export function namesFunction(insn: Instruction): boolean {
   if (insn.opcode === CALL) return insn.src === BPF_PSEUDO_CALL;
   return isLoadImm64(insn) && insn.src === BPF_PSEUDO_FUNC;

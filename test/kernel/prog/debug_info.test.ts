@@ -15,7 +15,9 @@ import { Bench, bytes, OK } from "./harness.ts";
 
 const STRINGS = "\0int\0f\0x\0main\0/a.c\0r0 = 0\0";
 
-/** [1] int, [2] int (void), [3] static FUNC x: [2], [4] global FUNC f: [2], [5], [6] static: void. */
+/**
+ * [1] int, [2] int (void), [3] static FUNC x: [2], [4] global FUNC f: [2], [5], [6] static: void.
+ */
 const BTF = btf([
   [1, 0x01000000, 4, 0x01000020],
   [0, 0x0d000000, 1],

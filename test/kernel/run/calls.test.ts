@@ -49,7 +49,9 @@ describe("tail calls", () => {
     const { machine } = bench;
     const progs = progArray(machine);
     const count = arrayMap(machine, { maxEntries: 1 });
-    const text = `r6 = map_value[count][0]\nr7 = 1\nlock *(u64 *)(r6 + 0) += r7\n${TAIL}r0 = *(u64 *)(r6 + 0)\nexit`;
+    const text =
+      `r6 = map_value[count][0]\nr7 = 1\nlock *(u64 *)(r6 + 0) += r7\n` +
+      `${TAIL}r0 = *(u64 *)(r6 + 0)\nexit`;
     const prog = program(machine, text, { maps: { progs, count } });
     store(bench, progs, 0, prog);
     expect(run(machine, prog).r0).toBe(34n);
@@ -63,7 +65,9 @@ describe("tail calls", () => {
     const maps = { progs, count };
     const counting = `r6 = map_value[count][0]\nr7 = 1\nlock *(u64 *)(r6 + 0) += r7\n${TAIL}r0 = 0\nexit`;
     store(bench, progs, 0, program(machine, counting, { maps }));
-    const twice = `r8 = r1\ncall f\nr1 = r8\ncall f\nr6 = map_value[count][0]\nr0 = *(u64 *)(r6 + 0)\nexit\nf:\n${TAIL}r0 = 0\nexit`;
+    const twice =
+      `r8 = r1\ncall f\nr1 = r8\ncall f\nr6 = map_value[count][0]\n` +
+      `r0 = *(u64 *)(r6 + 0)\nexit\nf:\n${TAIL}r0 = 0\nexit`;
     expect(run(machine, program(machine, twice, { maps })).r0).toBe(33n);
   });
 
@@ -112,9 +116,11 @@ describe("tail calls", () => {
 describe("callbacks", () => {
   /** bpf_loop over a callback that adds its index to a sum on the caller's stack. */
   const loop = (count: string, flags: string, last: string): string =>
-    `*(u64 *)(r10 - 8) = 0\nr1 = ${count} ll\nr2 = func[body]\nr3 = r10\nr3 += -8\nr4 = ${flags} ll\n` +
+    `*(u64 *)(r10 - 8) = 0\nr1 = ${count} ll\nr2 = func[body]\nr3 = r10\nr3 += -8\n` +
+    `r4 = ${flags} ll\n` +
     "call bpf_loop\nr1 = *(u64 *)(r10 - 8)\nr1 <<= 32\nr0 <<= 32\nr0 >>= 32\nr0 |= r1\nexit\n" +
-    `body:\nr3 = *(u64 *)(r2 + 0)\nr3 += r1\n*(u64 *)(r2 + 0) = r3\nr0 = 0\nif r1 != ${last} goto end\nr0 = 1\nend:\nexit`;
+    `body:\nr3 = *(u64 *)(r2 + 0)\nr3 += r1\n*(u64 *)(r2 + 0) = r3\nr0 = 0\n` +
+    `if r1 != ${last} goto end\nr0 = 1\nend:\nexit`;
 
   // Linux's answers.
   test.each([
@@ -155,8 +161,10 @@ describe("callbacks", () => {
   /** bpf_for_each_map_elem over a callback that adds key and value to a sum, until a key. */
   const forEach = (flags: number, last: number): string =>
     `*(u64 *)(r10 - 8) = 0\nr1 = map_fd[m]\nr2 = func[body]\nr3 = r10\nr3 += -8\nr4 = ${flags}\n` +
-    "call bpf_for_each_map_elem\nr1 = *(u64 *)(r10 - 8)\nr1 <<= 32\nr0 <<= 32\nr0 >>= 32\nr0 |= r1\nexit\n" +
-    "body:\nr5 = *(u32 *)(r2 + 0)\nr1 = *(u64 *)(r3 + 0)\nr1 += r5\nr2 = *(u64 *)(r4 + 0)\nr2 += r1\n" +
+    "call bpf_for_each_map_elem\nr1 = *(u64 *)(r10 - 8)\nr1 <<= 32\nr0 <<= 32\nr0 >>= 32\n" +
+    "r0 |= r1\nexit\n" +
+    "body:\nr5 = *(u32 *)(r2 + 0)\nr1 = *(u64 *)(r3 + 0)\nr1 += r5\nr2 = *(u64 *)(r4 + 0)\n" +
+    "r2 += r1\n" +
     `*(u64 *)(r4 + 0) = r2\nr0 = 0\nif r5 != ${last} goto end\nr0 = 1\nend:\nexit`;
 
   test.each([
@@ -191,7 +199,8 @@ describe("callbacks", () => {
       `r1 = map_fd[m]\nr2 = func[${body}]\nr3 = 0\nr4 = 0\ncall bpf_for_each_map_elem\n`;
     const text =
       `${walk("outer")}exit\nouter:\nr6 = r2\n${walk("inner")}r1 = *(u32 *)(r6 + 0)\n` +
-      "r0 = 0\nif r1 != 1 goto end\nr0 = 1\nend:\nexit\ninner:\nr0 = *(u32 *)(r2 + 0)\nr0 = 0\nexit";
+      "r0 = 0\nif r1 != 1 goto end\nr0 = 1\nend:\nexit\ninner:\nr0 = *(u32 *)(r2 + 0)\n" +
+      "r0 = 0\nexit";
     const { r0, fault } = run(machine, program(machine, text, { maps: { m } }));
     expect(fault).toBeNull();
     expect(r0).toBe(2n);

@@ -1,6 +1,6 @@
 /**
- * What a flow dissector is given and what its result becomes: if this fails, flow keys are not those
- * that Linux would have seen.
+ * What a flow dissector is given and what its result becomes: if this fails, flow keys are not
+ * those that Linux would have seen.
  */
 import { describe, expect, test } from "vitest";
 import { BPF_PROG_TYPE_FLOW_DISSECTOR } from "../../../src/abi/bpf.ts";
@@ -44,7 +44,8 @@ describe("a run", () => {
 
   test("sees the packet from data to data_end", () => {
     const text =
-      "r2 = *(u32 *)(r1 + 76)\nr0 = *(u32 *)(r1 + 80)\nr0 -= r2\nr3 = *(u8 *)(r2 + 59)\nr0 *= 100\nr0 += r3\nexit";
+      "r2 = *(u32 *)(r1 + 76)\nr0 = *(u32 *)(r1 + 80)\nr0 -= r2\nr3 = *(u8 *)(r2 + 59)\n" +
+      "r0 *= 100\nr0 += r3\nexit";
     expect(dissect(text).retval).toBe(60 * 100 + 59);
   });
 

@@ -37,7 +37,8 @@ describe("maps", () => {
       `${KEY}call bpf_map_lookup_elem\nr7 = *(u64 *)(r0 + 0)\n` +
       `${KEY}${VALUE}r4 = 1\ncall bpf_map_update_elem\nr8 = r0\n` +
       `${KEY}call bpf_map_delete_elem\nr9 = r0\n${KEY}call bpf_map_delete_elem\n` +
-      "r0 *= 1000\nr0 += r7\nr6 += r9\nif r6 != 0 goto end\nif r8 != -17 goto end\nexit\nend:\nr0 = 1\nexit";
+      "r0 *= 1000\nr0 += r7\nr6 += r9\nif r6 != 0 goto end\nif r8 != -17 goto end\nexit\n" +
+      "end:\nr0 = 1\nexit";
     expect(result(text, bench, { m })).toBe(-2 * 1000 + 41);
   });
 

@@ -248,7 +248,8 @@ const ATOMICS: readonly InstructionCase[] = [
     "cmpxchg of an equal value",
     stack(
       "7",
-      "r0 = 7\nr2 = 9\nr0 = cmpxchg_64(r10 - 8, r0, r2)\nr1 = *(u64 *)(r10 - 8)\nr0 *= 100\nr0 += r1",
+      "r0 = 7\nr2 = 9\nr0 = cmpxchg_64(r10 - 8, r0, r2)\nr1 = *(u64 *)(r10 - 8)\n" +
+        "r0 *= 100\nr0 += r1",
     ),
     709n,
   ],
@@ -256,7 +257,8 @@ const ATOMICS: readonly InstructionCase[] = [
     "cmpxchg of another value",
     stack(
       "7",
-      "r0 = 8\nr2 = 9\nr0 = cmpxchg_64(r10 - 8, r0, r2)\nr1 = *(u64 *)(r10 - 8)\nr0 *= 100\nr0 += r1",
+      "r0 = 8\nr2 = 9\nr0 = cmpxchg_64(r10 - 8, r0, r2)\nr1 = *(u64 *)(r10 - 8)\n" +
+        "r0 *= 100\nr0 += r1",
     ),
     707n,
   ],

@@ -11,8 +11,8 @@
  *   the next element of the bucket, or 0. An element is {@link ELEMENT}; its key lies at
  *   `key_offset`, the value for CPU c at `value_offset + c * cpu_stride`.
  *
- * All of it is 8-byte aligned and little-endian. Maps that are not per CPU have a `cpu_stride` of 0,
- * so one formula serves both. Everything in the header stays as it is for the life of the map.
+ * All of it is 8-byte aligned and little-endian. Maps that are not per CPU have a `cpu_stride` of
+ * 0, so one formula serves both. Everything in the header stays as it is for the life of the map.
  */
 
 import { type Field, writeField } from "../../../abi/layout.ts";
