@@ -13,7 +13,8 @@ export class Attr {
   readonly #words: Uint32Array = new Uint32Array(this.#bytes.buffer);
   readonly #view: DataView = new DataView(this.#bytes.buffer);
   #user: Uint8Array | null = null;
-  /** Bytes copied from the caller; zeros follow. */
+  #size: number = 0;
+  /** Bytes copied from the caller, or written since; zeros follow. */
   #length: number = 0;
 
   constructor(user: Uint8Array | null = null, size: number = 0) {
@@ -24,11 +25,17 @@ export class Attr {
   load(user: Uint8Array | null, size: number): this {
     this.#user = user;
     this.#bytes.fill(0, 0, this.#length);
+    this.#size = size;
     this.#length = Math.min(size, BPF_ATTR_SIZE);
     if (user !== null) {
       this.#bytes.set(user.length === this.#length ? user : user.subarray(0, this.#length));
     }
     return this;
+  }
+
+  /** Whether the size that the call named reaches to the end of a field. */
+  reaches([offset, type]: Field): boolean {
+    return this.#size >= offset + sizeOf(type);
   }
 
   /** Every u32 of the union lies at a multiple of 4. */

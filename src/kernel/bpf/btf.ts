@@ -11,8 +11,14 @@ import type { Attr } from "../attr.ts";
 import { File, O_CLOEXEC, O_RDONLY } from "../file.ts";
 import type { Machine } from "../machine.ts";
 import type { Task } from "../task.ts";
-import { type BtfType, btfName, type ParsedBtf, parseBtf } from "../verifier/btf_parse.ts";
-import { resolveBtf, skipModifiers } from "../verifier/btf_resolve.ts";
+import {
+  BTF_KIND_VAR,
+  type BtfType,
+  btfName,
+  type ParsedBtf,
+  parseBtf,
+} from "../verifier/btf_parse.ts";
+import { resolveBtf, sizeOf, skipModifiers } from "../verifier/btf_resolve.ts";
 import { VerifierLog } from "../verifier/log.ts";
 import { checkToken } from "./token.ts";
 
@@ -54,6 +60,12 @@ export class Btf {
   /** The type behind typedefs and qualifiers; null for void and for an id that there is not. */
   typeBehind(id: number): BtfType | null {
     return skipModifiers(this.#parsed, id);
+  }
+
+  /** Bytes that a value of a type takes, or the variable that it is; null when it has no size. */
+  sizeOf(id: number): number | null {
+    const type = this.typeBehind(id);
+    return sizeOf(this.#parsed, type?.kind === BTF_KIND_VAR ? type.sizeOrType : id);
   }
 
   /** The string at an offset, its bytes as characters; null past the end. */
@@ -110,7 +122,7 @@ export function btfLoad(task: Task, attr: Attr): number {
   const bytes = given === null ? null : given.slice();
   const parsed = bytes === null ? -EFAULT : parseAndCheck(bytes, log);
   const { errno, trueSize } = log.finish();
-  if (attr.put(BTF_LOAD.btf_log_true_size, trueSize) !== 0) return -EFAULT;
+  if (attr.reaches(BTF_LOAD.btf_log_true_size)) attr.put(BTF_LOAD.btf_log_true_size, trueSize);
   if (errno !== 0) return errno;
   if (typeof parsed === "number" || bytes === null) return parsed as number;
   return task.files.add(new BtfFile(new Btf(task.machine, bytes, parsed)));

@@ -232,7 +232,7 @@ function verify(task: Task, attr: Attr, { bytes, ...loaded }: Loaded): Structure
   const insns = decodeInstructions(bytes);
   const structure = checkStructure({ task, attr, insns, ...loaded }, log);
   const { errno, trueSize } = log.finish();
-  if (attr.put(PROG_LOAD.log_true_size, trueSize) !== 0) return -EFAULT;
+  if (attr.reaches(PROG_LOAD.log_true_size)) attr.put(PROG_LOAD.log_true_size, trueSize);
   return errno === 0 ? structure : errno;
 }
 

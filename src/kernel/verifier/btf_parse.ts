@@ -31,7 +31,8 @@ export const BTF_KIND_ENUM64 = 19;
 // biome-ignore format: a list of names reads best filled
 const KIND_NAMES: readonly string[] = [
   "UNKNOWN", "INT", "PTR", "ARRAY", "STRUCT", "UNION", "ENUM", "FWD", "TYPEDEF", "VOLATILE",
-  "CONST", "RESTRICT", "FUNC", "FUNC_PROTO", "VAR", "DATASEC", "FLOAT", "DECL_TAG", "TYPE_TAG", "ENUM64",
+  "CONST", "RESTRICT", "FUNC", "FUNC_PROTO", "VAR", "DATASEC", "FLOAT", "DECL_TAG",
+  "TYPE_TAG", "ENUM64",
 ];
 
 const BTF_MAGIC = 0xeb9f;

@@ -52,7 +52,7 @@ export function skipModifiers({ types }: P.ParsedBtf, id: number): Type | null {
 }
 
 /** Bytes that a value takes; null for types without values. */
-function sizeOf(btf: P.ParsedBtf, id: number, depth: number = 0): number | null {
+export function sizeOf(btf: P.ParsedBtf, id: number, depth: number = 0): number | null {
   const type = skipModifiers(btf, id);
   if (type === null || depth > MAX_RESOLVE_DEPTH) return null;
   switch (type.kind) {

@@ -12,8 +12,6 @@ import * as KIND from "../../verifier/btf_parse.ts";
 import { type Btf, btfFromFd } from "../btf.ts";
 import type { MapBtf, MapFacts } from "./map.ts";
 
-const POINTER_BYTES = 8;
-
 /**
  * What BPF_MAP_CREATE was told about types; without type ids, `btf_fd` isn't looked at.
  *
@@ -26,7 +24,7 @@ export function mapBtfFromAttr(task: Task, attr: Attr, facts: MapFacts): MapBtf 
   const btf = btfFromFd(task, attr.u32(MAP_CREATE.btf_fd));
   if (typeof btf === "number") return btf;
   const fits =
-    sizeOfType(btf, valueTypeId) === facts.valueSize &&
+    btf.sizeOf(valueTypeId) === facts.valueSize &&
     (keyTypeId === 0 ? isSection(btf, valueTypeId, facts) : isKey(btf, keyTypeId, facts));
   return fits ? { btf, keyTypeId, valueTypeId } : -EINVAL;
 }
@@ -38,7 +36,7 @@ function isSection(btf: Btf, valueTypeId: number, { type, maxEntries }: MapFacts
 }
 
 function isKey(btf: Btf, id: number, { type, keySize }: MapFacts): boolean {
-  if (sizeOfType(btf, id) !== keySize) return false;
+  if (btf.sizeOf(id) !== keySize) return false;
   return (type !== BPF_MAP_TYPE_ARRAY && type !== BPF_MAP_TYPE_PERCPU_ARRAY) || isIndex(btf, id);
 }
 
@@ -47,30 +45,6 @@ function isIndex(btf: Btf, id: number): boolean {
   const type = btf.typeBehind(id);
   if (type?.kind !== KIND.BTF_KIND_INT) return false;
   return (readU32(btf, type.at) & 0x00ffffff) === 32;
-}
-
-/** Bytes of a type, or of the variable that it is; null when it has no size. */
-function sizeOfType(btf: Btf, id: number): number | null {
-  const type = btf.typeBehind(id);
-  switch (type?.kind) {
-    case KIND.BTF_KIND_INT:
-    case KIND.BTF_KIND_STRUCT:
-    case KIND.BTF_KIND_UNION:
-    case KIND.BTF_KIND_ENUM:
-    case KIND.BTF_KIND_ENUM64:
-    case KIND.BTF_KIND_FLOAT:
-    case KIND.BTF_KIND_DATASEC:
-      return type.sizeOrType;
-    case KIND.BTF_KIND_PTR:
-      return POINTER_BYTES;
-    case KIND.BTF_KIND_VAR:
-      return sizeOfType(btf, type.sizeOrType);
-    case KIND.BTF_KIND_ARRAY:
-      // BTF that was loaded has no type inside itself, so this comes to an end.
-      return (sizeOfType(btf, readU32(btf, type.at)) ?? 0) * readU32(btf, type.at + 8);
-    default:
-      return null;
-  }
 }
 
 function readU32({ bytes }: Btf, at: number): number {
