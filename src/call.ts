@@ -3,6 +3,7 @@
  */
 
 import { BPF_ATTR_SIZE } from "./abi/attr.ts";
+import { EMFILE, ENOMEM } from "./abi/errno.ts";
 import { decode, encode, endOf, type Layout, type Values } from "./abi/layout.ts";
 import { BpfError } from "./errors.ts";
 import type { Kernel } from "./kernel.ts";
@@ -42,22 +43,44 @@ export function callBpf<L extends Layout>(
   hint: (errno: number) => string = () => "",
 ): number {
   const { result } = tryBpf(kernel, cmd, layout, values);
-  if (result < 0) throw new BpfError(cmd, result, hint(-result));
+  if (result < 0) throw new BpfError(cmd, result, hint(-result) || commonHint(-result));
   return result;
+}
+
+/** What an errno means whatever the call; "" when that depends on it. */
+function commonHint(errno: number): string {
+  switch (errno) {
+    case EMFILE:
+      return "this task has no fd left; close some, or raise its limit";
+    case ENOMEM:
+      return "there is not enough memory for it";
+    default:
+      return "";
+  }
 }
 
 /**
  * The result of another call of the seam.
  *
+ * @param hint - asked for why and what to do when the call failed, with the positive errno.
  * @throws {BpfError} when it is a negative errno.
  */
-export function check(name: string, result: number, hint: string = ""): number {
-  if (result < 0) throw new BpfError(name, result, hint);
+export function check(
+  name: string,
+  result: number,
+  hint: (errno: number) => string = () => "",
+): number {
+  if (result < 0) throw new BpfError(name, result, hint(-result) || commonHint(-result));
   return result;
 }
 
-/** A string as the kernel reads it: UTF-8 and a NUL. */
+/**
+ * A string as the kernel reads it: UTF-8 and a NUL.
+ *
+ * @throws {TypeError} for a string with a NUL in it: the kernel would see only its start.
+ */
 export function cString(text: string): Uint8Array {
+  if (text.includes("\0")) throw new TypeError(`${JSON.stringify(text)} has a NUL in it`);
   return new TextEncoder().encode(`${text}\0`);
 }
 

@@ -10,14 +10,17 @@ import { tryBpf } from "./call.ts";
 import { u32 } from "./codec.ts";
 import type { MapSpec, ObjectSpec, ProgramSpec } from "./elf/index.ts";
 import { BpfError } from "./errors.ts";
-import { OwnedFd } from "./handle.ts";
+import { checkSameKernel, OwnedFd } from "./handle.ts";
 import type { Kernel } from "./kernel.ts";
 import { BpfMap } from "./map.ts";
 import { Program } from "./program.ts";
 
 /** How to load an object. */
 export interface CollectionOptions {
-  /** Which programs, by name; by default all that their sections don't mark as optional. */
+  /**
+   * Which programs, by name, and no maps but those that they use. By default all programs that their
+   * sections don't mark as optional, and all maps.
+   */
   readonly programs?: readonly string[];
   /** Maps to use instead of new ones, by name in the object; they stay the caller's to dispose. */
   readonly maps?: Readonly<Record<string, BpfMap>>;
@@ -62,14 +65,15 @@ export class Collection implements Disposable {
    *
    * @throws {VerifierError} when a program is rejected.
    * @throws {BpfError} when the kernel refuses anything else. Nothing is left behind then.
-   * @throws {RangeError} when `options` names a program or map that the object doesn't have.
+   * @throws {RangeError} when `options` names a program or map that the object doesn't have, and
+   *   when a map that is given or pinned has another shape than the object's.
    */
   static load(kernel: Kernel, object: ObjectSpec, options: CollectionOptions = {}): Collection {
     const loader = new Loader(kernel, object, options);
     try {
       loader.load();
     } catch (error) {
-      disposeAll(loader.owned);
+      loader.undo();
       throw error;
     }
     return new Collection(loader);
@@ -118,6 +122,8 @@ class Loader {
   readonly #kernel: Kernel;
   readonly #object: ObjectSpec;
   readonly #options: CollectionOptions;
+  /** Paths of the pins made. */
+  readonly #pins: string[] = [];
   #btfFd: number = 0;
 
   constructor(kernel: Kernel, object: ObjectSpec, options: CollectionOptions) {
@@ -127,19 +133,46 @@ class Loader {
   }
 
   load(): void {
-    const { maps, programs } = this.#options;
-    for (const name of Object.keys(maps ?? {})) named("map", this.#object.maps, name);
-    const wanted =
-      programs?.map((name) => named("program", this.#object.programs, name)) ??
-      [...this.#object.programs.values()].filter(({ autoload }) => autoload);
+    for (const [name, map] of Object.entries(this.#options.maps ?? {})) {
+      named("map", this.#object.maps, name);
+      checkSameKernel(this.#kernel, `maps.${name}`, map);
+    }
+    const programs = this.#wantedPrograms();
+    const maps = this.#wantedMaps(programs);
     const btf = this.#loadBtf();
     try {
-      for (const [name, spec] of this.#object.maps) this.maps.set(name, this.#map(name, spec));
-      for (const spec of wanted) this.programs.set(spec.name, this.#program(spec));
-      for (const [name, spec] of this.#object.maps) this.#fillSlots(name, spec);
+      for (const [name, spec] of maps) this.maps.set(name, this.#map(name, spec));
+      for (const spec of programs) this.programs.set(spec.name, this.#program(spec));
+      for (const [name, spec] of maps) this.#fillSlots(name, spec);
     } finally {
       btf?.close();
     }
+  }
+
+  /** Lets go of what a load that failed has made. */
+  undo(): void {
+    for (const path of this.#pins) this.#kernel.bpffs.unlink(path);
+    disposeAll(this.owned);
+  }
+
+  #wantedPrograms(): ProgramSpec[] {
+    const { programs } = this.#object;
+    const names = this.#options.programs;
+    if (names === undefined) return [...programs.values()].filter(({ autoload }) => autoload);
+    return [...new Set(names)].map((name) => named("program", programs, name));
+  }
+
+  /** Maps to make, in the order of the object: all of them, or those that chosen programs use. */
+  #wantedMaps(programs: readonly ProgramSpec[]): [string, MapSpec][] {
+    const all = [...this.#object.maps];
+    if (this.#options.programs === undefined) return all;
+    const used = new Set(programs.flatMap(({ references }) => references.map(({ map }) => map)));
+    // A set grows while it is walked: maps in maps in maps are found too.
+    for (const name of used) {
+      const { contents } = named("map", this.#object.maps, name);
+      if (contents?.kind === "maps") for (const slot of contents.slots) used.add(slot.name);
+    }
+    return all.filter(([name]) => used.has(name));
   }
 
   /** Types are for those who look at programs and maps; an older kernel runs them without. */
@@ -164,7 +197,10 @@ class Loader {
     if (shared !== null) return checkFits(map, spec);
     if (spec.contents?.kind === "bytes") map.set(u32.encode(0), spec.contents.bytes);
     if (spec.freeze) map.freeze();
-    if (spec.pinning === "by-name") map.pin(pin);
+    if (spec.pinning === "by-name") {
+      map.pin(pin);
+      this.#pins.push(pin);
+    }
     return map;
   }
 

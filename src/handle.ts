@@ -2,9 +2,9 @@
  * What every noun that holds an fd is.
  */
 
-import { OBJ, OBJ_GET_INFO } from "./abi/attr.ts";
-import { BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN } from "./abi/bpf.ts";
-import { EACCES, EEXIST, EINVAL, ENOENT, EPERM } from "./abi/errno.ts";
+import { GET_FD_BY_ID, OBJ, OBJ_GET_INFO } from "./abi/attr.ts";
+import * as BPF from "./abi/bpf.ts";
+import { EACCES, EAGAIN, EEXIST, ENOENT, ENOTDIR, EPERM } from "./abi/errno.ts";
 import { decode, encode, type Layout, type Values } from "./abi/layout.ts";
 import { callBpf, check, cString } from "./call.ts";
 import type { Kernel } from "./kernel.ts";
@@ -64,6 +64,58 @@ export abstract class Handle implements Disposable {
   }
 }
 
+/** A kind of BPF object. */
+export type ObjectKind = "program" | "map" | "link";
+
+/** What /proc/self/fd calls them; a link's name depends on how it was opened. */
+const FD_NAMES: Readonly<Record<ObjectKind, readonly string[]>> = {
+  program: ["anon_inode:bpf-prog"],
+  map: ["anon_inode:bpf-map"],
+  link: ["anon_inode:bpf_link", "anon_inode:bpf-link"],
+};
+
+const GET_BY_ID = {
+  program: BPF.BPF_PROG_GET_FD_BY_ID,
+  map: BPF.BPF_MAP_GET_FD_BY_ID,
+  link: BPF.BPF_LINK_GET_FD_BY_ID,
+} as const;
+
+/**
+ * Takes over an fd that somebody else opened: it is closed if nothing comes of it.
+ *
+ * @param make - makes the object that owns the fd from here on.
+ * @throws {TypeError} when the fd is open on something else, or not open.
+ */
+export function takeOver<T>(
+  kernel: Kernel,
+  fd: number,
+  kind: ObjectKind,
+  make: (owned: OwnedFd) => T,
+): T {
+  const name = kernel.fdname(fd);
+  if (name === "") throw new TypeError(`fd: ${fd} is not open`);
+  const owned = new OwnedFd(kernel, fd);
+  try {
+    if (!FD_NAMES[kind].includes(name)) {
+      throw new TypeError(`fd: ${fd} is open on ${name}, which is no ${kind}`);
+    }
+    return make(owned);
+  } catch (error) {
+    owned.close();
+    throw error;
+  }
+}
+
+/**
+ * Fds mean something to their own task only.
+ *
+ * @throws {TypeError} when something that a caller gave belongs to another kernel or task.
+ */
+export function checkSameKernel(kernel: Kernel, what: string, given: Handle): void {
+  if (given.kernel === kernel) return;
+  throw new TypeError(`${what}: belongs to another kernel, or to another task of this one`);
+}
+
 /** A {@link Handle} on a BPF object: it can be pinned. */
 export abstract class ObjectHandle extends Handle {
   /**
@@ -74,7 +126,7 @@ export abstract class ObjectHandle extends Handle {
    */
   pin(path: string): void {
     const pathname = this.kernel.addressOf(cString(path));
-    callBpf(this.kernel, BPF_OBJ_PIN, OBJ, { pathname, bpf_fd: this.fd }, (errno) =>
+    callBpf(this.kernel, BPF.BPF_OBJ_PIN, OBJ, { pathname, bpf_fd: this.fd }, (errno) =>
       pinHint(path, errno),
     );
   }
@@ -96,7 +148,7 @@ export function readInfo<L extends Layout>(
   const info = encode(layout, request, size);
   const address = kernel.addressOf(info);
   const attr = { bpf_fd: fd, info_len: size, info: address };
-  callBpf(kernel, BPF_OBJ_GET_INFO_BY_FD, OBJ_GET_INFO, attr);
+  callBpf(kernel, BPF.BPF_OBJ_GET_INFO_BY_FD, OBJ_GET_INFO, attr);
   return decode(layout, info);
 }
 
@@ -104,11 +156,32 @@ export function readInfo<L extends Layout>(
  * Opens a pinned object.
  *
  * @returns its fd.
- * @throws {BpfError} ENOENT if nothing has the name; EACCES if it isn't a pin.
+ * @throws {BpfError} ENOENT if nothing has the name; EACCES if it isn't a pin, or somebody else's.
  */
 export function openPin(kernel: Kernel, path: string): number {
   const pathname = kernel.addressOf(cString(path));
-  return callBpf(kernel, BPF_OBJ_GET, OBJ, { pathname }, (errno) => openHint(path, errno));
+  return callBpf(kernel, BPF.BPF_OBJ_GET, OBJ, { pathname }, (errno) => openHint(path, errno));
+}
+
+/**
+ * Opens an object by its id.
+ *
+ * @returns its fd.
+ * @throws {BpfError} ENOENT when there is none; EPERM without CAP_SYS_ADMIN.
+ */
+export function openById(kernel: Kernel, kind: ObjectKind, id: number): number {
+  return callBpf(kernel, GET_BY_ID[kind], GET_FD_BY_ID, { id }, (errno) => {
+    switch (errno) {
+      case ENOENT:
+        return `there is no ${kind} with id ${id}`;
+      case EAGAIN:
+        return `${kind} ${id} is being created; try again`;
+      case EPERM:
+        return "opening by id needs CAP_SYS_ADMIN";
+      default:
+        return "";
+    }
+  });
 }
 
 function pinHint(path: string, errno: number): string {
@@ -121,8 +194,10 @@ function pinHint(path: string, errno: number): string {
       return (path.split("/").at(-1) ?? "").includes(".")
         ? `a name in the BPF file system may not contain a dot: ${path}`
         : `${path} is not in a BPF file system; pin below /sys/fs/bpf`;
-    case EINVAL:
-      return "only programs, maps and links can be pinned";
+    case ENOTDIR:
+      return `a part of ${path} is not a directory`;
+    case EACCES:
+      return `this task may not make files in the directory of ${path}`;
     default:
       return "";
   }
@@ -133,7 +208,8 @@ function openHint(path: string, errno: number): string {
     case ENOENT:
       return `nothing is pinned at ${path}`;
     case EACCES:
-      return `${path} is not a pin that this task may open`;
+    case EPERM:
+      return `${path} is not a pin, or not one that this task may open`;
     default:
       return "";
   }

@@ -4,7 +4,7 @@
 
 import { GET_NEXT_ID } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { E2BIG, EEXIST, EINVAL, EMFILE, ENOENT, ENOLINK, EPERM } from "./abi/errno.ts";
+import { E2BIG, EEXIST, EINVAL, ENOENT, ENOLINK, EPERM } from "./abi/errno.ts";
 import { tryBpf } from "./call.ts";
 import type { Kernel } from "./kernel.ts";
 import { Link, type LinkInfo } from "./link.ts";
@@ -31,9 +31,7 @@ export function explainLinkCreate(
     case EEXIST:
       return explainOccupied(netns);
     case EINVAL:
-      return `program ${program.id} (${program.name}) doesn't attach to a namespace as ${kind}`;
-    case EMFILE:
-      return "this task has no fd left; close some, or raise its limit";
+      return `${described(program)} doesn't attach to a network namespace as ${kind}`;
     default:
       return "";
   }
@@ -58,7 +56,7 @@ export function explainLinkUpdate(
         "somebody else updated it: look again, and decide anew"
       );
     case EINVAL:
-      return `program ${program.id} (${program.name}) is of another type than link ${link.id}'s`;
+      return `${described(program)} is of another type than program ${link.programId} of that link`;
     default:
       return "";
   }
@@ -66,60 +64,82 @@ export function explainLinkUpdate(
 
 /** BPF_PROG_ATTACH to the current namespace failed. */
 export function explainAttach(kernel: Kernel, program: ProgramInfo, errno: number): string {
-  using netns = NetNs.open(kernel, "self");
   switch (errno) {
-    case EEXIST: {
-      const link = describeLink(netns);
-      return link === ""
-        ? explainOccupied(netns)
-        : `this netns has a flow dissector link${link}; update that link, or detach it first`;
-    }
+    case EEXIST:
+      return inCurrent(kernel, (netns) =>
+        attached(netns)?.length === 0
+          ? ROOT_RULE
+          : `this netns has a flow dissector link${describeLink(netns)}; ` +
+            "update that link, or detach it first",
+      );
     case EINVAL:
-      return attached(netns).includes(program.id)
+      return program.type === BPF.BPF_PROG_TYPE_FLOW_DISSECTOR
         ? `program ${program.id} is attached here already`
-        : `program ${program.id} (${program.name}) is no flow dissector`;
+        : notDirectly(program);
     default:
       return "";
   }
 }
 
 /** BPF_PROG_DETACH from the current namespace failed. */
-export function explainDetach(kernel: Kernel, errno: number): string {
-  using netns = NetNs.open(kernel, "self");
+export function explainDetach(kernel: Kernel, program: ProgramInfo, errno: number): string {
   switch (errno) {
-    case EINVAL: {
-      const link = describeLink(netns);
-      return link === ""
-        ? "only flow dissectors are attached directly"
-        : `a link holds this netns${link}; detach or dispose that link instead`;
-    }
-    case ENOENT: {
-      const [id] = attached(netns);
-      return id === undefined ? "nothing is attached here" : `program ${id} is attached here`;
-    }
+    case EINVAL:
+      if (program.type !== BPF.BPF_PROG_TYPE_FLOW_DISSECTOR) return notDirectly(program);
+      return inCurrent(kernel, (netns) => {
+        return `a link holds this netns${describeLink(netns)}; detach or dispose that link instead`;
+      });
+    case ENOENT:
+      return inCurrent(kernel, (netns) => {
+        const other = attached(netns)?.[0];
+        return other === undefined
+          ? `${described(program)} is not attached here`
+          : `program ${other} is attached here, not program ${program.id}`;
+      });
     default:
       return "";
   }
 }
 
+const ROOT_RULE =
+  "the root rule bars it: a flow dissector of the initial network namespace serves all " +
+  "namespaces, so it and others exclude each other; detach the one in the way";
+
 /** What stands in the way of a link, when it isn't another link. */
 function explainOccupied(netns: NetNs): string {
-  const [direct] = attached(netns);
-  if (direct !== undefined) {
-    return `program ${direct} is attached to netns ${netns.label} directly; detach it first`;
-  }
-  return (
-    "the root rule bars it: a flow dissector of the initial network namespace serves all " +
-    "namespaces, so it and others exclude each other; detach the one in the way"
-  );
+  const ids = attached(netns);
+  if (ids === null)
+    return `a program is attached to netns ${netns.label} directly, or ${ROOT_RULE}`;
+  const [direct] = ids;
+  return direct === undefined
+    ? ROOT_RULE
+    : `program ${direct} is attached to netns ${netns.label} directly; detach it first`;
 }
 
-/** Ids of the flow dissectors attached; none when the caller may not ask. */
-function attached(netns: NetNs): number[] {
+function described({ id, name }: ProgramInfo): string {
+  return name === "" ? `program ${id}` : `program ${id} (${name})`;
+}
+
+function notDirectly(program: ProgramInfo): string {
+  return `${described(program)} is no flow dissector; programs of other types take a link`;
+}
+
+/** Looks around in the current namespace; "" when that can't be had. */
+function inCurrent(kernel: Kernel, look: (netns: NetNs) => string): string {
+  try {
+    using netns = NetNs.open(kernel, "self");
+    return look(netns);
+  } catch {
+    return "";
+  }
+}
+
+/** Ids of the flow dissectors attached; null when the caller may not ask. */
+function attached(netns: NetNs): number[] | null {
   try {
     return netns.query();
   } catch {
-    return [];
+    return null;
   }
 }
 

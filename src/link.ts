@@ -2,11 +2,19 @@
  * Links: an attachment that is an object of its own.
  */
 
-import { GET_FD_BY_ID, LINK_CREATE, LINK_DETACH, LINK_UPDATE } from "./abi/attr.ts";
+import { LINK_CREATE, LINK_DETACH, LINK_UPDATE } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
 import { BPF_LINK_INFO_SIZE, LINK_INFO } from "./abi/info.ts";
 import { callBpf } from "./call.ts";
-import { ObjectHandle, OwnedFd, openPin, readInfo } from "./handle.ts";
+import {
+  checkSameKernel,
+  ObjectHandle,
+  OwnedFd,
+  openById,
+  openPin,
+  readInfo,
+  takeOver,
+} from "./handle.ts";
 import { explainLinkCreate, explainLinkUpdate } from "./hints.ts";
 import type { Kernel } from "./kernel.ts";
 import type { NetNs } from "./netns.ts";
@@ -18,10 +26,13 @@ export interface LinkInfo {
   readonly type: number;
   readonly id: number;
   readonly programId: number;
-  /** Inode of the namespace; 0 once the link is detached or the namespace is dead. */
+  /**
+   * Inode of the namespace; 0 once the link is detached or the namespace is dead, and for links to
+   * anything but a namespace.
+   */
   readonly netnsInode: number;
-  /** BPF_FLOW_DISSECTOR or BPF_SK_LOOKUP. */
-  readonly attachType: number;
+  /** BPF_FLOW_DISSECTOR or BPF_SK_LOOKUP; null for links to anything but a namespace. */
+  readonly attachType: number | null;
 }
 
 /**
@@ -40,8 +51,8 @@ export interface LinkInfo {
  * ```
  */
 export class Link extends ObjectHandle {
-  private constructor(kernel: Kernel, fd: number) {
-    super(new OwnedFd(kernel, fd));
+  private constructor(owned: OwnedFd) {
+    super(owned);
   }
 
   /**
@@ -56,9 +67,11 @@ export class Link extends ObjectHandle {
    * @throws {BpfError} E2BIG if the namespace has a link of this type already (flow dissector: 1,
    *   sk_lookup: 64); EEXIST if a program is attached there directly, or in the root namespace;
    *   EINVAL if programs of this type don't attach to namespaces.
+   * @throws {TypeError} when the two belong to different kernels or tasks.
    */
   static attach(program: Program, netns: NetNs): Link {
     const { kernel } = program;
+    checkSameKernel(kernel, "netns", netns);
     const attachType =
       program.info.type === BPF.BPF_PROG_TYPE_SK_LOOKUP
         ? BPF.BPF_SK_LOOKUP
@@ -67,36 +80,49 @@ export class Link extends ObjectHandle {
     const fd = callBpf(kernel, BPF.BPF_LINK_CREATE, LINK_CREATE, request, (errno) =>
       explainLinkCreate(netns, program.info, attachType, errno),
     );
-    return new Link(kernel, fd);
+    return new Link(new OwnedFd(kernel, fd));
   }
 
-  /** The link behind an fd, which is taken over. */
+  /**
+   * The link behind an fd, which is taken over: it is closed even if this throws.
+   *
+   * @throws {TypeError} when the fd isn't open on a link.
+   */
   static fromFd(kernel: Kernel, fd: number): Link {
-    return new Link(kernel, fd);
+    return takeOver(kernel, fd, "link", (owned) => new Link(owned));
   }
 
-  /** Opens a link by its id: ENOENT when there is none, EAGAIN while it is being created. */
+  /**
+   * Opens a link by its id.
+   *
+   * @throws {BpfError} ENOENT when there is none, EAGAIN while it is being created, EPERM without
+   *   CAP_SYS_ADMIN.
+   */
   static fromId(kernel: Kernel, id: number): Link {
-    const fd = callBpf(kernel, BPF.BPF_LINK_GET_FD_BY_ID, GET_FD_BY_ID, { id }, () => {
-      return `there is no link ${id}, or this task lacks CAP_SYS_ADMIN`;
-    });
-    return new Link(kernel, fd);
+    return new Link(new OwnedFd(kernel, openById(kernel, "link", id)));
   }
 
-  /** Opens a pinned link. */
+  /**
+   * Opens a pinned link.
+   *
+   * @throws {BpfError} ENOENT if nothing is pinned there; EACCES.
+   * @throws {TypeError} when something else is pinned there.
+   */
   static fromPin(kernel: Kernel, path: string): Link {
-    return new Link(kernel, openPin(kernel, path));
+    return Link.fromFd(kernel, openPin(kernel, path));
   }
 
   /** What the kernel says about the link now. */
   get info(): LinkInfo {
     const info = readInfo(this.kernel, this.fd, LINK_INFO, BPF_LINK_INFO_SIZE);
+    // Links of other types have something else in place of these two fields.
+    const isNetns = info.type === BPF.BPF_LINK_TYPE_NETNS;
     return {
       type: info.type,
       id: info.id,
       programId: info.prog_id,
-      netnsInode: info.netns_ino,
-      attachType: info.attach_type,
+      netnsInode: isNetns ? info.netns_ino : 0,
+      attachType: isNetns ? info.attach_type : null,
     };
   }
 
@@ -108,9 +134,12 @@ export class Link extends ObjectHandle {
    * @param options - `expect`: only if this is the program now (BPF_F_REPLACE).
    * @throws {BpfError} ENOLINK if the link is detached or its namespace dead; EPERM if another
    *   program is there than the one expected; EINVAL if the types differ.
+   * @throws {TypeError} when a program belongs to another kernel or task than the link.
    */
   update(program: Program, options: { readonly expect?: Program } = {}): void {
     const { expect } = options;
+    checkSameKernel(this.kernel, "program", program);
+    if (expect !== undefined) checkSameKernel(this.kernel, "expect", expect);
     const request = {
       link_fd: this.fd,
       new_prog_fd: program.fd,

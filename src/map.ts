@@ -2,21 +2,22 @@
  * Maps: what programs and their users share.
  */
 
-import {
-  GET_FD_BY_ID,
-  MAP_CREATE,
-  MAP_DELETE_ELEM,
-  MAP_ELEM,
-  MAP_FREEZE,
-  MAP_GET_NEXT_KEY,
-} from "./abi/attr.ts";
+import { MAP_CREATE, MAP_DELETE_ELEM, MAP_ELEM, MAP_FREEZE, MAP_GET_NEXT_KEY } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { E2BIG, EEXIST, EINVAL, ENOENT, EPERM } from "./abi/errno.ts";
+import { E2BIG, EBUSY, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP, EPERM } from "./abi/errno.ts";
 import { BPF_MAP_INFO_SIZE, MAP_INFO } from "./abi/info.ts";
 import { callBpf, objectName, textOf, tryBpf } from "./call.ts";
 import { bytes, type Codec } from "./codec.ts";
 import { BpfError } from "./errors.ts";
-import { ObjectHandle, OwnedFd, openPin, readInfo } from "./handle.ts";
+import {
+  checkSameKernel,
+  ObjectHandle,
+  OwnedFd,
+  openById,
+  openPin,
+  readInfo,
+  takeOver,
+} from "./handle.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** What to create a map with. Sizes are in bytes. */
@@ -89,6 +90,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
    * @throws {BpfError} EINVAL for sizes or flags that the type doesn't take, ENOMEM, EPERM.
    */
   static create(kernel: Kernel, options: MapOptions): BpfMap {
+    if (options.innerMap !== undefined) checkSameKernel(kernel, "innerMap", options.innerMap);
     const fd = callBpf(
       kernel,
       BPF.BPF_MAP_CREATE,
@@ -109,25 +111,41 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
       },
       (errno) => createHint(options, errno),
     );
-    return BpfMap.fromFd(kernel, fd);
+    return BpfMap.#untyped(new OwnedFd(kernel, fd));
   }
 
-  /** The map behind an fd, which is taken over. */
-  static fromFd(kernel: Kernel, fd: number): BpfMap {
-    const info = readMapInfo(kernel, fd);
+  static #untyped(owned: OwnedFd): BpfMap {
+    const info = readMapInfo(owned.kernel, owned.number);
     const values = PER_CPU.has(info.type)
-      ? Math.ceil(info.valueSize / 8) * 8 * kernel.possibleCpus
+      ? Math.ceil(info.valueSize / 8) * 8 * owned.kernel.possibleCpus
       : info.valueSize;
-    return new BpfMap(new OwnedFd(kernel, fd), info, bytes(info.keySize), bytes(values));
+    return new BpfMap(owned, info, bytes(info.keySize), bytes(values));
   }
 
-  /** Opens a map by its id: ENOENT when there is none. */
+  /**
+   * The map behind an fd, which is taken over: it is closed even if this throws.
+   *
+   * @throws {TypeError} when the fd isn't open on a map.
+   */
+  static fromFd(kernel: Kernel, fd: number): BpfMap {
+    return takeOver(kernel, fd, "map", (owned) => BpfMap.#untyped(owned));
+  }
+
+  /**
+   * Opens a map by its id.
+   *
+   * @throws {BpfError} ENOENT when there is none, EPERM without CAP_SYS_ADMIN.
+   */
   static fromId(kernel: Kernel, id: number): BpfMap {
-    const fd = callBpf(kernel, BPF.BPF_MAP_GET_FD_BY_ID, GET_FD_BY_ID, { id });
-    return BpfMap.fromFd(kernel, fd);
+    return BpfMap.fromFd(kernel, openById(kernel, "map", id));
   }
 
-  /** Opens a pinned map. */
+  /**
+   * Opens a pinned map.
+   *
+   * @throws {BpfError} ENOENT if nothing is pinned there; EACCES.
+   * @throws {TypeError} when something else is pinned there.
+   */
   static fromPin(kernel: Kernel, path: string): BpfMap {
     return BpfMap.fromFd(kernel, openPin(kernel, path));
   }
@@ -152,7 +170,11 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
     return this.#read(BPF.BPF_MAP_LOOKUP_ELEM, key);
   }
 
-  /** Takes a key out and returns its value, or undefined. Hash maps only. */
+  /**
+   * Takes a key out and returns its value, or undefined.
+   *
+   * @throws {BpfError} ENOTSUPP for maps that keys can't be taken out of, such as arrays.
+   */
   take(key: K): V | undefined {
     return this.#read(BPF.BPF_MAP_LOOKUP_AND_DELETE_ELEM, key);
   }
@@ -176,19 +198,31 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
     );
   }
 
-  /** Takes a key out; false when it wasn't there. */
+  /**
+   * Takes a key out; false when it wasn't there.
+   *
+   * @throws {BpfError} EINVAL for an array; EPERM when the map is frozen or the fd may not write.
+   */
   delete(key: K): boolean {
     const cmd = BPF.BPF_MAP_DELETE_ELEM;
     const address = this.kernel.addressOf(this.#key.encode(key));
     const element = { map_fd: this.fd, key: address };
     const { result } = tryBpf(this.kernel, cmd, MAP_DELETE_ELEM, element);
     if (result === 0 || result === -ENOENT) return result === 0;
-    throw new BpfError(cmd, result, updateHint(this.info, -result));
+    throw new BpfError(cmd, result, accessHint(this.info, "delete", -result));
   }
 
-  /** Makes the map read-only for bpf(2); programs may still write it. Once, and for good. */
+  /**
+   * Makes the map read-only for bpf(2); programs may still write it. Once, and for good.
+   *
+   * @throws {BpfError} EPERM when it is frozen already (EBUSY on older Linux).
+   */
   freeze(): void {
-    callBpf(this.kernel, BPF.BPF_MAP_FREEZE, MAP_FREEZE, { map_fd: this.fd });
+    callBpf(this.kernel, BPF.BPF_MAP_FREEZE, MAP_FREEZE, { map_fd: this.fd }, (errno) =>
+      errno === EBUSY
+        ? `map ${this.info.name} is frozen already, or somebody is writing it`
+        : accessHint(this.info, "freeze", errno),
+    );
   }
 
   /** The keys, in the kernel's order; each step is a call, and the map may change in between. */
@@ -204,7 +238,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
         next_key: this.kernel.addressOf(next),
       });
       if (result === -ENOENT) return;
-      if (result < 0) throw new BpfError(cmd, result);
+      if (result < 0) throw new BpfError(cmd, result, accessHint(this.info, "walk", -result));
       yield this.#key.decode(next);
       current = next;
     }
@@ -230,7 +264,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
       value: this.kernel.addressOf(value),
     });
     if (result === -ENOENT) return undefined;
-    if (result < 0) throw new BpfError(cmd, result);
+    if (result < 0) throw new BpfError(cmd, result, accessHint(this.info, "read", -result));
     return this.#value.decode(value);
   }
 }
@@ -249,34 +283,60 @@ function readMapInfo(kernel: Kernel, fd: number): MapInfo {
 }
 
 function createHint(options: MapOptions, errno: number): string {
-  const { type, keySize, valueSize, maxEntries } = options;
+  const { type, keySize, valueSize, maxEntries, flags = 0, name = "" } = options;
   switch (errno) {
     case EINVAL:
       return (
-        `map type ${type} doesn't take keys of ${keySize} and values of ${valueSize} bytes, ` +
-        `${maxEntries} entries and flags ${options.flags ?? 0}`
+        `${labelled(name)}: this kernel has no ${BPF.MAP_TYPE_NAMES[type] ?? `map type ${type}`} ` +
+        `with keys of ${keySize} and values of ${valueSize} bytes, ${maxEntries} entries ` +
+        `and flags 0x${flags.toString(16)}`
       );
     case EPERM:
       return "creating maps needs CAP_BPF";
     case E2BIG:
-      return `a value of ${valueSize} bytes is too large`;
+      return `${labelled(name)}: keys of ${keySize} or values of ${valueSize} bytes are too large`;
     default:
       return "";
   }
 }
 
+/** "map flows", or "a map" when it has no name. */
+function labelled(name: string): string {
+  return name === "" ? "a map" : `map ${name}`;
+}
+
 function updateHint(info: MapInfo, errno: number): string {
   switch (errno) {
     case E2BIG:
-      return `map ${info.name} holds at most ${info.maxEntries} entries`;
+      return `${labelled(info.name)} holds at most ${info.maxEntries} entries`;
     case EEXIST:
       return "the key is there already, and BPF_NOEXIST was asked for";
     case ENOENT:
       return "the key isn't there, and BPF_EXIST was asked for";
-    case EPERM:
-      return `map ${info.name} is frozen, or this fd may not write`;
     case EINVAL:
-      return `map ${info.name} doesn't take this key, value or flag`;
+      return `${labelled(info.name)} doesn't take this key, value or flag`;
+    default:
+      return accessHint(info, "write", errno);
+  }
+}
+
+/** Why a map doesn't let this be done to it. */
+function accessHint(
+  info: MapInfo,
+  what: "read" | "write" | "delete" | "walk" | "freeze",
+  errno: number,
+): string {
+  const map = labelled(info.name);
+  switch (errno) {
+    case EPERM:
+      if (what === "read" || what === "walk") return `this fd may not read ${map}`;
+      return `${map} is frozen, or this fd may not write`;
+    case EINVAL:
+    case ENOTSUPP:
+    case EOPNOTSUPP: {
+      const type = BPF.MAP_TYPE_NAMES[info.type] ?? `type ${info.type}`;
+      return `${map} is a ${type}, which doesn't allow that`;
+    }
     default:
       return "";
   }

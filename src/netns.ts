@@ -4,9 +4,10 @@
 
 import { PROG_QUERY } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { EPERM } from "./abi/errno.ts";
+import { EACCES, EEXIST, EINVAL, ENOENT, EPERM, ESRCH } from "./abi/errno.ts";
 import { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
 import { callBpf, check } from "./call.ts";
+import { BpfError } from "./errors.ts";
 import { Handle, OwnedFd } from "./handle.ts";
 import type { Dissection, Frame, Kernel, NetNsReference } from "./kernel.ts";
 
@@ -56,18 +57,21 @@ export class NetNs extends Handle {
    * @throws {BpfError} EEXIST if the name is taken; EPERM without CAP_SYS_ADMIN.
    */
   static create(kernel: Kernel, name: string): NetNs {
-    check("netns.create", kernel.netns.create(name), createHint(name));
+    check("netns.create", kernel.netns.create(name), (errno) => nameHint(name, errno));
     return NetNs.open(kernel, { name });
   }
 
   /**
    * Opens a namespace.
    *
-   * @throws {BpfError} ENOENT if it isn't there.
+   * @throws {BpfError} ENOENT if it isn't there; EINVAL for a name that is no file name, and for a
+   *   path that leads to something else.
    */
   static open(kernel: Kernel, reference: NetNsReference): NetNs {
     const label = labelOf(reference);
-    const fd = check("netns.open", kernel.netns.open(reference), `no network namespace ${label}`);
+    const fd = check("netns.open", kernel.netns.open(reference), (errno) =>
+      openHint(reference, label, errno),
+    );
     return new NetNs(kernel, fd, label);
   }
 
@@ -77,7 +81,7 @@ export class NetNs extends Handle {
    * @throws {BpfError} ENOENT if the name isn't there.
    */
   static remove(kernel: Kernel, name: string): void {
-    check("netns.remove", kernel.netns.remove(name), `no network namespace ${name}`);
+    check("netns.remove", kernel.netns.remove(name), (errno) => nameHint(name, errno));
   }
 
   /** Its inode number, as links report it. Numbers are used again after a namespace's death. */
@@ -89,12 +93,18 @@ export class NetNs extends Handle {
    * Runs a synchronous function with the task inside this namespace.
    *
    * @returns what the function returned.
+   * @throws {BpfError} EPERM without CAP_SYS_ADMIN.
+   * @throws {TypeError} when the function returned a promise: what it does later is done outside.
    */
   enter<T>(call: () => T): T {
     const outcome = this.kernel.netns.enter(this.fd, call);
-    if ("value" in outcome) return outcome.value;
-    check("netns.enter", outcome.errno, "entering a namespace needs CAP_SYS_ADMIN");
-    throw new TypeError("netns.enter: the kernel gave neither a value nor an error");
+    if ("errno" in outcome) {
+      throw new BpfError("netns.enter", outcome.errno, enterHint(-outcome.errno));
+    }
+    if (outcome.value instanceof Promise) {
+      throw new TypeError("call: must be synchronous, since it is inside only until it returns");
+    }
+    return outcome.value;
   }
 
   /**
@@ -126,14 +136,14 @@ export class NetNs extends Handle {
    *   network header is.
    * @param flags - BPF_FLOW_DISSECTOR_F_….
    * @throws {RangeError} for a packet shorter than an Ethernet header.
+   * @throws {BpfError} EINVAL for a frame whose network header isn't inside it, and on Linux for one
+   *   of more than 4096 bytes.
    */
   dissect(packet: Uint8Array | Frame, flags: number = 0): DissectedPacket {
     const frame = packet instanceof Uint8Array ? ethernetFrame(packet) : packet;
     const outcome = this.kernel.netns.dissect(this.fd, frame, flags);
-    if (typeof outcome === "number") {
-      check("netns.dissect", outcome, "the network header lies outside of the packet");
-    }
-    return described(outcome as Dissection);
+    if (typeof outcome !== "number") return described(outcome);
+    throw new BpfError("netns.dissect", outcome, dissectHint(frame, -outcome));
   }
 }
 
@@ -165,6 +175,47 @@ function labelOf(reference: NetNsReference): string {
   return "path" in reference ? reference.path : `of process ${reference.pid}`;
 }
 
-function createHint(name: string): string {
-  return `network namespace ${name} could not be made: the name is taken, or not a file name`;
+/** Creating or removing a name failed. */
+function nameHint(name: string, errno: number): string {
+  switch (errno) {
+    case EEXIST:
+      return `a network namespace ${name} exists already; open it, or remove it first`;
+    case ENOENT:
+      return `there is no network namespace ${name}`;
+    case EINVAL:
+      return `${JSON.stringify(name)} can't be a name: it must be a file name`;
+    case EPERM:
+    case EACCES:
+      return "making and removing network namespaces needs CAP_SYS_ADMIN";
+    default:
+      return "";
+  }
+}
+
+function openHint(reference: NetNsReference, label: string, errno: number): string {
+  switch (errno) {
+    case ENOENT:
+    case ESRCH:
+      return typeof reference === "object" && "pid" in reference
+        ? `there is no process ${reference.pid}`
+        : `there is no network namespace ${label}`;
+    case EINVAL:
+      return `${JSON.stringify(label)} is no network namespace`;
+    case EPERM:
+    case EACCES:
+      return `this task may not open the network namespace ${label}`;
+    default:
+      return "";
+  }
+}
+
+function enterHint(errno: number): string {
+  return errno === EPERM ? "entering a network namespace needs CAP_SYS_ADMIN" : "";
+}
+
+function dissectHint({ data, networkOffset }: Frame, errno: number): string {
+  if (errno !== EINVAL) return "";
+  return networkOffset < 0 || networkOffset > data.length
+    ? `a network header at ${networkOffset} lies outside of a packet of ${data.length} bytes`
+    : `a packet of ${data.length} bytes is shorter or longer than this kernel takes`;
 }

@@ -2,14 +2,14 @@
  * Loaded programs.
  */
 
-import { GET_FD_BY_ID, PROG_ATTACH, PROG_LOAD, TEST_RUN } from "./abi/attr.ts";
+import { PROG_ATTACH, PROG_LOAD, TEST_RUN } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { E2BIG, EINVAL, ENOSPC, ENOTSUPP, EPERM } from "./abi/errno.ts";
+import { E2BIG, EINTR, EINVAL, EIO, ENOSPC, ENOTSUPP, EPERM } from "./abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
 import { callBpf, cString, objectName, textOf, tryBpf } from "./call.ts";
 import { BpfError, VerifierError } from "./errors.ts";
-import { ObjectHandle, OwnedFd, openPin, readInfo } from "./handle.ts";
+import { ObjectHandle, OwnedFd, openById, openPin, readInfo, takeOver } from "./handle.ts";
 import { explainAttach, explainDetach } from "./hints.ts";
 import type { Kernel } from "./kernel.ts";
 
@@ -75,6 +75,10 @@ const LAST_LOG_BYTES = 1 << 24;
 /** sizeof of the records in func_info and line_info. */
 const FUNC_INFO_SIZE = 8;
 const LINE_INFO_SIZE = 16;
+/** Bytes of an instruction slot. */
+const SLOT_BYTES = 8;
+/** By so much a program may make its packet longer, in bytes: a page is what Linux gives it. */
+const GROWTH_BYTES = 4096;
 /** Where `flags` lies in the context of a flow dissector's run: struct bpf_flow_keys. */
 const FLAGS_OFFSET = 48;
 
@@ -82,9 +86,9 @@ const FLAGS_OFFSET = 48;
 export class Program extends ObjectHandle {
   readonly info: ProgramInfo;
 
-  private constructor(kernel: Kernel, fd: number) {
-    super(new OwnedFd(kernel, fd));
-    this.info = readProgramInfo(kernel, fd);
+  private constructor(owned: OwnedFd) {
+    super(owned);
+    this.info = readProgramInfo(owned.kernel, owned.number);
   }
 
   /**
@@ -94,30 +98,45 @@ export class Program extends ObjectHandle {
    * @throws {BpfError} EPERM without CAP_BPF (and CAP_NET_ADMIN, for a flow dissector), EINVAL.
    */
   static load(kernel: Kernel, options: ProgramOptions): Program {
-    const name = options.name ?? "";
-    const { result } = tryLoad(kernel, options, null);
-    if (result >= 0) return new Program(kernel, result);
-    const log = result === -EPERM || result === -E2BIG ? "" : readLog(kernel, options);
-    if (log !== "") throw new VerifierError(result, name, log);
+    const { length } = options.instructions;
+    if (length % SLOT_BYTES !== 0) {
+      throw new RangeError(`instructions: ${length} bytes are no whole number of 8-byte slots`);
+    }
+    let { result } = tryLoad(kernel, options, null);
+    let log = "";
+    // A refusal alone doesn't say why: ask again with room for the log.
+    if (result < 0 && result !== -EPERM) ({ result, log } = loadWithLog(kernel, options));
+    if (result >= 0) return new Program(new OwnedFd(kernel, result));
+    if (log !== "") throw new VerifierError(result, options.name ?? "", log);
     throw new BpfError(BPF.BPF_PROG_LOAD, result, loadHint(options, -result));
   }
 
-  /** The program behind an fd, which is taken over. */
+  /**
+   * The program behind an fd, which is taken over: it is closed even if this throws.
+   *
+   * @throws {TypeError} when the fd isn't open on a program.
+   */
   static fromFd(kernel: Kernel, fd: number): Program {
-    return new Program(kernel, fd);
+    return takeOver(kernel, fd, "program", (owned) => new Program(owned));
   }
 
-  /** Opens a program by its id: ENOENT when there is none. */
+  /**
+   * Opens a program by its id.
+   *
+   * @throws {BpfError} ENOENT when there is none, EPERM without CAP_SYS_ADMIN.
+   */
   static fromId(kernel: Kernel, id: number): Program {
-    const fd = callBpf(kernel, BPF.BPF_PROG_GET_FD_BY_ID, GET_FD_BY_ID, { id }, () => {
-      return `there is no program ${id}, or this task lacks CAP_SYS_ADMIN`;
-    });
-    return new Program(kernel, fd);
+    return Program.fromFd(kernel, openById(kernel, "program", id));
   }
 
-  /** Opens a pinned program. */
+  /**
+   * Opens a pinned program.
+   *
+   * @throws {BpfError} ENOENT if nothing is pinned there; EACCES.
+   * @throws {TypeError} when something else is pinned there.
+   */
   static fromPin(kernel: Kernel, path: string): Program {
-    return new Program(kernel, openPin(kernel, path));
+    return Program.fromFd(kernel, openPin(kernel, path));
   }
 
   /**
@@ -125,11 +144,11 @@ export class Program extends ObjectHandle {
    *
    * @param packet - a frame with its Ethernet header; 14 to 4096 bytes for a flow dissector.
    * @throws {BpfError} EINVAL for a packet that is too short or too long, ENOTSUPP for a program
-   *   type that can't be run by hand.
+   *   type that can't be run by hand, EIO when the embedded kernel had to stop the program.
    */
   run(packet: Uint8Array, options: RunOptions = {}): RunResult {
     const isDissector = this.info.type === BPF.BPF_PROG_TYPE_FLOW_DISSECTOR;
-    const data = new Uint8Array(isDissector ? BPF_FLOW_KEYS_SIZE : packet.length);
+    const data = new Uint8Array(isDissector ? BPF_FLOW_KEYS_SIZE : packet.length + GROWTH_BYTES);
     const context = new Uint8Array(isDissector ? BPF_FLOW_KEYS_SIZE : 0);
     if (isDissector) new DataView(context.buffer).setUint32(FLAGS_OFFSET, options.flags ?? 0, true);
     const { result, attr } = tryBpf(this.kernel, BPF.BPF_PROG_TEST_RUN, TEST_RUN, {
@@ -142,7 +161,9 @@ export class Program extends ObjectHandle {
       ctx_size_in: context.length,
       ctx_in: context.length === 0 ? 0n : this.kernel.addressOf(context),
     });
-    if (result < 0) throw new BpfError(BPF.BPF_PROG_TEST_RUN, result, runHint(packet, -result));
+    if (result < 0) {
+      throw new BpfError(BPF.BPF_PROG_TEST_RUN, result, runHint(this.info, packet, -result));
+    }
     return {
       retval: attr.retval,
       data: data.subarray(0, attr.data_size_out),
@@ -172,7 +193,7 @@ export class Program extends ObjectHandle {
   detach(): void {
     const request = { attach_bpf_fd: this.fd, attach_type: BPF.BPF_FLOW_DISSECTOR };
     callBpf(this.kernel, BPF.BPF_PROG_DETACH, PROG_ATTACH, request, (errno) =>
-      explainDetach(this.kernel, errno),
+      explainDetach(this.kernel, this.info, errno),
     );
   }
 }
@@ -185,7 +206,7 @@ function tryLoad(
   const { instructions, debug } = options;
   return tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, {
     prog_type: options.type,
-    insn_cnt: instructions.length / 8,
+    insn_cnt: instructions.length / SLOT_BYTES,
     insns: kernel.addressOf(instructions),
     license: kernel.addressOf(cString(options.license ?? "")),
     prog_flags: options.flags ?? 0,
@@ -204,13 +225,14 @@ function tryLoad(
   });
 }
 
-/** Asks again with room for the log: a refusal alone doesn't say why. */
-function readLog(kernel: Kernel, options: ProgramOptions): string {
+function loadWithLog(
+  kernel: Kernel,
+  options: ProgramOptions,
+): { readonly result: number; readonly log: string } {
   for (let size = FIRST_LOG_BYTES; ; size *= 4) {
     const log = new Uint8Array(size);
     const { result } = tryLoad(kernel, options, log);
-    if (result >= 0) kernel.close(result);
-    if (result !== -ENOSPC || size >= LAST_LOG_BYTES) return textOf(log);
+    if (result !== -ENOSPC || size >= LAST_LOG_BYTES) return { result, log: textOf(log) };
   }
 }
 
@@ -236,8 +258,12 @@ function loadHint(options: ProgramOptions, errno: number): string {
   switch (errno) {
     case EPERM:
       return "loading needs CAP_BPF, and for flow dissectors and XDP CAP_NET_ADMIN as well";
-    case E2BIG:
-      return `${options.instructions.length / 8} instructions are none, or more than are allowed`;
+    case E2BIG: {
+      const count = options.instructions.length / SLOT_BYTES;
+      return count === 0
+        ? "a program has at least one instruction"
+        : `${count} instructions are more than this task may load`;
+    }
     case EINVAL:
       return "the program's type, attach type, flags or name is not one that the kernel takes";
     default:
@@ -245,12 +271,17 @@ function loadHint(options: ProgramOptions, errno: number): string {
   }
 }
 
-function runHint(packet: Uint8Array, errno: number): string {
+function runHint({ name, type }: ProgramInfo, packet: Uint8Array, errno: number): string {
+  const typeName = BPF.PROG_TYPE_NAMES[type] ?? `type ${type}`;
   switch (errno) {
     case EINVAL:
-      return `a packet of ${packet.length} bytes is shorter or longer than this program type takes`;
+      return `a ${typeName} doesn't run on a packet of ${packet.length} bytes: too short or too long`;
     case ENOTSUPP:
-      return "programs of this type can't be run by hand";
+      return `programs of ${typeName} can't be run by hand`;
+    case EIO:
+      return `program ${name} was stopped: it did what Linux's verifier would have refused`;
+    case EINTR:
+      return "the repetitions were interrupted; ask for fewer";
     default:
       return "";
   }

@@ -4,20 +4,24 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { errnoName } from "../abi/errno.ts";
+import { perCpu, u32, u64 } from "../codec.ts";
 import { Collection } from "../collection.ts";
 import type { ObjectSpec } from "../elf/index.ts";
 import { BpfError } from "../errors.ts";
 import { EmbeddedKernel } from "../kernel/index.ts";
 import { Link } from "../link.ts";
+import type { BpfMap } from "../map.ts";
 import { NetNs } from "../netns.ts";
 import { networkFrame, readCapture } from "../packet/index.ts";
 import type { Program } from "../program.ts";
 import { chooseDissector, openCapture, readObject } from "./files.ts";
-import { FlowTable } from "./flows.ts";
+import { FlowTable, ipProtocolName } from "./flows.ts";
 import { counted, table } from "./text.ts";
 
 const NETNS = "blue";
+const CAPTURE = "examples/traffic.pcap";
+/** The map of flow-v2.bpf.c that counts packets by IP protocol. */
+const COUNTERS = "proto_packets";
 /** Flows shown of the capture's many. */
 const FLOWS_SHOWN = 6;
 
@@ -54,7 +58,7 @@ export async function demo(): Promise<boolean> {
   story.refused("a direct detach", "EINVAL", () => netns.enter(() => before.detach()));
 
   story.chapter("Update under traffic");
-  await traffic(story, { netns, link, before, after });
+  await traffic(story, { netns, link, before, after, counters: young.map(COUNTERS) });
 
   story.chapter("The namespace dies, the link stays behind");
   netns[Symbol.dispose]();
@@ -62,7 +66,8 @@ export async function demo(): Promise<boolean> {
   const orphan = link.info;
   story.check(
     orphan.netnsInode === 0 && orphan.id === id && orphan.programId === after.info.id,
-    `${NETNS} removed; link ${id} is defunct: inode 0, still holding program ${orphan.programId}`,
+    `${NETNS} removed; link ${id} is defunct: inode ${orphan.netnsInode}, still holding program ` +
+      `${orphan.programId}`,
   );
   story.refused("an update", "ENOLINK", () => link.update(before));
   link[Symbol.dispose]();
@@ -70,10 +75,20 @@ export async function demo(): Promise<boolean> {
   return story.end();
 }
 
+/** Who takes part when packets come. */
+interface Scene {
+  readonly netns: NetNs;
+  readonly link: Link;
+  readonly before: Program;
+  readonly after: Program;
+  /** Where the second program counts packets. */
+  readonly counters: BpfMap;
+}
+
 /** The capture goes by, and the program is swapped in its middle. */
 async function traffic(
   story: Story,
-  { netns, link, before, after }: { netns: NetNs; link: Link; before: Program; after: Program },
+  { netns, link, before, after, counters }: Scene,
 ): Promise<void> {
   const frames = [];
   for await (const packet of readCapture((await openCapture(shipped(CAPTURE))).chunks)) {
@@ -84,23 +99,35 @@ async function traffic(
   const seenBy = new Map<number | null, number>();
   const verdicts = new Map<string, number>();
   const middle = frames.length >> 1;
+  let understood = 0;
   for (const [i, frame] of frames.entries()) {
     if (i === middle) link.update(after, { expect: before });
     const { programId, verdict, keys } = netns.dissect(frame);
+    const isIp = verdict === "ok" && keys !== null && keys.addr_proto !== 0;
+    if (isIp && programId === after.info.id) understood++;
     seenBy.set(programId, (seenBy.get(programId) ?? 0) + 1);
     verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
     if (verdict === "ok" && keys !== null) flows.add(keys, frame.data.length);
   }
-  const [olds, news] = [before, after].map(({ info }) => seenBy.get(info.id) ?? 0);
+  const [olds = 0, news = 0] = [before, after].map(({ info }) => seenBy.get(info.id) ?? 0);
+  const lost = frames.length - olds - news;
   const tally = [...verdicts].map(([verdict, count]) => `${count} ${verdict}`).join(", ");
   story.check(
     (verdicts.get("ok") ?? 0) > 0,
     `${counted(frames.length, "packet")} of ${CAPTURE} dissected: ${tally}`,
   );
   story.check(
-    olds === middle && news === frames.length - middle && link.info.programId === after.info.id,
+    olds === middle && lost === 0 && link.info.programId === after.info.id,
     `LINK_UPDATE after packet ${middle}: program ${before.info.id} dissected ${olds}, ` +
-      `program ${after.info.id} ${news}, lost 0`,
+      `program ${after.info.id} ${news}, lost ${lost}`,
+  );
+  const counts = protocolCounts(counters);
+  const total = counts.reduce((sum, { packets }) => sum + packets, 0);
+  story.check(
+    total > 0 && total === understood,
+    `program ${after.info.id} counted ${counted(total, "IP packet")} in its map ` +
+      `${counters.info.name}: ` +
+      counts.map(({ protocol, packets }) => `${packets} ${protocol}`).join(", "),
   );
   story.quote(
     table(
@@ -111,7 +138,17 @@ async function traffic(
   story.tell(`and ${counted(flows.size - FLOWS_SHOWN, "smaller flow")}`);
 }
 
-const CAPTURE = "examples/traffic.pcap";
+/** What a program has counted by IP protocol, the largest first. */
+function protocolCounts(counters: BpfMap): { protocol: string; packets: number }[] {
+  const perProtocol = counters.as(u32, perCpu(u64, counters.kernel.possibleCpus));
+  return [...perProtocol]
+    .map(([protocol, perCpus]) => ({
+      protocol: ipProtocolName(protocol),
+      packets: Number(perCpus.reduce((sum, packets) => sum + packets, 0n)),
+    }))
+    .filter(({ packets }) => packets > 0)
+    .sort((a, b) => b.packets - a.packets);
+}
 
 /** A file that comes with the package. */
 function shipped(name: string): string {
@@ -131,7 +168,7 @@ function isGone(kernel: EmbeddedKernel, id: number): boolean {
     using _link = Link.fromId(kernel, id);
     return false;
   } catch (error) {
-    return error instanceof BpfError && errnoName(error.errno) === "ENOENT";
+    return error instanceof BpfError && error.code === "ENOENT";
   }
 }
 

@@ -5,6 +5,7 @@
 import { decodeInstructions, listing } from "../asm/index.ts";
 import type { ProgramSpec, SourceLine } from "../elf/index.ts";
 import { chooseProgram, readObject } from "./files.ts";
+import { printable } from "./text.ts";
 
 /** One instruction of a listing. */
 interface Line {
@@ -34,7 +35,7 @@ export async function disasm(
   const text =
     options.json === true
       ? `${JSON.stringify(programs.map(asJson), null, 2)}\n`
-      : programs.map(asText).join("\n");
+      : printable(programs.map(asText).join("\n") || "no programs\n");
   process.stdout.write(text);
 }
 

@@ -22,38 +22,53 @@ export async function readObject(path: string): Promise<ObjectSpec> {
 
 /** A capture's bytes, and how many they are when that can be known. */
 export interface CaptureFile {
+  /** What messages call it. */
+  readonly label: string;
   readonly chunks: AsyncIterable<Uint8Array>;
   readonly sizeBytes: number | null;
 }
 
 /** Opens a capture; `-` is standard input. */
 export async function openCapture(path: string): Promise<CaptureFile> {
-  if (path === "-") return { chunks: process.stdin, sizeBytes: null };
+  if (path === "-") {
+    const label = "standard input";
+    return { label, chunks: readChunks(process.stdin, label), sizeBytes: null };
+  }
   const facts = await stat(path).catch((error: unknown) => cannotRead("capture", path, error));
-  if (facts.isDirectory()) throw new UsageError(`cannot read capture ${path}: it is a directory`);
+  if (facts.isDirectory()) cannotRead("capture", path, { code: "EISDIR" });
   return {
-    chunks: readChunks(path),
+    label: path,
+    chunks: readChunks(createReadStream(path, { highWaterMark: CHUNK_BYTES }), path),
     sizeBytes: facts.isFile() ? facts.size : null,
   };
 }
 
-async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
-  const stream = createReadStream(path, { highWaterMark: 1 << 18 });
+/** Bytes read at a time. */
+const CHUNK_BYTES = 1 << 18;
+
+async function* readChunks(
+  stream: AsyncIterable<Uint8Array>,
+  label: string,
+): AsyncGenerator<Uint8Array> {
   try {
     yield* stream;
   } catch (error) {
-    cannotRead("capture", path, error);
+    cannotRead("capture", label, error);
   }
 }
 
+const REASONS: ReadonlyMap<unknown, string> = new Map([
+  ["ENOENT", "there is no such file"],
+  ["ENOTDIR", "there is no such file"],
+  ["EACCES", "permission denied"],
+  ["EISDIR", "it is a directory"],
+]);
+
+/** @throws {UsageError} for what the file system said; anything else is thrown on. */
 function cannotRead(what: string, path: string, error: unknown): never {
-  const code = (error as NodeJS.ErrnoException).code ?? "";
-  const reasons: Record<string, string> = {
-    ENOENT: "there is no such file",
-    EACCES: "permission denied",
-    EISDIR: "it is a directory",
-  };
-  throw new UsageError(`cannot read ${what} ${path}: ${reasons[code] ?? String(error)}`);
+  if (typeof error !== "object" || error === null || !("code" in error)) throw error;
+  const reason = REASONS.get(error.code) ?? ("message" in error ? error.message : error.code);
+  throw new UsageError(`cannot read ${what} ${path}: ${reason}`);
 }
 
 /**

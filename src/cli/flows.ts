@@ -36,7 +36,12 @@ export function protocolName(keys: FlowKeys): string {
     const hex = `0x${keys.n_proto.toString(16).padStart(4, "0")}`;
     return ETHERTYPES.get(keys.n_proto) ?? hex;
   }
-  return IP_PROTOCOLS.get(keys.ip_proto) ?? `IP ${keys.ip_proto}`;
+  return ipProtocolName(keys.ip_proto);
+}
+
+/** "TCP"; "IP 253" for a number without a common name. */
+export function ipProtocolName(protocol: number): string {
+  return IP_PROTOCOLS.get(protocol) ?? `IP ${protocol}`;
 }
 
 /** "192.0.2.1:80 -> 192.0.2.2:1234"; "" without addresses. */

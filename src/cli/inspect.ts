@@ -5,7 +5,7 @@
 import { ATTACH_TYPE_NAMES, MAP_TYPE_NAMES, PROG_TYPE_NAMES } from "../abi/bpf.ts";
 import type { MapSpec, ObjectSpec, ProgramSpec, SectionSpec } from "../elf/index.ts";
 import { readObject } from "./files.ts";
-import { type Column, grouped, table } from "./text.ts";
+import { type Column, grouped, printable, table } from "./text.ts";
 
 const SLOT_BYTES = 8;
 const SHF_ALLOC = 2;
@@ -14,7 +14,9 @@ const SHF_ALLOC = 2;
 export async function inspect(path: string, options: { readonly json?: boolean }): Promise<void> {
   const object = await readObject(path);
   const text =
-    options.json === true ? `${JSON.stringify(asJson(object), null, 2)}\n` : asText(object);
+    options.json === true
+      ? `${JSON.stringify(asJson(object), null, 2)}\n`
+      : printable(asText(object));
   process.stdout.write(text);
 }
 
@@ -96,9 +98,12 @@ function asText(object: ObjectSpec): string {
   );
   const license = object.license === "" ? "none" : object.license;
   const btf = object.btf === null ? "none" : `${grouped(object.btf.raw.length)} bytes`;
-  return [programs, object.maps.size === 0 ? "no maps\n" : maps, sections]
-    .join("\n")
-    .concat(`\nlicense ${license}; BTF ${btf}\n`);
+  return [
+    object.programs.size === 0 ? "no programs\n" : programs,
+    object.maps.size === 0 ? "no maps\n" : maps,
+    sections,
+    `license ${license}; BTF ${btf}\n`,
+  ].join("\n");
 }
 
 function typeName(program: ProgramSpec): string {

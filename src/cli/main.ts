@@ -4,15 +4,18 @@
  * it is asked for, so that asking for little is fast.
  */
 
+import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { exitCodeOf, messageOf } from "./failure.ts";
+import { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, report, UsageError } from "./failure.ts";
 
-/** 0: done. 1: refused by the kernel, or a story that didn't hold. 2: wrong usage or files. */
+/** @returns the exit code. */
 async function main(): Promise<number> {
   const program = new Command("nslink")
     .description("BPF programs on network namespaces, on Linux's rules and without Linux.")
+    .version(version(), "-V, --version", "print the version")
+    .configureOutput({ outputError: (text, write) => write(asOneLine(text)) })
     .exitOverride();
-  let exitCode = 0;
+  let exitCode: number = EXIT_DONE;
 
   program
     .command("run")
@@ -40,7 +43,7 @@ async function main(): Promise<number> {
     )
     .action(async () => {
       const { demo } = await import("./demo.ts");
-      exitCode = (await demo()) ? 0 : 1;
+      if (!(await demo())) exitCode = EXIT_REFUSED;
     });
 
   program
@@ -64,8 +67,27 @@ async function main(): Promise<number> {
       await disasm(object, options);
     });
 
-  await program.parseAsync();
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Commander has said it already, or shown the help that was asked for.
+    return error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
+  }
   return exitCode;
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return String(JSON.parse(manifest).version);
+}
+
+/** Commander's "error: …\n(Did you mean …?)" in the way of all other errors. */
+function asOneLine(text: string): string {
+  return `${text
+    .trim()
+    .replace(/^error: /, "nslink: ")
+    .replaceAll("\n", " ")}\n`;
 }
 
 function u32(text: string): number {
@@ -79,22 +101,18 @@ function count(text: string): number {
 function integer(text: string, min: number, max: number): number {
   const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
-  throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  const range = max === Number.MAX_SAFE_INTEGER ? `${min} up` : `${min} to ${max}`;
+  throw new InvalidArgumentError(`It must be a whole number from ${range}.`);
 }
 
 // A reader that has seen enough, such as head(1), closes the pipe: nothing is wrong then.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === "EPIPE" ? 0 : 2);
+  if (error.code === "EPIPE") process.exit(EXIT_DONE);
+  process.exit(report(new UsageError(`cannot write standard output: ${error.message}`)));
 });
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (error instanceof CommanderError) {
-    // Commander has said it already.
-    process.exitCode = error.exitCode === 0 ? 0 : 2;
-  } else {
-    process.stderr.write(`nslink: ${messageOf(error)}\n`);
-    process.exitCode = exitCodeOf(error);
-  }
+  process.exitCode = report(error);
 }

@@ -26,7 +26,7 @@ export class Progress {
     if (now - this.#last < INTERVAL_MS) return;
     this.#last = now;
     this.#shown = true;
-    process.stderr.write(`\r\x1b[K${this.#bar(done)} ${note}`);
+    process.stderr.write(`\r\x1b[K${this.#bar(done)}${note}`);
   }
 
   /** Takes the bar away, so that other lines can be written. */
@@ -42,6 +42,6 @@ export class Progress {
     const share = Math.min(done / this.#total, 1);
     const filled = Math.round(share * WIDTH);
     const percent = `${Math.floor(share * 100)}`.padStart(3);
-    return `[${"#".repeat(filled)}${" ".repeat(WIDTH - filled)}] ${percent} %`;
+    return `[${"#".repeat(filled)}${" ".repeat(WIDTH - filled)}] ${percent} % `;
   }
 }

@@ -6,14 +6,12 @@
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
-  /** At least so many characters, for columns whose later rows are not known yet. */
-  readonly minWidth?: number;
 }
 
 /** A table whose rows are all known; columns are as wide as they need to be. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const widths = columns.map(({ title, minWidth = 0 }, i) =>
-    Math.max(title.length, minWidth, ...rows.map((row) => (row[i] ?? "").length)),
+  const widths = columns.map(({ title }, i) =>
+    Math.max(title.length, ...rows.map((row) => (row[i] ?? "").length)),
   );
   const header = columns.map(({ title }) => title);
   return [header, ...rows].map((row) => `${formatRow(columns, widths, row)}\n`).join("");
@@ -35,9 +33,19 @@ export function formatRow(
     .trimEnd();
 }
 
+/**
+ * Text from a file, fit for a terminal: names in an object may hold what a terminal would obey.
+ * Line ends and tabs stay, other control characters become \xNN.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n\t]/gu, (character) => {
+    return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
+}
+
 /** 12345 as "12,345". */
-export function grouped(value: number | bigint): string {
-  return value.toLocaleString("en-US");
+export function grouped(value: number): string {
+  return `${value}`.replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** "1 packet", "2 packets". */
