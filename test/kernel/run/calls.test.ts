@@ -63,7 +63,8 @@ describe("tail calls", () => {
     const progs = progArray(machine);
     const count = arrayMap(machine, { maxEntries: 1 });
     const maps = { progs, count };
-    const counting = `r6 = map_value[count][0]\nr7 = 1\nlock *(u64 *)(r6 + 0) += r7\n${TAIL}r0 = 0\nexit`;
+    const increment = "r6 = map_value[count][0]\nr7 = 1\nlock *(u64 *)(r6 + 0) += r7\n";
+    const counting = `${increment}${TAIL}r0 = 0\nexit`;
     store(bench, progs, 0, program(machine, counting, { maps }));
     const twice =
       `r8 = r1\ncall f\nr1 = r8\ncall f\nr6 = map_value[count][0]\n` +
