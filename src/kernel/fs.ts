@@ -11,6 +11,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
+  ENXIO,
   EPERM,
   EROFS,
 } from "../abi/errno.ts";
@@ -22,6 +23,8 @@ import type { Task } from "./task.ts";
 /** Longest path and longest name in it, in bytes. */
 export const PATH_MAX = 4096;
 const NAME_MAX = 255;
+/** Where the BPF file system is. */
+export const BPFFS_MOUNT = "/sys/fs/bpf";
 
 /** Permission bits, as in the last digit of a mode. */
 export const MAY_READ = 4;
@@ -117,13 +120,51 @@ class ProcDirectory extends Directory {
 }
 
 function taskDirectory(proc: Directory, task: Task): Directory {
-  const directory = new Directory(proc, "other", task.uid, 0o555);
+  const directory = new TaskDirectory(proc, task);
   const ns = directory.below("ns");
   ns.entries.set("net", new NetnsNode(task.netns));
   for (const other of ["mnt", "uts", "ipc", "pid", "user", "cgroup", "time"]) {
     ns.entries.set(other, new OtherNode(`${other}:[1]`));
   }
   return directory;
+}
+
+/** /proc/PID: its namespaces, and its fds when somebody asks for them. */
+class TaskDirectory extends Directory {
+  readonly #task: Task;
+
+  constructor(proc: Directory, task: Task) {
+    super(proc, "other", task.uid, 0o555);
+    this.#task = task;
+  }
+
+  override lookup(task: Task, name: string): Node | number {
+    if (name !== "fd") return super.lookup(task, name);
+    const directory = new Directory(this, "other", this.#task.uid, 0o500);
+    for (const [fd, file] of this.#task.files.entries()) {
+      directory.entries.set(`${fd}`, new FdNode(file));
+    }
+    return directory;
+  }
+}
+
+/** /proc/PID/fd/N: a way to a namespace that has no other; the other files have no second open. */
+class FdNode extends Node {
+  readonly #file: File;
+
+  constructor(file: File) {
+    super(0, 0o600);
+    this.#file = file instanceof PathFile ? file.target : file;
+  }
+
+  open(): File | number {
+    const file = this.#file;
+    return file instanceof NetnsFile ? new NetnsFile(file.net, () => file.name) : -ENXIO;
+  }
+
+  openPath(): File {
+    return this.#file.get();
+  }
 }
 
 /** A file that is of no interest here but for not being a BPF object. */
@@ -281,6 +322,16 @@ export class Filesystem {
     return refused === 0 ? [...node.entries.keys()].sort() : refused;
   }
 
+  /** Paths of all files below a directory that the task may read, sorted; or a negative errno. */
+  walk(task: Task, path: string): readonly string[] | number {
+    const node = this.find(task, path);
+    if (typeof node === "number") return node;
+    if (!(node instanceof Directory)) return -ENOTDIR;
+    const refused = node.permission(task, MAY_READ | MAY_SEARCH);
+    if (refused !== 0) return refused;
+    return [...filesBelow(task, node, path.replace(/\/+$/, ""))].sort();
+  }
+
   /** What a path leads to, or a negative errno. */
   find(task: Task, path: string, from: Directory = this.root): Node | number {
     const place = this.#locate(task, path, from);
@@ -334,6 +385,15 @@ export class Filesystem {
     }
     const mustBeDirectory = path.endsWith("/") && typeof place.node !== "number";
     return mustBeDirectory && !(place.node instanceof Directory) ? -ENOTDIR : place;
+  }
+}
+
+function* filesBelow(task: Task, directory: Directory, path: string): Generator<string> {
+  for (const [name, node] of directory.entries) {
+    if (!(node instanceof Directory)) yield `${path}/${name}`;
+    else if (node.permission(task, MAY_READ | MAY_SEARCH) === 0) {
+      yield* filesBelow(task, node, `${path}/${name}`);
+    }
   }
 }
 

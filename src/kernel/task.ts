@@ -33,6 +33,8 @@ export interface TaskOptions {
   readonly uid: number;
   /** How many fds it may have. */
   readonly openFilesLimit: number;
+  /** Its name, as /proc/PID/comm has it. */
+  readonly command?: string;
   readonly memory: UserMemory;
 }
 
@@ -44,6 +46,7 @@ export class Task {
   readonly machine: Machine;
   readonly pid: number;
   readonly uid: number;
+  readonly command: string;
   readonly files: FdTable;
   readonly memory: UserMemory;
   readonly #capabilities: ReadonlySet<Capability>;
@@ -54,6 +57,7 @@ export class Task {
     this.machine = machine;
     this.pid = pid;
     this.uid = options.uid;
+    this.command = options.command ?? "init";
     this.memory = options.memory;
     this.#capabilities = new Set(options.capabilities);
     this.#netns = options.netns.get();
