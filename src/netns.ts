@@ -136,8 +136,8 @@ export class NetNs extends Handle {
    *   network header is.
    * @param flags - BPF_FLOW_DISSECTOR_F_….
    * @throws {RangeError} for a packet shorter than an Ethernet header.
-   * @throws {BpfError} EINVAL for a frame whose network header isn't inside it, and on Linux for one
-   *   of more than 4096 bytes.
+   * @throws {BpfError} EINVAL for a frame whose network header isn't inside it, and on Linux for
+   *   one of more than 4096 bytes.
    */
   dissect(packet: Uint8Array | Frame, flags: number = 0): DissectedPacket {
     const frame = packet instanceof Uint8Array ? ethernetFrame(packet) : packet;

@@ -275,7 +275,7 @@ function runHint({ name, type }: ProgramInfo, packet: Uint8Array, errno: number)
   const typeName = BPF.PROG_TYPE_NAMES[type] ?? `type ${type}`;
   switch (errno) {
     case EINVAL:
-      return `a ${typeName} doesn't run on a packet of ${packet.length} bytes: too short or too long`;
+      return `a packet of ${packet.length} bytes is too short or too long for ${typeName}`;
     case ENOTSUPP:
       return `programs of ${typeName} can't be run by hand`;
     case EIO:
