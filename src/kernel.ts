@@ -53,7 +53,7 @@ export interface NetNsEntry {
    * where the kernel is older than Linux 5.14, or doesn't let us near.
    */
   readonly cookie: bigint | null;
-  /** Whether it is the root namespace, as far as that is in sight (not in a container). */
+  /** Whether it is the root namespace; in a container, where that is out of sight, none is. */
   readonly isRoot: boolean;
   /** Names under /run/netns. */
   readonly names: readonly string[];

@@ -6,7 +6,6 @@
 import { fileURLToPath } from "node:url";
 import { perCpu, u32, u64 } from "../codec.ts";
 import { Collection } from "../collection.ts";
-import type { ObjectSpec } from "../elf/index.ts";
 import { BpfError } from "../errors.ts";
 import { EmbeddedKernel } from "../kernel/index.ts";
 import { Link } from "../link.ts";
@@ -14,12 +13,14 @@ import type { BpfMap } from "../map.ts";
 import { NetNs } from "../netns.ts";
 import { networkFrame, readCapture } from "../packet/index.ts";
 import type { Program } from "../program.ts";
-import { chooseDissector, openCapture, readObject } from "./files.ts";
+import { openCapture, readObject } from "./files.ts";
 import { FlowTable, ipProtocolName } from "./flows.ts";
 import { counted, table } from "./text.ts";
 
 const NETNS = "blue";
 const CAPTURE = "examples/traffic.pcap";
+/** The program of either object that packets come to first. */
+const ENTRY = "dissect";
 /** The map of flow-v2.bpf.c that counts packets by IP protocol. */
 const COUNTERS = "proto_packets";
 /** Flows shown of the capture's many. */
@@ -39,12 +40,10 @@ export async function demo(): Promise<boolean> {
   story.tell(`network namespace ${NETNS} created, inode ${netns.inode}`);
   using old = Collection.load(kernel, first);
   using young = Collection.load(kernel, second);
-  const before = entryOf(old, first);
-  const after = entryOf(young, second);
-  story.tell(`flow.bpf.o loaded: ${counted(old.programs.size, "program")}, ${described(before)}`);
-  story.tell(
-    `flow-v2.bpf.o loaded: ${counted(young.programs.size, "program")}, ${described(after)}`,
-  );
+  const before = old.program(ENTRY);
+  const after = young.program(ENTRY);
+  story.tell(`flow.bpf.o loaded: ${described(old, before)}`);
+  story.tell(`flow-v2.bpf.o loaded: ${described(young, after)}`);
   using link = Link.attach(before, netns);
   const { id } = link.info;
   story.check(
@@ -155,12 +154,8 @@ function shipped(name: string): string {
   return fileURLToPath(new URL(`../../${name}`, import.meta.url));
 }
 
-function entryOf(collection: Collection, object: ObjectSpec): Program {
-  return collection.program(chooseDissector(object, undefined).name);
-}
-
-function described({ info }: Program): string {
-  return `the first of them "${info.name}", id ${info.id}, tag ${info.tag}`;
+function described({ programs }: Collection, { info }: Program): string {
+  return `${counted(programs.size, "program")}, of which ${info.name} comes first, id ${info.id}`;
 }
 
 function isGone(kernel: EmbeddedKernel, id: number): boolean {

@@ -31,7 +31,7 @@ export async function disasm(
   const programs =
     options.program === undefined
       ? [...object.programs.values()]
-      : [chooseProgram(object, options.program)];
+      : [chooseProgram(object, path, options.program)];
   const text =
     options.json === true
       ? `${JSON.stringify(programs.map(asJson), null, 2)}\n`
@@ -49,7 +49,7 @@ function asText(program: ProgramSpec): string {
   return lines
     .flatMap(({ slot, bytes, text, subprogram, map, source }) => [
       ...(subprogram === undefined ? [] : [`${subprogram}:`]),
-      ...(source === undefined ? [] : [`; ${source.text.trim()} @ ${source.file}:${source.line}`]),
+      ...(source === undefined ? [] : [`; ${sourceText(source)}`]),
       `${`${slot}`.padStart(width + 2)}: ${bytes.slice(0, 16)}  ${text}${commentOf(map)}`,
     ])
     .join("\n")
@@ -75,6 +75,12 @@ function linesOf(program: ProgramSpec): Line[] {
       ...(source !== undefined && { source }),
     };
   });
+}
+
+/** The line and its place; the place alone when the compiler couldn't see the line. */
+function sourceText({ text, file, line }: SourceLine): string {
+  const place = `@ ${file}:${line}`;
+  return text.trim() === "" ? place : `${text.trim()} ${place}`;
 }
 
 function commentOf(map: string | undefined): string {

@@ -74,27 +74,33 @@ function cannotRead(what: string, path: string, error: unknown): never {
 /**
  * The program to run: the one named, or the first flow dissector of the object.
  *
+ * @param path - of the object, for messages.
  * @throws {UsageError} naming what there is, when there is no such program.
  */
-export function chooseDissector(object: ObjectSpec, name: string | undefined): ProgramSpec {
+export function chooseDissector(object: ObjectSpec, path: string, name?: string): ProgramSpec {
   const all = [...object.programs.values()];
   if (name === undefined) {
     const first = all.find(({ type }) => type === BPF_PROG_TYPE_FLOW_DISSECTOR);
-    if (first === undefined) throw new UsageError("the object holds no flow dissector program");
+    if (first === undefined) throw new UsageError(`${path} holds no flow dissector program`);
     return first;
   }
-  const chosen = chooseProgram(object, name);
+  const chosen = chooseProgram(object, path, name);
   if (chosen.type === BPF_PROG_TYPE_FLOW_DISSECTOR) return chosen;
   const type = PROG_TYPE_NAMES[chosen.type] ?? `type ${chosen.type}`;
   throw new UsageError(`program ${name} is a ${type}; captures are dissected by flow dissectors`);
 }
 
-/** A program by name. @throws {UsageError} naming those that there are. */
-export function chooseProgram(object: ObjectSpec, name: string): ProgramSpec {
+/**
+ * A program by name.
+ *
+ * @param path - of the object, for messages.
+ * @throws {UsageError} naming those that there are.
+ */
+export function chooseProgram(object: ObjectSpec, path: string, name: string): ProgramSpec {
   const found = object.programs.get(name);
   if (found !== undefined) return found;
   const known = [...object.programs.keys()].join(", ");
   throw new UsageError(
-    `the object holds no program ${name}; it holds ${known === "" ? "none" : known}`,
+    `${path} holds no program ${name}; it holds ${known === "" ? "none" : known}`,
   );
 }

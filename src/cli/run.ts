@@ -35,7 +35,7 @@ export async function run(
   options: RunOptions,
 ): Promise<void> {
   const object = await readObject(objectPath);
-  const spec = chooseDissector(object, options.program);
+  const spec = chooseDissector(object, objectPath, options.program);
   const capture = await openCapture(capturePath);
 
   using kernel = EmbeddedKernel.boot();

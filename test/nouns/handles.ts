@@ -1,4 +1,4 @@
-/** What all nouns share: an fd that is closed once, pins, ids, and fds that somebody else opened. */
+/** What all nouns share: an fd that is closed once, pins, ids, and fds that others opened. */
 
 import { expect, test } from "vitest";
 import {
@@ -22,7 +22,7 @@ async function cast(stage: Stage): Promise<{ all: (Program | BpfMap | Link | Net
 }
 
 export const handles: Scene = (stage) => {
-  test("disposing closes the fd, a second time is harmless, and the fd is no more to be had", async () => {
+  test("disposing closes the fd, and a second time is harmless", async () => {
     const { kernel } = stage();
     for (const each of (await cast(stage())).all) {
       const { fd } = each;

@@ -13,7 +13,7 @@ import type { Scene } from "./scenes.ts";
 import { refusal } from "./stage.ts";
 
 export const links: Scene = (stage) => {
-  test("a link attaches its program to its namespace, and closing it takes the program off", async () => {
+  test("a link attaches its program, and closing the link takes it off", async () => {
     const netns = stage().netns();
     const program = stage().program();
     const link = await stage().link(program, netns);
@@ -41,7 +41,7 @@ export const links: Scene = (stage) => {
     expect(link.info.programId, "the same again is no mistake").toBe(second.info.id);
   });
 
-  test("update with an expectation that holds swaps, with one that doesn't changes nothing", async () => {
+  test("update swaps if the expectation holds, and else changes nothing", async () => {
     const netns = stage().netns();
     const [first, second, third] = [stage().program(), stage().program(), stage().program()];
     const link = await stage().link(first, netns);

@@ -103,7 +103,7 @@ export const programs: Scene = (stage) => {
     expect(data.subarray(14)).toEqual(UDP_PACKET.subarray(14));
   });
 
-  test("a rejected program is a VerifierError with the log, and with its end in the message", () => {
+  test("a rejected program is a VerifierError with the log and its verdict", () => {
     const error = thrownBy(() => stage().program("r0 = r9\ngoto +5\nexit", { name: "stray" }));
     expect(error).toBeInstanceOf(VerifierError);
     const { log, message, code } = error as VerifierError;

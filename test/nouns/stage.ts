@@ -40,7 +40,7 @@ function object(path: string): ObjectSpec {
 /** An Ethernet frame with IPv4 and UDP, 192.0.2.1:4660 to 192.0.2.2:53. */
 export const UDP_PACKET: Uint8Array = Uint8Array.from(
   Buffer.from(
-    "02000000000202000000000108004500001c000040004011b6cfc0000201c000020212340035000800000000",
+    "02000000000202000000000108004500001c000040004011b6cfc0000201c00002021234003500080000",
     "hex",
   ),
 );
