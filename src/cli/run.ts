@@ -68,8 +68,9 @@ export async function run(
         report.add(packet, outcome);
       }
       packets += wanted.length;
-      progress.clear();
-      await write(report.take());
+      const text = report.take();
+      if (text !== "") progress.clear();
+      await write(text);
       progress.update(bytesRead, counted(packets, "packet"));
       if (packets >= limit) break;
     }

@@ -1,8 +1,13 @@
 /** The command as a whole: the demo, objects shown, usage, and what only a terminal sees. */
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { assemble } from "../../src/asm/index.ts";
+import { Progress } from "../../src/cli/progress.ts";
 import { FLOW } from "../nouns/stage.ts";
 import { Command, expectUsageError, projectFile } from "./command.ts";
 
@@ -219,6 +224,9 @@ describe("usage", () => {
   });
 });
 
+/** Back to the start of the line, and clear it. */
+const CLEAR_LINE = "\r\x1b[K";
+
 /** Whether there is a script(1) that gives a command a terminal; a BSD's takes other options. */
 const hasTerminal = spawnSync("script", ["--version"], { encoding: "utf8" }).stdout?.includes(
   "util-linux",
@@ -226,38 +234,55 @@ const hasTerminal = spawnSync("script", ["--version"], { encoding: "utf8" }).std
 if (!hasTerminal) console.warn("NOT RUN: the progress bar: there is no script(1) of util-linux");
 
 describe("progress", () => {
-  const COPIES = 400;
+  /** Pieces of a capture that are offered at most before a bar is given up. */
+  const MAX_PIECES = 100_000;
 
-  /** A capture that takes a while: the example's packets, many times over. */
-  function longCapture(): string {
-    const once = projectFile("examples/traffic.pcap");
-    const packets = once.subarray(24);
-    return nslink.file(
-      "long.pcap",
-      Buffer.concat([once.subarray(0, 24), ...Array<Uint8Array>(COPIES).fill(packets)]),
-    );
-  }
-
-  test.skipIf(!hasTerminal)("is shown on a terminal, moves, and is taken away", () => {
-    const run = `'${process.execPath}' '${nslink.main}' run ${OBJECT} ${longCapture()} --summary`;
-    const { status, stdout } = nslink.shell(`script -qec "${run}" /dev/null </dev/null`);
-    expect(status).toBe(0);
-    const shown = stdout.split("\r\x1b[K").filter((part) => part !== "");
-    const rest = shown.pop();
-    expect(shown.length).toBeGreaterThan(1);
-    const shares = shown.map((bar) => {
-      expect(bar).toMatch(/^\[#* *\] +\d+ % [\d,]+ packets$/);
-      expect(bar.indexOf("]")).toBe(31);
-      return Number(/(\d+) %/.exec(bar)?.[1]);
+  test.skipIf(!hasTerminal)("is shown on a terminal, and taken away", async () => {
+    const fifo = join(nslink.folder, "fifo");
+    expect(spawnSync("mkfifo", [fifo]).status).toBe(0);
+    const run = `'${process.execPath}' '${nslink.main}' run ${OBJECT} - --summary <'${fifo}'`;
+    const child = spawn("script", ["-qec", run, "/dev/null"], { stdio: ["ignore", "pipe", 2] });
+    let shown = "";
+    child.stdout?.on("data", (part: Buffer) => {
+      shown += part;
     });
-    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
-    expect(rest).toMatch(/^packets +bytes +protocol +flow\r\n/);
-    expect(rest).toContain("191,200 packets, ");
+    const closed = once(child, "close");
+    const capture = projectFile("examples/traffic.pcap");
+    const input = createWriteStream(fifo);
+    input.write(capture);
+    // The command takes what comes for as long as it takes until it shows how far it is.
+    for (let pieces = 0; !shown.includes(" packets") && pieces < MAX_PIECES; pieces++) {
+      if (!input.write(capture.subarray(24))) await once(input, "drain");
+      await nextTurn();
+    }
+    input.end();
+    expect(await closed).toEqual([0, null]);
+    const [bar, ...more] = shown.split(CLEAR_LINE).filter((part) => part !== "");
+    expect(bar).toMatch(/^[\d,]+ packets$/);
+    expect(more.at(-1)).toMatch(/^packets +bytes +protocol +flow\r\n/);
   });
 
-  test("is not shown anywhere else, nor for what is done at once", async () => {
-    const { stdout, stderr } = await nslink.run(["run", OBJECT, longCapture(), "--summary"]);
-    expect(stderr).toBe("");
-    expect(stdout).not.toContain("\x1b");
+  test("grows with what is done, ten times a second at most, and not for short work", () => {
+    const written: string[] = [];
+    let now = 0;
+    const terminal = { isTTY: true, write: (text: string) => written.push(text) };
+    const progress = new Progress(1000, terminal, () => now);
+    for (now = 0; now <= 1000; now += 10) progress.update(now, `${now} packets`);
+    progress.clear();
+    progress.clear();
+    expect(written).toHaveLength(9);
+    expect(written[0]).toBe(`${CLEAR_LINE}[${"#".repeat(9)}${" ".repeat(21)}]  30 % 300 packets`);
+    expect(written[7]).toBe(`${CLEAR_LINE}[${"#".repeat(30)}] 100 % 1000 packets`);
+    expect(written[8]).toBe(CLEAR_LINE);
+  });
+
+  test("is not shown where there is no terminal", () => {
+    const written: string[] = [];
+    let now = 0;
+    const progress = new Progress(1000, { write: (text) => written.push(text) }, () => now);
+    now = 5000;
+    progress.update(500, "");
+    progress.clear();
+    expect(written).toEqual([]);
   });
 });
