@@ -21,8 +21,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   packet: [],
   kernel: ["abi", "asm", "seam"],
   nouns: ["abi", "asm", "elf", "seam"],
+  inventory: ["abi", "seam", "nouns"],
   linux: ["abi", "seam", "nouns"],
-  cli: ["abi", "asm", "elf", "packet", "kernel", "linux", "seam", "nouns"],
+  cli: ["abi", "asm", "elf", "packet", "kernel", "linux", "seam", "nouns", "inventory"],
 };
 
 /** Rooms that run in a browser as they are. */
@@ -34,6 +35,7 @@ const CORE: ReadonlySet<string> = new Set([
   "packet",
   "kernel",
   "nouns",
+  "inventory",
 ]);
 
 /** Packages, and the files or rooms that may import them. */

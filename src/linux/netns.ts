@@ -3,7 +3,7 @@
  */
 
 import { constants, fstatSync, mkdirSync, unlinkSync } from "node:fs";
-import { EBADF, EEXIST, EINVAL } from "../abi/errno.ts";
+import { EBADF, EEXIST, EINVAL, ENOENT } from "../abi/errno.ts";
 import type {
   Dissection,
   Frame,
@@ -16,7 +16,7 @@ import { dissect } from "./dissect.ts";
 import { attempt, attemptVoid } from "./files.ts";
 import * as libc from "./libc.ts";
 import { namesIn, netnsOf, openObjects, processes } from "./processes.ts";
-import { openRoot } from "./root.ts";
+import { openRoot, rootIsInSight } from "./root.ts";
 
 /** Where `ip netns` keeps a file a name, each with a namespace mounted on it (man ip-netns). */
 const NETNS_DIRECTORY = "/run/netns";
@@ -105,7 +105,7 @@ export class LinuxNetNs implements NetNsCalls {
     for (const each of open) {
       if (each.kind === "netns") entryOf(each.id, `/proc/${each.pid}/fd/${each.fd}`).fds.push(each);
     }
-    const root = this.#inodeOfRoot();
+    const root = rootIsInSight() ? this.#inodeOfRoot() : -ENOENT;
     return [...found]
       .sort(([a], [b]) => a - b)
       .map(([inode, { paths, ...holders }]) => {

@@ -49,12 +49,12 @@ function seesKernelThreads(): boolean {
   return existsSync("/proc/2/comm") && readFileSync("/proc/2/comm", "latin1") === "kthreadd\n";
 }
 
-/** Prefix of the names of network namespaces that a run of this process makes. */
+/** Prefix of the names of network namespaces and mounts that a run of this process makes. */
 export const NAME_PREFIX: string = `nslink-contract-${process.pid}-`;
 
 async function openLinuxWorld(): Promise<World> {
   const kernel = await openLinuxKernel();
-  const pinDirectory = mkdtempSync(join(tmpdir(), "nslink-contract-"));
+  const pinDirectory = mkdtempSync(join(tmpdir(), NAME_PREFIX));
   const mounted = libc.mount("bpf", pinDirectory, "bpf", 0);
   if (mounted < 0) throw new RangeError(`mount of bpffs: ${mounted}`);
   return {
@@ -170,7 +170,7 @@ export function traces(): readonly string[] {
   const mounts = readFileSync("/proc/self/mountinfo", "latin1").split("\n");
   return [
     ...fds.filter((name) => /^anon_inode:bpf|^(net|uts|mnt):\[/.test(name)),
-    ...mounts.filter((line) => line.includes("nslink-contract-")),
+    ...mounts.filter((line) => line.includes(NAME_PREFIX)),
     ...readdirSync("/run/netns").filter((name) => name.startsWith(NAME_PREFIX)),
     readlinkSync("/proc/thread-self/ns/net"),
   ].sort();
