@@ -42,7 +42,8 @@ export interface NamespaceEntry {
  *   root rule (Linux 5.5) keeps both from being attached at a time, so this is not met on a kernel
  *   that keeps the rule; it is what would follow if one didn't.
  * - `defunct`: it is attached to nothing and never will be again: its namespace died, or somebody
- *   detached it. The kernel answers the same in both cases.
+ *   detached it. Every answer of the kernel is the same in both cases, byte for byte; what differs
+ *   lies in its memory alone.
  * - `detached`: it is known that LINK_DETACH was the cause, because an earlier look saw it attached
  *   to a namespace that is alive still. Known only with an earlier look and netns cookies.
  */

@@ -83,6 +83,19 @@ export interface Explanation {
 /**
  * Explains a link.
  *
+ * ```ts
+ * import { readFileSync } from "node:fs";
+ * import { Collection, Link, loadObject, NetNs } from "nslink";
+ * import { EmbeddedKernel } from "nslink/embedded";
+ * import { explain, formatExplanation } from "nslink/inventory";
+ *
+ * using kernel = EmbeddedKernel.boot();
+ * using netns = NetNs.create(kernel, "blue");
+ * using programs = Collection.load(kernel, loadObject(readFileSync("bpf/flow.bpf.o")));
+ * using link = Link.attach(programs.program("dissect"), netns);
+ * console.log(formatExplanation(explain(kernel, link.info.id)).join("\n"));
+ * ```
+ *
  * @param link - its id, or where it is pinned.
  * @throws {BpfError} ENOENT when there is no such link to a network namespace; EACCES for a path
  *   that is no pin; EPERM as {@link takeInventory}.
