@@ -130,9 +130,7 @@ describe("shadowed", () => {
 function withProgramInRoot(kernel: EmbeddedKernel, programId: number): Kernel {
   const rootInode = kernel.netns.list().find(({ isRoot }) => isRoot)?.inode;
   let lastBuffer = new Uint8Array(0);
-  return {
-    name: kernel.name,
-    possibleCpus: kernel.possibleCpus,
+  const claims: Pick<Kernel, "bpf" | "addressOf"> = {
     bpf(cmd, attr, size) {
       const result = kernel.bpf(cmd, attr, size);
       if (cmd !== bpf.BPF_PROG_QUERY || attr === null) return result;
@@ -148,14 +146,12 @@ function withProgramInRoot(kernel: EmbeddedKernel, programId: number): Kernel {
       lastBuffer = buffer.length === 0 ? lastBuffer : (buffer as Uint8Array<ArrayBuffer>);
       return kernel.addressOf(buffer);
     },
-    open: (path, flags) => kernel.open(path, flags),
-    close: (fd) => kernel.close(fd),
-    dup: (fd) => kernel.dup(fd),
-    fdinfo: (fd) => kernel.fdinfo(fd),
-    fdname: (fd) => kernel.fdname(fd),
-    openObjects: () => kernel.openObjects(),
-    netns: kernel.netns,
-    bpffs: kernel.bpffs,
-    [Symbol.dispose]: () => kernel[Symbol.dispose](),
   };
+  return new Proxy<Kernel>(kernel, {
+    get(target, key) {
+      if (key === "bpf" || key === "addressOf") return claims[key];
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
