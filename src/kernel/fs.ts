@@ -63,12 +63,19 @@ export class DirectoryFile extends File {
   readonly directory: Directory;
 
   constructor(directory: Directory) {
-    super("directory", O_RDONLY | O_DIRECTORY);
+    super("", O_RDONLY | O_DIRECTORY);
     this.directory = directory;
+  }
+
+  override get name(): string {
+    return this.directory.path;
   }
 
   protected release(): void {}
 }
+
+/** What Linux puts behind the path of a file that has none any more. */
+const DELETED = " (deleted)";
 
 /** What kind of file system a directory belongs to. */
 type DirectoryKind = "bpffs" | "other";
@@ -77,11 +84,30 @@ export class Directory extends Node {
   readonly kind: DirectoryKind;
   readonly parent: Directory | null;
   readonly entries: Map<string, Node> = new Map();
+  readonly #name: string;
 
-  constructor(parent: Directory | null, kind: DirectoryKind, uid: number, mode: number) {
+  constructor(
+    parent: Directory | null,
+    kind: DirectoryKind,
+    uid: number,
+    mode: number,
+    name: string = "",
+  ) {
     super(uid, mode);
     this.parent = parent;
     this.kind = kind;
+    this.#name = name;
+  }
+
+  /** Where it is, or was before it was removed. */
+  get path(): string {
+    return this.parent === null ? "/" : this.parent.pathOf(this.#name, this);
+  }
+
+  /** Where a node is that was put here under a name, or where it was. */
+  pathOf(name: string, node: Node): string {
+    const path = this.parent === null ? `/${name}` : `${this.path}/${name}`;
+    return this.entries.get(name) === node ? path : `${path}${DELETED}`;
   }
 
   /** The node under a name, or a negative errno. */
@@ -104,7 +130,7 @@ export class Directory extends Node {
 
   /** A directory below, made if need be. */
   below(name: string, kind: DirectoryKind = "other", mode: number = 0o755): Directory {
-    const directory = new Directory(this, kind, 0, mode);
+    const directory = new Directory(this, kind, 0, mode, name);
     this.entries.set(name, directory);
     return directory;
   }
@@ -281,7 +307,8 @@ export class Filesystem {
     if ((flags & O_DIRECTORY) !== 0 && !(node instanceof Directory)) return -ENOTDIR;
     const file = (flags & O_PATH) === 0 ? node.open(task, flags) : node.openPath(task);
     if (typeof file === "number") return file;
-    return task.files.add((flags & O_PATH) === 0 ? file : new PathFile(file));
+    const opened = (flags & O_PATH) === 0 ? file : new PathFile(file);
+    return task.files.add(opened.openedWith(flags));
   }
 
   mkdir(task: Task, path: string): number {
@@ -290,7 +317,7 @@ export class Filesystem {
     if (place.directory.kind !== "bpffs") return -EROFS;
     const refused = place.directory.permission(task, MAY_WRITE);
     if (refused !== 0) return refused;
-    const made = new Directory(place.directory, "bpffs", task.uid, 0o700);
+    const made = new Directory(place.directory, "bpffs", task.uid, 0o700, place.name);
     place.directory.entries.set(place.name, made);
     return 0;
   }

@@ -25,12 +25,20 @@ const PIN_MODE = 0o600;
 /** A pinned object; the name holds it, and so does each O_PATH fd. */
 class Pin extends Node {
   readonly object: Pinnable;
+  readonly #directory: Directory;
+  readonly #name: string;
   #references: number = 1;
 
   /** @param object - the pin takes the caller's reference over. */
-  constructor(object: Pinnable, uid: number) {
+  constructor(object: Pinnable, uid: number, directory: Directory, name: string) {
     super(uid, PIN_MODE);
     this.object = object;
+    this.#directory = directory;
+    this.#name = name;
+  }
+
+  get path(): string {
+    return this.#directory.pathOf(this.#name, this);
   }
 
   /** Objects are had by BPF_OBJ_GET. */
@@ -64,9 +72,13 @@ class PinFile extends File {
   readonly #pin: Pin;
 
   constructor(task: Task, pin: Pin) {
-    super("bpf pin", O_PATH);
+    super("", O_PATH);
     this.#task = task;
     this.#pin = pin;
+  }
+
+  override get name(): string {
+    return this.#pin.path;
   }
 
   protected release(): void {
@@ -90,7 +102,8 @@ export function objPin(task: Task, attr: Attr): number {
   const refused = directory.permission(task, MAY_WRITE);
   if (refused !== 0) return refused;
   getObject(object);
-  directory.entries.set(place.name, new Pin(object, task.uid));
+  const pin = new Pin(object, task.uid, directory, place.name);
+  directory.entries.set(place.name, pin);
   return 0;
 }
 
