@@ -1,0 +1,69 @@
+/**
+ * The command `npm run fuzz`: two kernels, a seed and a number of calls.
+ */
+
+import { parseArgs } from "node:util";
+import type { Stages } from "./episode.ts";
+import { fuzz } from "./fuzz.ts";
+import { embeddedStage, linuxStage } from "./worlds.ts";
+
+const USAGE = `usage: npm run fuzz -- [--seed S] [--calls N] [--kernels TRIED,ORACLE] [--max N]
+
+Throws random calls at two kernels and compares every answer. TRIED and ORACLE are "embedded" or
+"linux" (as root); by default embedded,linux. --max is how many differences are looked for.`;
+
+const DEFAULT_CALLS = 50_000;
+
+async function openStages(kernels: string): Promise<Stages> {
+  const names = kernels.split(",");
+  const linux = names.includes("linux") ? await linuxStage() : null;
+  const cpus = linux?.possibleCpus ?? 2;
+  const [tried, oracle] = names.map((name) => {
+    if (name === "linux" && linux !== null) return linux;
+    if (name === "embedded") return embeddedStage(cpus);
+    throw new RangeError(`there is no kernel ${name}`);
+  });
+  if (tried === undefined || oracle === undefined || names.length > 2 || tried === oracle) {
+    throw new RangeError("--kernels takes two kernels, of which one may be linux");
+  }
+  return { tried, oracle };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: "string" },
+      calls: { type: "string" },
+      kernels: { type: "string" },
+      max: { type: "string" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help === true) {
+    console.log(USAGE);
+    return;
+  }
+  const seed = Number(values.seed ?? Date.now() % 2 ** 31);
+  const calls = Number(values.calls ?? DEFAULT_CALLS);
+  const stages = await openStages(values.kernels ?? "embedded,linux");
+  console.log(`seed ${seed}, ${calls} calls on ${stages.tried.name} and ${stages.oracle.name}`);
+  const start = performance.now();
+  const outcome = await fuzz(stages, {
+    seed,
+    calls,
+    ...(values.max === undefined ? {} : { maxDifferences: Number(values.max) }),
+  });
+  const seconds = (performance.now() - start) / 1000;
+  for (const difference of outcome.differences) console.log(`\n${difference}`);
+  for (const [reason, count] of outcome.explained) console.log(`explained ${count}: ${reason}`);
+  console.log(
+    `\n${outcome.calls} calls, ${Math.round(outcome.calls / seconds)} a second, ` +
+      `${outcome.differences.length} unexplained differences` +
+      (outcome.passing > 0 ? `, ${outcome.passing} that did not come again` : ""),
+  );
+  await stages.tried.close();
+  await stages.oracle.close();
+  if (outcome.differences.length > 0) process.exitCode = 1;
+}
+
+await main();
