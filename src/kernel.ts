@@ -142,6 +142,11 @@ export interface Kernel extends Disposable {
   /** What /proc/self/fd/FD points to, or "" when the fd is not open. */
   fdname(fd: number): string;
   /**
+   * The text of a file of /proc or /sys, as the calling thread reads it, or a negative errno. The
+   * embedded kernel has those about capabilities, limits and BPF's sysctls.
+   */
+  readText(path: string): string | number;
+  /**
    * What processes hold open of BPF and of network namespaces (/proc/PID/fd, /proc/PID/fdinfo), by
    * pid and fd. Processes that this task may not look into are left out, and so is what no fd
    * shows: fds on their way through a socket, O_PATH fds on pins.

@@ -19,6 +19,7 @@ import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
 import { flowDissect } from "./net/flow_dissector.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { openObjects } from "./open_objects.ts";
+import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
 import { ALL_CAPABILITIES, type Capability, type Task } from "./task.ts";
 import { BufferMemory, type UserMemory } from "./user_memory.ts";
@@ -187,6 +188,10 @@ export class EmbeddedKernel implements Kernel {
 
   fdname(fd: number): string {
     return this.#task.files.getAny(fd)?.name ?? "";
+  }
+
+  readText(path: string): string | number {
+    return readProcText(this.#task, path);
   }
 
   openObjects(): readonly OpenObject[] {

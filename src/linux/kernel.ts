@@ -61,6 +61,10 @@ export class LinuxKernel implements Kernel {
     return typeof target === "number" ? "" : target;
   }
 
+  readText(path: string): string | number {
+    return attempt(() => readFileSync(path, "utf8"));
+  }
+
   openObjects(): readonly OpenObject[] {
     return openObjects(isNetnsAt);
   }
