@@ -12,8 +12,6 @@ export interface FuzzOptions {
   readonly calls: number;
   /** Stops after so many differences. */
   readonly maxDifferences?: number;
-  /** Told after each episode. */
-  readonly progress?: (calls: number) => void;
 }
 
 /** What came of it. */
@@ -23,12 +21,13 @@ export interface FuzzOutcome {
   readonly differences: readonly string[];
   /** How often each explanation was needed. */
   readonly explained: ReadonlyMap<string, number>;
-  /** Differences that did not come again when the same was done again. */
-  readonly passing: number;
+  /** Reports of differences that did not come again when the same was done again. */
+  readonly passing: readonly string[];
 }
 
 /** Calls of one episode. */
 const EPISODE_CALLS = 1000;
+const EPISODES_BETWEEN_GAPS = 5;
 const MAX_DIFFERENCES = 5;
 
 /** Compares two kernels. */
@@ -36,7 +35,7 @@ export async function fuzz(stages: Stages, options: FuzzOptions): Promise<FuzzOu
   const { seed, calls, maxDifferences = MAX_DIFFERENCES } = options;
   const differences: string[] = [];
   const explained = new Map<string, number>();
-  let passing = 0;
+  const passing: string[] = [];
   let done = 0;
   for (let i = 0; done < calls && differences.length < maxDifferences; i++) {
     const episode = await play(stages, seed + i, Math.min(EPISODE_CALLS, calls - done));
@@ -46,12 +45,18 @@ export async function fuzz(stages: Stages, options: FuzzOptions): Promise<FuzzOu
     }
     if (episode.difference !== null) {
       const shortest = await shrink(stages, episode.operations);
-      if (shortest === null) passing++;
-      else differences.push(`seed ${seed + i}: ${textOf(stages, shortest)}`);
+      const found = `seed ${seed + i}: ${textOf(stages, shortest ?? lastOf(episode))}`;
+      if (shortest === null) passing.push(found);
+      else differences.push(found);
     }
-    options.progress?.(done);
+    if (i % EPISODES_BETWEEN_GAPS === EPISODES_BETWEEN_GAPS - 1) await stages.oracle.giveWay();
   }
   return { calls: done, differences, explained, passing };
+}
+
+/** An episode without what led up to its end. */
+function lastOf(episode: Episode): Episode {
+  return { ...episode, operations: episode.operations.slice(-1) };
 }
 
 function textOf({ tried, oracle }: Stages, { operations, difference }: Episode): string {

@@ -55,11 +55,12 @@ async function main(): Promise<void> {
   });
   const seconds = (performance.now() - start) / 1000;
   for (const difference of outcome.differences) console.log(`\n${difference}`);
+  for (const passing of outcome.passing) console.log(`\ndid not come again: ${passing}`);
   for (const [reason, count] of outcome.explained) console.log(`explained ${count}: ${reason}`);
   console.log(
     `\n${outcome.calls} calls, ${Math.round(outcome.calls / seconds)} a second, ` +
       `${outcome.differences.length} unexplained differences` +
-      (outcome.passing > 0 ? `, ${outcome.passing} that did not come again` : ""),
+      (outcome.passing.length > 0 ? `, ${outcome.passing.length} that did not come again` : ""),
   );
   await stages.tried.close();
   await stages.oracle.close();

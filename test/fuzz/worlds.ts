@@ -2,6 +2,7 @@
  * Kernels to compare: a fresh embedded one for each episode, and one Linux for all.
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import { ManualScheduler } from "../../src/kernel/index.ts";
 import { openEmbeddedWorld } from "../contract/embedded_world.ts";
 import type { World } from "../contract/world.ts";
@@ -17,11 +18,15 @@ export interface Stage {
   open(): Subject;
   /** Puts away what an episode left. */
   clear(subject: Subject): void;
+  /** Between episodes: lets others do what they can't while anything is attached anywhere. */
+  giveWay(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Time passes with each look at it, enough for each of some repetitions. */
 const TICK_NS = 1_000n;
+/** Dead namespaces are cleaned up within some 50 ms; the rest is for others. */
+const GAP_MS = 150;
 const BPFFS = "/sys/fs/bpf";
 
 /** @param possibleCpus - as many as the other kernel has. */
@@ -45,6 +50,7 @@ export function embeddedStage(possibleCpus: number): Stage {
       return new Subject(world, Arena.ofBuffers(world.kernel), () => scheduler.drain());
     },
     clear: (subject) => subject.end(),
+    giveWay: async () => {},
     close: async () => {},
   };
 }
@@ -59,6 +65,8 @@ export async function linuxStage(): Promise<Stage> {
     possibleCpus: world.kernel.possibleCpus,
     open: () => new Subject(world, arena, () => {}),
     clear: (subject) => subject.end(),
+    // A flow dissector in the root namespace has to wait until no other namespace has one.
+    giveWay: () => delay(GAP_MS),
     close: () => world.end(),
   };
 }
