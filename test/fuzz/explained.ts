@@ -1,14 +1,16 @@
 /**
  * The differences between the embedded kernel and Linux that have a reason. All of them: whatever
- * is not in this table, or blotted out in translate.ts, is a bug.
+ * is not in these tables is a bug. What is merely another number (ids, inodes, the duration of a
+ * test run) is put into labels by translate.ts.
  */
 
 import * as attr from "../../src/abi/attr.ts";
 import * as bpf from "../../src/abi/bpf.ts";
-import type { Facts } from "./objects.ts";
+import { PROG_INFO } from "../../src/abi/info.ts";
+import type { Field } from "../../src/abi/layout.ts";
+import { type Facts, HASHES } from "./objects.ts";
 import { numberAt, type Operation } from "./operation.ts";
 import type { Answer } from "./subject.ts";
-import { HASHES } from "./translate.ts";
 
 /** A call that the kernels answered differently. */
 export interface Disagreement {
@@ -93,3 +95,38 @@ const EXPLANATIONS: readonly Explanation[] = [
 export function explain(disagreement: Disagreement): string | null {
   return EXPLANATIONS.find(({ covers }) => covers(disagreement))?.reason ?? null;
 }
+
+/** Fields of struct bpf_prog_info that are not compared. */
+export const UNLIKE_IN_PROG_INFO: readonly {
+  readonly reason: string;
+  readonly fields: readonly Field<"u32" | "u64">[];
+}[] = [
+  { reason: "a time", fields: [PROG_INFO.load_time] },
+  {
+    reason: "the embedded kernel has no machine code",
+    fields: [PROG_INFO.jited_prog_len, PROG_INFO.jited_prog_insns, PROG_INFO.nr_jited_line_info],
+  },
+  {
+    reason: "Linux rewrites programs when it has verified them",
+    fields: [PROG_INFO.xlated_prog_len, PROG_INFO.xlated_prog_insns],
+  },
+  { reason: "the verifier is a later issue", fields: [PROG_INFO.verified_insns] },
+];
+
+/** What is not compared in fdinfo and in directories: of a match only its first group is kept. */
+export const UNLIKE_IN_TEXT: readonly { readonly reason: string; readonly pattern: RegExp }[] = [
+  { reason: "numbers of files and mounts", pattern: /^((?:mnt_id|ino):\t)\d+$/gm },
+  {
+    reason: "the embedded kernel has no machine code",
+    pattern: /^((?:prog|owner)_jited:\t)\d+$/gm,
+  },
+  { reason: "the verifier is a later issue", pattern: /^(verified_insns:\t)\d+$/gm },
+  {
+    reason: "a map's size in memory follows from Linux's own structs",
+    pattern: /^(map_type:[\s\S]*memlock:\t)\d+$/m,
+  },
+  {
+    reason: "some Linuxes preload iterators into the root of each bpffs",
+    pattern: /()\n?(?:maps|progs)\.debug$/gm,
+  },
+];

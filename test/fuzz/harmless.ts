@@ -14,10 +14,10 @@ import * as bpf from "../../src/abi/bpf.ts";
 import { endOf } from "../../src/abi/layout.ts";
 import { CLOSED_FD } from "../contract/case.ts";
 import { bytesOfValue, LRU_ENTRIES } from "./generate_map.ts";
-import type { ObjectTable } from "./objects.ts";
+import { HASHES, type ObjectTable } from "./objects.ts";
 import { type BpfOperation, numberAt, slotAt, withSlot } from "./operation.ts";
 import { ALL_LAYOUTS, IS_FD, IS_ID, IS_NUMBER } from "./tamper.ts";
-import { HASHES, WALKS } from "./translate.ts";
+import { WALKS } from "./translate.ts";
 
 const MAX_REPEAT = 16;
 /** BPF_F_TEST_XDP_LIVE_FRAMES: the packets would really be sent. */

@@ -3,7 +3,7 @@
  */
 
 import * as attr from "../../src/abi/attr.ts";
-import { BPF_OBJ_GET_INFO_BY_FD } from "../../src/abi/bpf.ts";
+import * as bpf from "../../src/abi/bpf.ts";
 import { EBADF } from "../../src/abi/errno.ts";
 import { BPF_BTF_INFO_SIZE, BTF_INFO, LINK_INFO, MAP_INFO } from "../../src/abi/info.ts";
 import { encode } from "../../src/abi/layout.ts";
@@ -26,6 +26,14 @@ export interface Facts {
   readonly maxEntries: number;
   readonly flags: number;
 }
+
+/** Maps whose keys are in no order that could be foretold. */
+export const HASHES: ReadonlySet<number> = new Set([
+  bpf.BPF_MAP_TYPE_HASH,
+  bpf.BPF_MAP_TYPE_PERCPU_HASH,
+  bpf.BPF_MAP_TYPE_LRU_HASH,
+  bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
+]);
 
 /** What /proc/self/fd shows of objects. */
 const KINDS: Readonly<Record<string, ObjectKind>> = {
@@ -157,7 +165,7 @@ export class ObjectTable {
       info_len: INFO_SIZE,
       info: kernel.addressOf(bytes),
     });
-    if (kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, call) < 0) return { ...NOTHING, kind: "other" };
+    if (kernel.bpf(bpf.BPF_OBJ_GET_INFO_BY_FD, call) < 0) return { ...NOTHING, kind: "other" };
     const view = new DataView(bytes.buffer);
     const u32 = (offset: number): number => view.getUint32(offset, true);
     const id = u32(kind === "btf" ? BTF_INFO.id[0] : LINK_INFO.id[0]);

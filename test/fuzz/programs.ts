@@ -78,7 +78,8 @@ export const GOOD_PROGRAMS: readonly ProgramText[] = [
   program(BPF_PROG_TYPE_SOCKET_FILTER, "r6 = r1\nr0 = *(u16 *)skb[0]\nexit"),
   program(
     BPF_PROG_TYPE_XDP,
-    `${XDP_BOUNDS}\nr0 = 1\nr4 = r2\nr4 += 14\nif r4 > r3 goto out\n*(u8 *)(r2 + 0) = 9\nr0 = 2\nout:\nexit`,
+    `${XDP_BOUNDS}\nr0 = 1\nr4 = r2\nr4 += 14\nif r4 > r3 goto out\n` +
+      "*(u8 *)(r2 + 0) = 9\nr0 = 2\nout:\nexit",
   ),
   ...[DISSECTOR, BPF_PROG_TYPE_XDP].flatMap((type) => [
     program(

@@ -8,7 +8,8 @@ import * as bpf from "../../src/abi/bpf.ts";
 import { EFAULT, ENOSPC } from "../../src/abi/errno.ts";
 import { BTF_INFO, LINK_INFO, MAP_INFO, PROG_INFO } from "../../src/abi/info.ts";
 import type { Field } from "../../src/abi/layout.ts";
-import type { Facts, ObjectKind, ObjectTable } from "./objects.ts";
+import { UNLIKE_IN_PROG_INFO, UNLIKE_IN_TEXT } from "./explained.ts";
+import { type Facts, HASHES, type ObjectKind, type ObjectTable } from "./objects.ts";
 import type { BpfOperation } from "./operation.ts";
 import type { Placed } from "./subject.ts";
 
@@ -36,13 +37,6 @@ export interface Returned {
 const LABEL_BASE = 0x4c00_0000;
 /** In the place of what is not compared. */
 const BLOT = 0x2a;
-
-export const HASHES: ReadonlySet<number> = new Set([
-  bpf.BPF_MAP_TYPE_HASH,
-  bpf.BPF_MAP_TYPE_PERCPU_HASH,
-  bpf.BPF_MAP_TYPE_LRU_HASH,
-  bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
-]);
 
 /** Which objects a walk over ids is about. */
 export const WALKS: ReadonlyMap<number, ObjectKind> = new Map([
@@ -118,24 +112,12 @@ function translateInfo(returned: Returned, { kind }: Facts): void {
       putIn(objects, "prog", info, PROG_INFO.id[0]);
       putIn(objects, "btf", info, PROG_INFO.btf_id[0]);
       putIn(objects, "map", blockAt(PROG_INFO.map_ids[0], placed), 0);
-      for (const field of UNLIKE) blotField(bytes, field);
+      for (const { fields } of UNLIKE_IN_PROG_INFO) {
+        for (const field of fields) blotField(bytes, field);
+      }
       return;
   }
 }
-
-/**
- * What can't be alike of a program: when it was loaded, and machine code, which the embedded
- * kernel doesn't have. See the table of explained differences.
- */
-const UNLIKE: readonly Field<"u32" | "u64">[] = [
-  PROG_INFO.load_time,
-  PROG_INFO.jited_prog_len,
-  PROG_INFO.jited_prog_insns,
-  PROG_INFO.xlated_prog_len,
-  PROG_INFO.xlated_prog_insns,
-  PROG_INFO.nr_jited_line_info,
-  PROG_INFO.verified_insns,
-];
 
 /** Elements come in the order of their hashes, whose seed is random. */
 function sortElements({ attr: call, blockAt, cpus }: Returned, facts: Facts): void {
@@ -204,21 +186,14 @@ function blotChanged({ attr: call, operation }: Returned, field: Field<"u32">): 
 export function translateText(objects: ObjectTable, text: string): string {
   const named = (kind: ObjectKind) => (_: string, field: string, id: string) =>
     `${field}:\t${objects.labelOf(kind, Number(id)) ?? `unknown ${id}`}`;
-  return (
-    text
-      .replace(/^(mnt_id|ino):\t\d+$/gm, "$1:\t*")
-      .replace(/^(prog_jited|owner_jited|verified_insns):\t\d+$/gm, "$1:\t*")
-      .replace(/^(map_type:[\s\S]*memlock):\t\d+$/m, "$1:\t*")
-      .replace(/^(link_id):\t(\d+)$/gm, named("link"))
-      .replace(/^(prog_id):\t(\d+)$/gm, named("prog"))
-      .replace(/^(map_id):\t(\d+)$/gm, named("map"))
-      .replace(/^(btf_id):\t(\d+)$/gm, named("btf"))
-      .replace(/^(netns_ino):\t(\d+)$/gm, (_, field, inode) => {
-        return `${field}:\t${objects.inodeLabel(Number(inode))}`;
-      })
-      // What a Linux with preloaded iterators has in the root of each bpffs.
-      .replace(/\n?(maps|progs)\.debug$/gm, "")
-      .replaceAll(objects.pinDirectory, "@")
-      .replaceAll(objects.namePrefix, "")
-  );
+  return UNLIKE_IN_TEXT.reduce((kept, { pattern }) => kept.replace(pattern, "$1"), text)
+    .replace(/^(link_id):\t(\d+)$/gm, named("link"))
+    .replace(/^(prog_id):\t(\d+)$/gm, named("prog"))
+    .replace(/^(map_id):\t(\d+)$/gm, named("map"))
+    .replace(/^(btf_id):\t(\d+)$/gm, named("btf"))
+    .replace(/^(netns_ino):\t(\d+)$/gm, (_, field, inode) => {
+      return `${field}:\t${objects.inodeLabel(Number(inode))}`;
+    })
+    .replaceAll(objects.pinDirectory, "@")
+    .replaceAll(objects.namePrefix, "");
 }
