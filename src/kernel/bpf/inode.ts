@@ -4,7 +4,7 @@
 
 import { OBJ } from "../../abi/attr.ts";
 import { BPF_F_PATH_FD, BPF_F_RDONLY, BPF_F_WRONLY } from "../../abi/bpf.ts";
-import { EACCES, EBADF, EINVAL, EIO, ENOTDIR, EPERM } from "../../abi/errno.ts";
+import { EACCES, EBADF, EINVAL, EIO, ENOENT, ENOTDIR, EPERM } from "../../abi/errno.ts";
 import type { Attr } from "../attr.ts";
 import { File, O_PATH, PathFile } from "../file.ts";
 import { type Directory, DirectoryFile, MAY_READ, MAY_WRITE, Node, PATH_MAX } from "../fs.ts";
@@ -146,6 +146,8 @@ function pathOf(
 ): { readonly path: string; readonly from: Directory } | number {
   const bytes = readCString(task.memory, attr.u64(OBJ.pathname), PATH_MAX);
   if (typeof bytes === "number") return bytes;
+  // A path of nothing is refused before anybody looks where it starts.
+  if (bytes.length === 0) return -ENOENT;
   const path = new TextDecoder().decode(bytes);
   const { root } = task.machine.filesystem;
   if ((attr.u32(OBJ.file_flags) & BPF_F_PATH_FD) === 0 || path.startsWith("/")) {
