@@ -180,6 +180,16 @@ export const FOUND: readonly Found[] = [
     result: "fd",
   },
   {
+    what: "an empty path is refused before the directory's fd is looked at",
+    operations: [
+      bpf(1, 7, 20, [
+        [0, 8, { text: "" }],
+        [12, 4, 0x4000],
+      ]),
+    ],
+    result: "ENOENT",
+  },
+  {
     what: "programs with and without fragments don't share a prog array",
     operations: [PROG_ARRAY, load(2, XDP, TAIL_CALL, [[44, 4, 32]]), load(3, XDP, TAIL_CALL)],
     result: "EINVAL",

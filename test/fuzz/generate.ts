@@ -182,21 +182,29 @@ function infoBlock(random: Random, kind: Facts["kind"], size: number): Block {
   return { size, slots };
 }
 
+/** Now and then a path that starts from a directory's fd. */
+function placeOf(supply: Supply, flags: number): Readonly<Record<string, Value>> {
+  const { random } = supply;
+  if (!random.once(8)) return { pathname: supply.path(), file_flags: flags };
+  return {
+    pathname: { text: random.pick(["a", "b", "d/a", ".", ""]) },
+    file_flags: flags | bpf.BPF_F_PATH_FD,
+    path_fd: supply.fd("other"),
+  };
+}
+
 function pin(supply: Supply): Draft {
   const { random } = supply;
   const fields = {
-    pathname: supply.path(),
+    ...placeOf(supply, 0),
     bpf_fd: supply.fd(random.pick(["prog", "map", "link"])),
   };
   return call(bpf.BPF_OBJ_PIN, attrOf(attr.OBJ, fields));
 }
 
 function objGet(supply: Supply): Draft {
-  const fields = {
-    pathname: supply.path(),
-    file_flags: supply.random.pick([0, 0, 0, bpf.BPF_F_RDONLY, bpf.BPF_F_WRONLY, 24, 1]),
-  };
-  return call(bpf.BPF_OBJ_GET, attrOf(attr.OBJ, fields));
+  const flags = supply.random.pick([0, 0, 0, bpf.BPF_F_RDONLY, bpf.BPF_F_WRONLY, 24, 1]);
+  return call(bpf.BPF_OBJ_GET, attrOf(attr.OBJ, placeOf(supply, flags)));
 }
 
 function testRun(supply: Supply): Draft {

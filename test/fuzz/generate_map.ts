@@ -36,7 +36,8 @@ const TYPES = [
 /** Batches are no larger than a room of the arena. */
 const MAX_BATCH_BYTES = 60_000;
 
-export function mapCreate({ random }: Supply): Draft {
+export function mapCreate(supply: Supply): Draft {
+  const { random } = supply;
   const type = random.pick(TYPES);
   const isHash = HASHES.has(type);
   const mayBeLazy = isHash && !LRU.has(type);
@@ -49,7 +50,17 @@ export function mapCreate({ random }: Supply): Draft {
       random.pick([0, 0, 0, 0, bpf.BPF_F_RDONLY, bpf.BPF_F_WRONLY, bpf.BPF_F_RDONLY_PROG]) |
       (mayBeLazy && random.once(3) ? bpf.BPF_F_NO_PREALLOC : 0),
   };
-  return { cmd: bpf.BPF_MAP_CREATE, attr: attrOf(attr.MAP_CREATE, fields) };
+  // All BTF of the fuzzer has an int of 4 bytes as its first type.
+  const btfs = random.once(5) ? supply.having("btf") : [];
+  const types =
+    btfs.length === 0
+      ? {}
+      : {
+          btf_fd: { fd: random.pick(btfs) },
+          btf_key_type_id: random.pick([1, 1, 1, 0, 2, 9]),
+          btf_value_type_id: random.pick([1, 1, 2, 0, 3, 9]),
+        };
+  return { cmd: bpf.BPF_MAP_CREATE, attr: attrOf(attr.MAP_CREATE, { ...fields, ...types }) };
 }
 
 const COMMANDS: readonly (readonly [number, number])[] = [
