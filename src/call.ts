@@ -17,24 +17,30 @@ export interface Answer<L extends Layout> {
 /** `union bpf_attr`, as a call passes it. */
 interface Attr {
   readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
   readonly view: DataView;
 }
 
 /** The attr of an earlier call, to use again: making one costs as much as a call. */
 let spare: Attr | null = null;
 
-/** An attr that is the caller's until he gives it back: a call may come in another's middle. */
-function takeAttr<L extends Layout>(layout: L, values: Partial<Values<L>>): Attr {
-  const attr = spare ?? newAttr();
-  spare = null;
-  attr.bytes.fill(0);
-  encodeInto(attr.view, layout, values);
-  return attr;
+function newAttr(): Attr {
+  const { buffer } = new Uint8Array(BPF_ATTR_SIZE);
+  return {
+    bytes: new Uint8Array(buffer),
+    words: new Uint32Array(buffer),
+    view: new DataView(buffer),
+  };
 }
 
-function newAttr(): Attr {
-  const bytes = new Uint8Array(BPF_ATTR_SIZE);
-  return { bytes, view: new DataView(bytes.buffer) };
+/** An attr that is the caller's until he gives it back: a call may come in another's middle. */
+function takeAttr<L extends Layout>(layout: L, values: Partial<Values<L>>, size: number): Attr {
+  const attr = spare ?? newAttr();
+  spare = null;
+  // The kernel looks no further than `size`.
+  for (let i = 0; i < size / 4; i++) attr.words[i] = 0;
+  encodeInto(attr.view, layout, values);
+  return attr;
 }
 
 /**
@@ -48,8 +54,9 @@ export function bpfResult<L extends Layout>(
   layout: L,
   values: Partial<Values<L>>,
 ): number {
-  const attr = takeAttr(layout, values);
-  const result = kernel.bpf(cmd, attr.bytes, endOf(layout));
+  const size = endOf(layout);
+  const attr = takeAttr(layout, values, size);
+  const result = kernel.bpf(cmd, attr.bytes, size);
   spare = attr;
   return result;
 }
@@ -61,8 +68,9 @@ export function tryBpf<L extends Layout>(
   layout: L,
   values: Partial<Values<L>>,
 ): Answer<L> {
-  const attr = takeAttr(layout, values);
-  const result = kernel.bpf(cmd, attr.bytes, endOf(layout));
+  const size = endOf(layout);
+  const attr = takeAttr(layout, values, size);
+  const result = kernel.bpf(cmd, attr.bytes, size);
   const answer = { result, attr: decode(layout, attr.bytes) };
   spare = attr;
   return answer;

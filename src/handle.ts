@@ -4,7 +4,7 @@
 
 import { GET_FD_BY_ID, OBJ, OBJ_GET_INFO } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { decode, encode, type Layout, type Values } from "./abi/layout.ts";
+import { decode, encodeInto, type Layout, type Values } from "./abi/layout.ts";
 import { cString } from "./call.ts";
 import { callBpf, check } from "./diagnosis/refusal.ts";
 import type { Kernel } from "./kernel.ts";
@@ -131,10 +131,14 @@ export abstract class ObjectHandle extends Handle {
   }
 }
 
+/** Room for the largest of the info structs, used again: a new buffer costs more than the call. */
+const MAX_INFO_SIZE = 256;
+let spareInfo: Uint8Array | null = null;
+
 /**
  * What BPF_OBJ_GET_INFO_BY_FD says, decoded.
  *
- * @param size - of the struct, in bytes.
+ * @param size - of the struct, in bytes; at most 256.
  * @param request - fields that ask for something: room for a list, and its address.
  */
 export function readInfo<L extends Layout>(
@@ -144,11 +148,15 @@ export function readInfo<L extends Layout>(
   size: number,
   request: Partial<Values<L>> = {},
 ): Values<L> {
-  const info = encode(layout, request, size);
-  const address = kernel.addressOf(info);
-  const attr = { bpf_fd: fd, info_len: size, info: address };
+  const info = spareInfo ?? new Uint8Array(MAX_INFO_SIZE);
+  spareInfo = null;
+  info.fill(0);
+  encodeInto(new DataView(info.buffer), layout, request);
+  const attr = { bpf_fd: fd, info_len: size, info: kernel.addressOf(info) };
   callBpf(kernel, BPF.BPF_OBJ_GET_INFO_BY_FD, OBJ_GET_INFO, attr);
-  return decode(layout, info);
+  const values = decode(layout, info);
+  spareInfo = info;
+  return values;
 }
 
 /**

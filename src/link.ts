@@ -139,12 +139,9 @@ export class Link extends ObjectHandle {
     const { expect } = options;
     checkSameKernel(this.kernel, "program", program);
     if (expect !== undefined) checkSameKernel(this.kernel, "expect", expect);
-    const request = {
-      link_fd: this.fd,
-      new_prog_fd: program.fd,
-      flags: expect === undefined ? 0 : BPF.BPF_F_REPLACE,
-      old_prog_fd: expect?.fd ?? 0,
-    };
+    const swap = { link_fd: this.fd, new_prog_fd: program.fd };
+    const request =
+      expect === undefined ? swap : { ...swap, flags: BPF.BPF_F_REPLACE, old_prog_fd: expect.fd };
     callBpf(this.kernel, BPF.BPF_LINK_UPDATE, LINK_UPDATE, request);
   }
 

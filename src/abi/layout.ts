@@ -76,9 +76,12 @@ export function readField(view: DataView, [offset, type]: Field): number | bigin
 /** Writes one field; a byte array may be shorter than its field, the rest is left as it is. */
 export function writeField(
   view: DataView,
-  [offset, type]: Field,
+  field: Field,
   value: number | bigint | Uint8Array,
 ): void {
+  // Every field of every call comes through here: a pattern would make an iterator for each.
+  const offset = field[0];
+  const type = field[1];
   if (value instanceof Uint8Array) {
     if (value.length > sizeOf(type)) {
       throw new RangeError(`${value.length} bytes do not fit a field of ${sizeOf(type)}`);
