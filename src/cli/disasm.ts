@@ -5,6 +5,7 @@
 import { decodeInstructions, listing } from "../asm/index.ts";
 import type { ProgramSpec, SourceLine } from "../elf/index.ts";
 import { chooseProgram, readObject } from "./files.ts";
+import type { Session } from "./session.ts";
 import { printable } from "./text.ts";
 
 /** One instruction of a listing. */
@@ -24,6 +25,7 @@ interface Line {
 
 /** Prints the instructions of one program, or of all. */
 export async function disasm(
+  { output }: Session,
   path: string,
   options: { readonly program?: string; readonly json?: boolean },
 ): Promise<void> {
@@ -36,7 +38,7 @@ export async function disasm(
     options.json === true
       ? `${JSON.stringify(programs.map(asJson), null, 2)}\n`
       : printable(programs.map(asText).join("\n") || "no programs\n");
-  process.stdout.write(text);
+  await output.write(text);
 }
 
 function asJson(program: ProgramSpec): object {

@@ -4,7 +4,11 @@
 
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
-import { BPF_PROG_TYPE_FLOW_DISSECTOR, PROG_TYPE_NAMES } from "../abi/bpf.ts";
+import {
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
+  BPF_PROG_TYPE_SK_LOOKUP,
+  PROG_TYPE_NAMES,
+} from "../abi/bpf.ts";
 import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { loadObject, ObjectError } from "../elf/index.ts";
 import { UsageError } from "./failure.ts";
@@ -65,7 +69,7 @@ const REASONS: ReadonlyMap<unknown, string> = new Map([
 ]);
 
 /** @throws {UsageError} for what the file system said; anything else is thrown on. */
-function cannotRead(what: string, path: string, error: unknown): never {
+export function cannotRead(what: string, path: string, error: unknown): never {
   if (typeof error !== "object" || error === null || !("code" in error)) throw error;
   const reason = REASONS.get(error.code) ?? ("message" in error ? error.message : error.code);
   throw new UsageError(`cannot read ${what} ${path}: ${reason}`);
@@ -103,4 +107,27 @@ export function chooseProgram(object: ObjectSpec, path: string, name: string): P
   throw new UsageError(
     `${path} holds no program ${name}; it holds ${known === "" ? "none" : known}`,
   );
+}
+
+/**
+ * The first program that attaches to a network namespace.
+ *
+ * @param path - of the object, for messages.
+ * @throws {UsageError} when there is none.
+ */
+export function chooseAttachable(object: ObjectSpec, path: string): ProgramSpec {
+  const types = [BPF_PROG_TYPE_FLOW_DISSECTOR, BPF_PROG_TYPE_SK_LOOKUP];
+  const found = [...object.programs.values()].find(({ type }) => types.includes(type));
+  if (found !== undefined) return found;
+  throw new UsageError(`${path} holds no program that attaches to network namespaces`);
+}
+
+/**
+ * Names of a program and of those that it may tail-call, which are of its type; an object can hold
+ * other things as well.
+ */
+export function programsLoadedWith(object: ObjectSpec, chosen: ProgramSpec): string[] {
+  return [...object.programs.values()]
+    .filter((spec) => spec === chosen || (spec.type === chosen.type && spec.autoload))
+    .map(({ name }) => name);
 }
