@@ -14,6 +14,10 @@ Throws random calls at two kernels and compares every answer. TRIED and ORACLE a
 
 const DEFAULT_CALLS = 50_000;
 
+class UsageError extends Error {
+  override readonly name = "usage";
+}
+
 async function openStages(kernels: string): Promise<Stages> {
   const names = kernels.split(",");
   const linux = names.includes("linux") ? await linuxStage() : null;
@@ -21,12 +25,19 @@ async function openStages(kernels: string): Promise<Stages> {
   const [tried, oracle] = names.map((name) => {
     if (name === "linux" && linux !== null) return linux;
     if (name === "embedded") return embeddedStage(cpus);
-    throw new RangeError(`there is no kernel ${name}`);
+    throw new UsageError(`there is no kernel ${name}`);
   });
   if (tried === undefined || oracle === undefined || names.length > 2 || tried === oracle) {
-    throw new RangeError("--kernels takes two kernels, of which one may be linux");
+    throw new UsageError("--kernels takes two kernels, of which one may be linux");
   }
   return { tried, oracle };
+}
+
+/** A whole number from the command line. */
+function numberOf(text: string, option: string): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  throw new UsageError(`${option} takes a number, not ${text}`);
 }
 
 async function main(): Promise<void> {
@@ -43,15 +54,15 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const seed = Number(values.seed ?? Date.now() % 2 ** 31);
-  const calls = Number(values.calls ?? DEFAULT_CALLS);
+  const seed = numberOf(values.seed ?? `${Date.now() % 2 ** 31}`, "--seed");
+  const calls = numberOf(values.calls ?? `${DEFAULT_CALLS}`, "--calls");
   const stages = await openStages(values.kernels ?? "embedded,linux");
   console.log(`seed ${seed}, ${calls} calls on ${stages.tried.name} and ${stages.oracle.name}`);
   const start = performance.now();
   const outcome = await fuzz(stages, {
     seed,
     calls,
-    ...(values.max === undefined ? {} : { maxDifferences: Number(values.max) }),
+    ...(values.max === undefined ? {} : { maxDifferences: numberOf(values.max, "--max") }),
   });
   const seconds = (performance.now() - start) / 1000;
   for (const difference of outcome.differences) console.log(`\n${difference}`);
@@ -67,4 +78,14 @@ async function main(): Promise<void> {
   if (outcome.differences.length > 0) process.exitCode = 1;
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  // What the command line got wrong; anything else is the fuzzer's own fault.
+  const isUsage =
+    error instanceof UsageError ||
+    `${(error as { code?: unknown }).code}`.startsWith("ERR_PARSE_ARGS");
+  if (!isUsage) throw error;
+  console.error(`${String(error)}\n\n${USAGE}`);
+  process.exitCode = 2;
+}
