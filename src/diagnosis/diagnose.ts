@@ -10,6 +10,7 @@ import { LINK_CAUSES } from "./links.ts";
 import { MAP_CAUSES } from "./maps.ts";
 import { NETNS_CAUSES } from "./netns.ts";
 import { OBJECT_CAUSES } from "./objects.ts";
+import { ROOT_RULE_CAUSES } from "./occupied.ts";
 import { PROGRAM_CAUSES } from "./programs.ts";
 import { RIGHTS_CAUSES } from "./rights.ts";
 import { RUN_CAUSES } from "./runs.ts";
@@ -22,6 +23,7 @@ export const CAUSES: readonly Cause[] = [
   ...RIGHTS_CAUSES,
   ...LINK_CAUSES,
   ...DIRECT_CAUSES,
+  ...ROOT_RULE_CAUSES,
   ...PROGRAM_CAUSES,
   ...RUN_CAUSES,
   ...COMMON_CAUSES,

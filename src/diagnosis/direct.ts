@@ -6,7 +6,6 @@ import * as BPF from "../abi/bpf.ts";
 import { EEXIST, EINVAL, ENOENT, ENOSPC } from "../abi/errno.ts";
 import { attachedAt, dissectorLink, inCurrent, programAt, programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
-import { rootRule } from "./occupied.ts";
 
 const ATTACH: readonly number[] = [BPF.BPF_PROG_ATTACH];
 const DETACH: readonly number[] = [BPF.BPF_PROG_DETACH];
@@ -193,7 +192,6 @@ export const DIRECT_CAUSES: readonly Cause[] = [
     errnos: [EEXIST],
     find: linkHere,
   },
-  ...rootRule(ATTACH, (call, look) => inCurrent(call.kernel, look)),
   {
     id: "held-by-link",
     title: "what is attached is attached by a link",

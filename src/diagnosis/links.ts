@@ -6,7 +6,7 @@ import * as BPF from "../abi/bpf.ts";
 import { E2BIG, EEXIST, EINVAL, ENOLINK, EOPNOTSUPP, EPERM } from "../abi/errno.ts";
 import { dissectorLink, linkAt, programAt, programLabel, programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
-import { occupant, rootRule } from "./occupied.ts";
+import { occupant } from "./occupied.ts";
 
 const CREATE: readonly number[] = [BPF.BPF_LINK_CREATE];
 const UPDATE: readonly number[] = [BPF.BPF_LINK_UPDATE];
@@ -210,7 +210,6 @@ export const LINK_CAUSES: readonly Cause[] = [
     errnos: [EEXIST],
     find: (call) => occupant(call, field(call, "target_fd")),
   },
-  ...rootRule(CREATE, (call, look) => look(field(call, "target_fd"))),
   {
     id: "link-defunct",
     title: "the link was detached, or its namespace died",

@@ -3,19 +3,20 @@
  * has it, to the root namespace or to any other.
  */
 
-import { BPF_FLOW_DISSECTOR, BPF_PROG_ATTACH } from "../abi/bpf.ts";
+import { BPF_FLOW_DISSECTOR, BPF_LINK_CREATE, BPF_PROG_ATTACH } from "../abi/bpf.ts";
 import { EEXIST } from "../abi/errno.ts";
 import type { Kernel, NetNsEntry } from "../kernel.ts";
 import {
   attachedAt,
   dissectorLink,
+  inCurrent,
   inNamespace,
   namespaceLabel,
   namespaces,
   netnsLinks,
   programLabel,
 } from "./ask.ts";
-import type { Cause, FailedCall, Finding } from "./cause.ts";
+import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 
 /** How many of those in the way are named. */
 const MAX_NAMED = 5;
@@ -33,45 +34,50 @@ export function occupant(call: FailedCall, fd: number): Finding | null {
   };
 }
 
-/** Runs a question on an fd of the namespace that a call is about. */
-type OnTarget = <T>(call: FailedCall, look: (fd: number) => T) => T | null;
+const ATTACHING: readonly number[] = [BPF_LINK_CREATE, BPF_PROG_ATTACH];
 
-/** The causes that the root rule has, for commands that attach. */
-export function rootRule(commands: readonly number[], onTarget: OnTarget): readonly Cause[] {
-  const inodeOf = (call: FailedCall): number =>
-    onTarget(call, (fd) => call.kernel.netns.inode(fd)) ?? 0;
-  return [
-    {
-      id: "root-dissector",
-      title: "the root namespace has a flow dissector, which serves all namespaces",
-      commands,
-      errnos: [EEXIST],
-      find: (call) => rootInTheWay(call.kernel, inodeOf(call)),
-    },
-    {
-      id: "others-bar-root",
-      title: "another namespace has a flow dissector, so the root namespace can have none",
-      commands,
-      errnos: [EEXIST],
-      find: (call) => othersInTheWay(call.kernel, inodeOf(call)),
-    },
-    {
-      id: "root-rule",
-      title: "a flow dissector is in the way that this task can't see",
-      commands,
-      errnos: [EEXIST],
-      find: (call) => outOfSight(call, onTarget),
-    },
-  ];
+/** Runs a question on an fd of the namespace that a call is about. */
+function onTarget<T>(call: FailedCall, look: (fd: number) => T): T | null {
+  return call.command === BPF_PROG_ATTACH
+    ? inCurrent(call.kernel, look)
+    : look(field(call, "target_fd"));
 }
+
+function targetInode(call: FailedCall): number {
+  return onTarget(call, (fd) => call.kernel.netns.inode(fd)) ?? 0;
+}
+
+/** What the root rule has to do with it, once nobody is found in the namespace itself. */
+export const ROOT_RULE_CAUSES: readonly Cause[] = [
+  {
+    id: "root-dissector",
+    title: "the root namespace has a flow dissector, which serves all namespaces",
+    commands: ATTACHING,
+    errnos: [EEXIST],
+    find: (call) => rootInTheWay(call.kernel, targetInode(call)),
+  },
+  {
+    id: "others-bar-root",
+    title: "another namespace has a flow dissector, so the root namespace can have none",
+    commands: ATTACHING,
+    errnos: [EEXIST],
+    find: (call) => othersInTheWay(call.kernel, targetInode(call)),
+  },
+  {
+    id: "root-rule",
+    title: "a flow dissector is in the way that this task can't see",
+    commands: ATTACHING,
+    errnos: [EEXIST],
+    find: outOfSight,
+  },
+];
 
 function rootInTheWay(kernel: Kernel, target: number): Finding | null {
   const root = namespaces(kernel).find(({ isRoot }) => isRoot);
   if (root === undefined || root.inode === target) return null;
-  const [program] =
-    inNamespace(kernel, root, (fd) => attachedAt(kernel, fd, BPF_FLOW_DISSECTOR)) ?? [];
-  if (program === undefined) return null;
   const link = dissectorLink(kernel, root.inode);
+  const program = link?.prog_id ?? directAt(kernel, root);
+  if (program === null) return null;
   const holder = link === null ? "attached directly" : `link ${link.id}`;
   return {
     hint:
@@ -114,7 +120,7 @@ function directAt(kernel: Kernel, entry: NetNsEntry): number | null {
 }
 
 /** EEXIST without anybody to be seen: the task may not look, or lives in a container. */
-function outOfSight(call: FailedCall, onTarget: OnTarget): Finding {
+function outOfSight(call: FailedCall): Finding {
   const ids = onTarget(call, (fd) => attachedAt(call.kernel, fd, BPF_FLOW_DISSECTOR));
   const rule =
     "the root rule bars it: a flow dissector of the initial network namespace serves all " +
