@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CAUSES } from "../../src/index.ts";
 import type { World, WorldKind } from "../contract/world.ts";
-import { INDUCTIONS } from "./inductions.ts";
+import { INDUCTIONS } from "./inductions/index.ts";
 import { Trial, type WithCapabilities } from "./trial.ts";
 
 /** What a kernel adds to the contract's world. */

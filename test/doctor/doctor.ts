@@ -16,7 +16,7 @@ import type { Kernel } from "../../src/kernel.ts";
 import type { World, WorldKind } from "../contract/world.ts";
 import { lying } from "../diagnosis/trial.ts";
 
-/** A kernel of its own to the doctor, who remembers kernels: what it lacks isn't lacked by others. */
+/** The same kernel, of which the doctor, who remembers kernels, knows nothing yet. */
 function another(kernel: Kernel): Kernel {
   return lying(kernel, {});
 }
