@@ -15,7 +15,7 @@ const OLD_LINUX = "this Linux is too new; a kernel is made to answer as an old o
 /** By cause. */
 export const RIGHTS: Inductions = {
   "user-namespace": {
-    notOn: { linux: "it would take another process" },
+    notOn: { linux: "it takes another process: see user_namespace.linux.test.ts" },
     induce: (t) => {
       const texts = { "/proc/thread-self/uid_map": "0 1000 1\n" };
       const kernel = lying(t.kernel, { result: -EPERM, texts });
