@@ -85,6 +85,7 @@ export class Directory extends Node {
   readonly parent: Directory | null;
   readonly entries: Map<string, Node> = new Map();
   readonly #name: string;
+  #isRemoved: boolean = false;
 
   constructor(
     parent: Directory | null,
@@ -108,6 +109,15 @@ export class Directory extends Node {
   pathOf(name: string, node: Node): string {
     const path = this.parent === null ? `/${name}` : `${this.path}/${name}`;
     return this.entries.get(name) === node ? path : `${path}${DELETED}`;
+  }
+
+  /** Whether rmdir(2) has taken it away; who has an fd on it still has it. */
+  get isRemoved(): boolean {
+    return this.#isRemoved;
+  }
+
+  override unlinked(): void {
+    this.#isRemoved = true;
   }
 
   /** The node under a name, or a negative errno. */
@@ -374,6 +384,8 @@ export class Filesystem {
   ): Place | number {
     const place = this.#locate(task, path, from);
     if (typeof place === "number") return place;
+    // Nothing can be put into a directory that is gone.
+    if (place.directory.isRemoved) return -ENOENT;
     if (typeof place.node !== "number") return -EEXIST;
     if (place.node !== -ENOENT) return place.node;
     return path.endsWith("/") && !isDirectory ? -ENOENT : place;
