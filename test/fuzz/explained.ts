@@ -89,6 +89,12 @@ const EXPLANATIONS: readonly Explanation[] = [
       tried.result === "0" &&
       oracle.result === "EFAULT",
   },
+  {
+    reason:
+      "Linux lets a pinned map with BTF be read as text; the embedded kernel doesn't have that",
+    covers: ({ operation, tried, oracle }) =>
+      operation.do === "open" && tried.result === "EIO" && oracle.result === "fd",
+  },
 ];
 
 /** Why the kernels may differ here, or null. */

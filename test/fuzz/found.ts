@@ -190,6 +190,22 @@ export const FOUND: readonly Found[] = [
     result: "ENOENT",
   },
   {
+    what: "nothing can be pinned in a directory that is gone",
+    operations: [
+      ARRAY,
+      { do: "mkdir", path: "@/d" },
+      { do: "open", label: 2, path: "@/d", flags: 0 },
+      { do: "rmdir", path: "@/d" },
+      bpf(3, 6, 20, [
+        [0, 8, { text: "a" }],
+        [8, 4, { fd: 1 }],
+        [12, 4, 0x4000],
+        [16, 4, { fd: 2 }],
+      ]),
+    ],
+    result: "ENOENT",
+  },
+  {
     what: "programs with and without fragments don't share a prog array",
     operations: [PROG_ARRAY, load(2, XDP, TAIL_CALL, [[44, 4, 32]]), load(3, XDP, TAIL_CALL)],
     result: "EINVAL",
