@@ -384,9 +384,9 @@ export class Filesystem {
   ): Place | number {
     const place = this.#locate(task, path, from);
     if (typeof place === "number") return place;
+    if (typeof place.node !== "number") return -EEXIST;
     // Nothing can be put into a directory that is gone.
     if (place.directory.isRemoved) return -ENOENT;
-    if (typeof place.node !== "number") return -EEXIST;
     if (place.node !== -ENOENT) return place.node;
     return path.endsWith("/") && !isDirectory ? -ENOENT : place;
   }
