@@ -5,6 +5,7 @@
  */
 
 import { ENOENT } from "../abi/errno.ts";
+import { check } from "../diagnosis/refusal.ts";
 import { BpfError } from "../errors.ts";
 import { listPins, explain as takeExplanation } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
@@ -268,9 +269,7 @@ export async function unpin(
   const result = kernel.bpffs.unlink(path);
   const leftMaps = Array.isArray(kernel.bpffs.readdir(mapsBeside(path)));
   // A command that was killed between the two left maps alone: they go now.
-  if (result < 0 && !(result === -ENOENT && leftMaps)) {
-    throw new BpfError("unlink", result, result === -ENOENT ? `nothing is pinned at ${path}` : "");
-  }
+  if (!(result === -ENOENT && leftMaps)) check(kernel, "bpffs.unlink", result, { path });
   unpinMapsBeside(kernel, path);
   // Linux lets go of a pinned object some time after its last name went.
   if (goes && id !== null) await waitFor(() => isGone(kernel, id));

@@ -217,7 +217,7 @@ function exists(kernel: Kernel, programId: number): boolean {
 function makeDirectory(kernel: Kernel, path: string): boolean {
   const result = kernel.bpffs.mkdir(path);
   if (result === -EEXIST) return false;
-  check(kernel, "mkdir", result, { path });
+  check(kernel, "bpffs.mkdir", result, { path });
   return true;
 }
 
