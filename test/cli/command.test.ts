@@ -40,7 +40,7 @@ describe("demo", () => {
       /^✓ 478 packets of examples\/traffic\.pcap dissected: /,
       /^✓ LINK_UPDATE after packet 239: program 1 dissected 239, program 8 239, lost 0$/,
       /^✓ program 8 counted \d+ IP packets in its map proto_packets: \d+ TCP, /,
-      /^✓ blue removed; link 1 is defunct: inode 0, still holding program 8$/,
+      /^✓ blue died; link 1 is defunct: inode 0, still holding program 8$/,
       /^✓ an update is refused: BPF_LINK_UPDATE: ENOLINK: link 1 is defunct: /,
       /^✓ the last fd of link 1 closed: the link is gone$/,
       /^10 checks, all of it so$/,
@@ -195,7 +195,7 @@ describe("usage", () => {
   });
 
   test("what there isn't is one line and exit 2", async () => {
-    expectUsageError(await nslink.run(["attach"]), /unknown command 'attach'/);
+    expectUsageError(await nslink.run(["link"]), /unknown command 'link'/);
     expectUsageError(await nslink.run(["inspct"]), /'inspct' \(Did you mean inspect\?\)/);
     expectUsageError(await nslink.run(["inspect"]), /missing required argument 'object'/);
     expectUsageError(await nslink.run(["inspect", "nowhere"]), /object nowhere: there is no such/);
