@@ -231,8 +231,8 @@ export async function detach(
   await session.output.lines([
     netnsInode === 0
       ? `link ${id} was attached to nothing already`
-      : `link ${id}: program ${programId} is off its namespace; the link lives until it is unpinned ` +
-        "and closed",
+      : `link ${id}: program ${programId} is off its namespace; the link lives until it is ` +
+        "unpinned and closed",
   ]);
 }
 

@@ -149,7 +149,7 @@ await describeOnLinux("the operator's commands", () => {
       expect(scene.pins()).toEqual([]);
     });
 
-    test("is not made where something is pinned already, and nothing is left of the try", async () => {
+    test("is not made where something is pinned, and nothing is left of the try", async () => {
       const [one, two] = [scene.netns("taken1"), scene.netns("taken2")];
       const pin = scene.pin("taken");
       await succeeds("attach", FLOW, "--netns", one, "--pin", pin);
@@ -317,6 +317,26 @@ await describeOnLinux("the operator's commands", () => {
     await succeeds("update", pin, SK_LOOKUP, "--expect", "name:choose");
     await succeeds("unpin", pin);
     expect(scene.pins()).toEqual([]);
+  });
+
+  test("the doctor finds what is there, and ends with 1 where something won't work", async () => {
+    const { stdout, status } = await nslink.run(["doctor", "--json"]);
+    const { kernel, features, checks, bpffs } = JSON.parse(stdout);
+    expect(kernel).toBe("linux");
+    expect(bpffs).toContain(scene.bpffs);
+    expect(features).toContainEqual({
+      id: "netns-links",
+      title: expect.any(String),
+      since: "Linux 5.8",
+      capabilities: ["CAP_BPF", "CAP_NET_ADMIN"],
+      state: "present",
+    });
+    const hasProblem = checks.some((check: Json) => check.status === "problem");
+    expect(status).toBe(hasProblem ? 1 : 0);
+    const powerless = nslink.shell(`setpriv --bounding-set=-all --inh-caps=-all \
+      '${process.execPath}' '${nslink.main}' doctor`);
+    expect(powerless.status).toBe(1);
+    expect(powerless.stdout).toMatch(/^PROBLEM {2}CAP_BPF is missing: .*\n +-> run it as root/m);
   });
 
   test("wrong usage is one line and exit 2", async () => {
