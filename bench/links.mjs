@@ -112,9 +112,9 @@ function print(results) {
     Object.entries(summaries).map(([who, summary]) => [
       operation === "create" ? "create + close" : operation,
       who,
-      formatNs(summary.medianNs),
+      formatNs(summary.median),
       formatSpread(summary),
-      Math.round(1e9 / summary.medianNs).toLocaleString("en-US"),
+      Math.round(1e9 / summary.median).toLocaleString("en-US"),
     ]),
   );
   printTable("Links", ["operation", "by", "median", "spread", "a second"], rows);
@@ -133,6 +133,6 @@ function print(results) {
 
 function ratio(of, operation, way, one, other) {
   if (one === undefined || other === undefined) return null;
-  const value = one.medianNs / other.medianNs;
+  const value = one.median / other.median;
   return [of, operation, way, value.toFixed(2), `<= ${GOALS[of]}`];
 }
