@@ -142,6 +142,9 @@ await describeOnLinux("the operator's commands", () => {
       expect(dissectsIpv4()).toBe(true);
       await succeeds("update", pin, FLOW_V2);
       expect(dissectsIpv4()).toBe(true);
+      const { id } = await json("show", pin);
+      await succeeds("update", `${id}`, FLOW);
+      expect(dissectsIpv4(), "named by its id, it is updated where it is pinned").toBe(true);
       await succeeds("pin", pin, scene.pin("second"));
       await succeeds("unpin", pin);
       expect(dissectsIpv4(), "the second pin has the maps too").toBe(true);
@@ -165,6 +168,23 @@ await describeOnLinux("the operator's commands", () => {
       expect(existsSync("/tmp/nslink-no-bpffs-maps")).toBe(false);
       expect(scene.links()).toHaveLength(1);
       await succeeds("unpin", pin);
+    });
+
+    test("is updated by many at a time, and keeps the maps of the last", async () => {
+      const netns = scene.netns("many");
+      const pin = scene.pin("many");
+      await succeeds("attach", FLOW, "--netns", netns, "--pin", pin);
+      await Promise.all(Array.from({ length: 6 }, () => succeeds("update", pin, FLOW)));
+      const { program } = await json("show", pin);
+      expect(scene.pins()).toContain(`many-maps/${(program as Json).id}/next_program`);
+      const { program_id: last } = await json("update", pin, FLOW);
+      expect(scene.pins(), "what the others left is gone").toEqual([
+        "many",
+        `many-maps/${last}/next_program`,
+      ]);
+      expect(scene.kernel.bpffs.unlink(pin), "as an unpin that is killed leaves it").toBe(0);
+      expect(await json("unpin", pin)).toEqual({ path: pin, id: null, gone: false });
+      expect(scene.pins()).toEqual([]);
     });
 
     test("takes the maps of another over", async () => {
