@@ -146,6 +146,7 @@ await describeOnLinux("the operator's commands", () => {
       await succeeds("update", `${id}`, FLOW);
       expect(dissectsIpv4(), "named by its id, it is updated where it is pinned").toBe(true);
       await succeeds("pin", pin, scene.pin("second"));
+      await succeeds("update", pin, FLOW_V2);
       await succeeds("unpin", pin);
       expect(dissectsIpv4(), "the second pin has the maps too").toBe(true);
       await succeeds("unpin", scene.pin("second"));
