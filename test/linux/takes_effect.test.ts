@@ -25,11 +25,11 @@ const FRAME = Buffer.from(
   "hex",
 );
 
-/** For each byte of the frame, X where flipping one of its bits changes the hash. */
+/** For each byte of the frame, # where flipping one of its bits changes the hash. */
 type Footprint = string;
 
-const BY_LINUX: Footprint = "............XXX.....XX.X..XXXXXXXXXXXX................";
-const BY_NOBODY: Footprint = "............XX........................................";
+const BY_LINUX: Footprint = "............###.....##.#..############................";
+const BY_NOBODY: Footprint = "............##........................................";
 
 await describeOnLinux("a link on Linux", () => {
   const name = `nslink-effect-${process.pid}`;
@@ -60,7 +60,7 @@ await describeOnLinux("a link on Linux", () => {
         flipped[at] = byte ^ (1 << bit);
         return hashOf(flipped);
       });
-      return flips.some((each) => each !== plain) ? "X" : ".";
+      return flips.some((each) => each !== plain) ? "#" : ".";
     }).join("");
   }
 
@@ -87,8 +87,8 @@ await describeOnLinux("a link on Linux", () => {
     expect(footprint()).toBe(BY_NOBODY);
     link.update(example.program("dissect"));
     const seen = footprint();
-    expect(seen.slice(26, 38), "addresses and ports").toBe("X".repeat(12));
-    expect(seen[23], "protocol").toBe("X");
+    expect(seen.slice(26, 38), "addresses and ports").toBe("#".repeat(12));
+    expect(seen[23], "protocol").toBe("#");
     expect(seen.slice(0, 12), "hardware addresses").toBe(".".repeat(12));
     expect(seen.slice(38), "what follows the ports, but for the header's length").toMatch(/^\.{8}/);
   });
