@@ -1,7 +1,36 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
+/** Suites that use the machine's own kernel where they can. */
+const ON_LINUX = ["cli", "contract", "diagnosis", "doctor", "fuzz", "inventory", "linux", "nouns"]
+  .concat("vectors")
+  .map((folder) => `test/${folder}/**/*.test.ts`);
+
 const config: ViteUserConfig = defineConfig({
-  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000 },
+  test: {
+    testTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "here",
+          include: ["test/**/*.test.ts"],
+          exclude: ON_LINUX,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // One after the other: a kernel is shared, and who looks through all links of a machine
+        // holds each for an instant, which others would see.
+        extends: true,
+        test: {
+          name: "linux",
+          include: ON_LINUX,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
 });
 
 export default config;

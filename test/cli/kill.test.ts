@@ -21,7 +21,7 @@ const FLOW_V2 = "bpf/flow-v2.bpf.o";
 /** Tries of all commands together. */
 const TRIES = 200;
 /** A command that makes more calls than this is not one of ours. */
-const MAX_CALLS = 250;
+const MAX_CALLS = 1000;
 /** How long a command takes about: outside kills come before. */
 const COMMAND_MS = 400;
 /** Each so manieth look is one of nslink ls, which must see the same as we do. */
