@@ -40,11 +40,14 @@ function isKey(btf: Btf, id: number, { type, keySize }: MapFacts): boolean {
   return (type !== BPF_MAP_TYPE_ARRAY && type !== BPF_MAP_TYPE_PERCPU_ARRAY) || isIndex(btf, id);
 }
 
+/** Of what follows an integer type: its width, and where in the value it begins, in bits. */
+const BITS_AND_OFFSET = 0x00ff00ff;
+
 /** An index is an integer of exactly 32 bits, whatever it is printed as. */
 function isIndex(btf: Btf, id: number): boolean {
   const type = btf.typeBehind(id);
   if (type?.kind !== KIND.BTF_KIND_INT) return false;
-  return (readU32(btf, type.at) & 0x00ffffff) === 32;
+  return (readU32(btf, type.at) & BITS_AND_OFFSET) === 32;
 }
 
 function readU32({ bytes }: Btf, at: number): number {
