@@ -12,6 +12,7 @@ export const U32_MAX = 0xffff_ffff;
 export const S32_MIN = -0x8000_0000;
 export const S32_MAX = 0x7fff_ffff;
 
+const SIGN: bigint = 1n << 63n;
 const HIGH = 0xffff_ffff_0000_0000n;
 const S32_MIN_64 = BigInt(S32_MIN);
 const S32_MAX_64 = BigInt(S32_MAX);
@@ -129,8 +130,8 @@ export function learn32FromBits(b: Bounds): void {
 export function learnFromBits(b: Bounds): void {
   learn32FromBits(b);
   const { value, mask } = b.bits;
-  const smin = s64(value | (mask & (1n << 63n)));
-  const smax = s64(value | (mask & BigInt(S64_MAX)));
+  const smin = s64(value | (mask & SIGN));
+  const smax = s64(value | (mask & S64_MAX));
   const umax = value | mask;
   if (smin > b.smin) b.smin = smin;
   if (smax < b.smax) b.smax = smax;
@@ -339,7 +340,7 @@ export function signExtend64(before: Readonly<Bounds>, size: number): Bounds {
 /** As {@link signExtend64}, to 4 bytes of which the upper half of the result knows nothing. */
 export function signExtend32(before: Readonly<Bounds>, size: number): Bounds {
   const width = size * 8;
-  if ((before.bits.mask & BigInt(U32_MAX)) === 0n) {
+  if (before.bits.mask === 0n) {
     return exactly(BigInt.asUintN(32, BigInt.asIntN(width, before.bits.value)));
   }
   const b = unbounded();

@@ -61,6 +61,16 @@ export class VerifierLog {
     if (this.level !== 0) this.#text.push(text, "\n");
   }
 
+  /** How much is written; only {@link VerifierLog.rewind} reads it. */
+  get length(): number {
+    return this.#text.length;
+  }
+
+  /** Forgets what was written since the log had that length. */
+  rewind(length: number): void {
+    this.#text.length = Math.min(this.#text.length, length);
+  }
+
   /** Adds a line that says why something is refused. @returns -errno. */
   refuse(errno: number, text: string): number {
     this.line(text);
