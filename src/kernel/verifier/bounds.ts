@@ -272,9 +272,7 @@ export function isContradictory(b: Readonly<Bounds>): boolean {
   if (u32(mask) !== 0) return false;
   const low = u32(value);
   const signedLow = low | 0;
-  return (
-    b.u32min !== low || b.u32max !== low || b.s32min !== signedLow || b.s32max !== signedLow
-  );
+  return b.u32min !== low || b.u32max !== low || b.s32min !== signedLow || b.s32max !== signedLow;
 }
 
 /** The upper half becomes 0: what a 32-bit operation leaves. The ranges of 64 bits follow. */
@@ -317,7 +315,7 @@ export function signExtend64(before: Readonly<Bounds>, size: number): Bounds {
   if (before.smin >> BigInt(width) === before.smax >> BigInt(width)) {
     const low = min < max ? min : max;
     const high = min < max ? max : min;
-    if ((low < 0n) === (high < 0n)) {
+    if (low < 0n === high < 0n) {
       b.smin = low;
       b.smax = high;
       b.umin = u64(low);

@@ -10,7 +10,7 @@ import type { ContextLayout } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { VerifierLog } from "./log.ts";
 import { Refusal } from "./refusal.ts";
-import { Register } from "./register.ts";
+import type { Register } from "./register.ts";
 import type { State, Step } from "./state.ts";
 import type { Subprogram } from "./subprograms.ts";
 

@@ -60,7 +60,8 @@ export function spillSize(slot: Slot): number {
 export function scrub(slot: Slot): Slot {
   if (slot.spilled === null) return slot;
   let { kinds } = slot;
-  for (let i = 0; i < SLOT_BYTES; i++) if (((kinds >> (2 * i)) & 3) === SPILL) kinds = setKind(kinds, i, MISC);
+  for (let i = 0; i < SLOT_BYTES; i++)
+    if (((kinds >> (2 * i)) & 3) === SPILL) kinds = setKind(kinds, i, MISC);
   return { kinds, spilled: null };
 }
 
