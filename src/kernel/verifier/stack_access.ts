@@ -94,7 +94,7 @@ export function loadStack(
   }
   const reach = stackReach(env, register, pointer, off, size, false);
   if (isFixed) return loadFixed(env, pointer, reach.min, size, fills);
-  checkInitialized(env, register, pointer, off, size, reach, false);
+  checkInitialized(env, register, pointer, size, reach, false);
   return readBytes(env, pointer, reach.min, reach.max + size);
 }
 
@@ -206,7 +206,6 @@ export function checkInitialized(
   env: Environment,
   register: number,
   pointer: Register,
-  off: number,
   size: number,
   reach: Reach,
   overwrites: boolean,
@@ -269,7 +268,7 @@ function storeFixed(
   if (!perfmon && before.spilled?.isPointer === true && size !== S.SLOT_BYTES) {
     throw new Refusal(EACCES, "pointer-leak", "attempt to corrupt spilled pointer on stack");
   }
-  if (contents !== null && contents.isScalar && S.byteIndex(off) === 0) {
+  if (contents?.isScalar === true && S.byteIndex(off) === 0) {
     const fits = B.widthOf(contents.bounds) <= size * 8;
     let spilled = contents;
     if (register >= 0 && fits) {
