@@ -399,3 +399,15 @@ export function sameBounds(a: Readonly<Bounds>, b: Readonly<Bounds>): boolean {
 export function widthOf({ umax }: Readonly<Bounds>): number {
   return umax === 0n ? 0 : umax.toString(2).length;
 }
+
+/** Math.max() for bigint. */
+export function larger(a: bigint, b: bigint): bigint {
+  if (a > b) return a;
+  return b;
+}
+
+/** Math.min() for bigint. */
+export function smaller(a: bigint, b: bigint): bigint {
+  if (a < b) return a;
+  return b;
+}

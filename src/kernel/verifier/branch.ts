@@ -149,7 +149,6 @@ function spread(state: State, register: number, linked: readonly Place[]): void 
     const distance = B.exactly(BigInt(target.off) - BigInt(source.off));
     addRanges(bounds, distance);
     bounds.bits = tnum.add(bounds.bits, distance.bits);
-    B.sync(bounds);
     state.put(place, target.with({ bounds }));
   }
 }

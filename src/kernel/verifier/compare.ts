@@ -195,10 +195,10 @@ function meet(a: B.Bounds, b: B.Bounds, is32: boolean): void {
     b.bits = tnum.withLowHalf(b.bits, low);
     return;
   }
-  a.umin = b.umin = a.umin > b.umin ? a.umin : b.umin;
-  a.umax = b.umax = a.umax < b.umax ? a.umax : b.umax;
-  a.smin = b.smin = a.smin > b.smin ? a.smin : b.smin;
-  a.smax = b.smax = a.smax < b.smax ? a.smax : b.smax;
+  a.umin = b.umin = B.larger(a.umin, b.umin);
+  a.umax = b.umax = B.smaller(a.umax, b.umax);
+  a.smin = b.smin = B.larger(a.smin, b.smin);
+  a.smax = b.smax = B.smaller(a.smax, b.smax);
   a.bits = b.bits = tnum.intersect(a.bits, b.bits);
 }
 
