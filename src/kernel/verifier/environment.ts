@@ -28,7 +28,6 @@ export interface MapReference {
 export interface Subject {
   /** BPF_PROG_TYPE_… */
   readonly type: number;
-  readonly expectedAttachType: number;
   readonly layout: ContextLayout;
   readonly insns: readonly Instruction[];
   readonly subprograms: readonly Subprogram[];
@@ -38,7 +37,6 @@ export interface Subject {
   readonly functions: { readonly btf: Btf; readonly typeIds: readonly number[] } | null;
   /** Looks at one instruction by itself. @throws {Refusal} */
   readonly checkInstruction: (slot: number) => void;
-  readonly bpf: boolean;
   readonly perfmon: boolean;
   readonly strictAlignment: boolean;
   /** A checkpoint at every point, as BPF_F_TEST_STATE_FREQ asks for. */
@@ -70,6 +68,10 @@ export class Environment {
   maxStatesPerInsn: number = 0;
   /** Kinds of pointers that loads and stores were seen with, by slot. */
   readonly pointerTypes: Map<number, string> = new Map();
+  /** First slots of the global functions that are called; each is verified by itself. */
+  readonly globals: Set<number> = new Set();
+  /** Bytes of stack that functions take, by first slot. */
+  readonly stackDepths: Map<number, number> = new Map();
   #ids: number = 0;
 
   constructor(subject: Subject, log: VerifierLog, state: State) {

@@ -69,6 +69,7 @@ export class Explored {
       } else if (covers(old, state, old.incomplete ? "ranges" : "finished", this.#comparison)) {
         old.hits++;
         inherit(env, old);
+        if (old.incomplete) markIncomplete(env);
         return true;
       }
       if (leaves) old.misses++;

@@ -206,7 +206,7 @@ function checkSize(env: Environment, register: number, { bounds }: Register, cal
  * @param filled - the helper writes all of it. @returns whether it is stack that need not have been
  *   written before.
  */
-function checkMemory(
+export function checkMemory(
   env: Environment,
   register: number,
   size: number,

@@ -73,7 +73,9 @@ export function stackReach(
       errno,
     );
   }
-  frameOf(env, pointer).reach(S.slotIndex(min));
+  const frame = frameOf(env, pointer);
+  frame.reach(S.slotIndex(min));
+  env.stackDepths.set(frame.start, Math.max(env.stackDepths.get(frame.start) ?? 0, -min));
   return { min, max };
 }
 
