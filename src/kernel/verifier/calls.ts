@@ -14,7 +14,7 @@ import { widenFromEarlier } from "./widen.ts";
 
 function pushFrame(state: State, callSite: number, start: number, isCallback: boolean): void {
   if (state.frames.length >= MAX_CALL_FRAMES) {
-    const text = `the call stack of ${state.frames.length} frames is too deep`;
+    const text = `the call stack of ${state.frames.length + 1} frames is too deep`;
     throw new Refusal(E2BIG, "call-depth", text);
   }
   state.frames.push(Frame.enter(state.frames.length, callSite, start, isCallback));

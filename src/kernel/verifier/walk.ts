@@ -46,7 +46,10 @@ export function walk(env: Environment, explored: Explored, start: number): void 
     }
     finishPath(env);
     const waiting = env.waiting.pop();
-    if (waiting === undefined) return;
+    if (waiting === undefined) {
+      env.log.forget(0);
+      return;
+    }
     env.log.forget(waiting.logged);
     env.state = waiting.state;
     env.slot = waiting.slot;
