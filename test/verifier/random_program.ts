@@ -80,6 +80,8 @@ const FIELDS: Readonly<Record<number, readonly (readonly [number, number, Kind])
   ],
 };
 
+/** Thrown to give up on a piece. */
+const NOTHING_FITS: unique symbol = Symbol("nothing fits");
 const ACCUMULATOR = 0;
 const ARRAY_VALUE_SIZE = 64;
 const MAX_PIECES = 24;
@@ -96,6 +98,8 @@ class Generator {
   /** Where labels are, by number; undefined: not yet. */
   readonly #labels: number[] = [];
   readonly #open: number[] = [];
+  /** What registers hold on the way of a jump, by label. */
+  readonly #held: Kind[][] = [];
 
   constructor(random: Random, type: number) {
     this.#random = random;
@@ -108,14 +112,21 @@ class Generator {
     const random = this.#random;
     this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_X, 6, 1, 0, 0));
     this.#kinds[6] = "ctx";
-    if (random.chance(80)) this.#loadFields();
+    if (random.chance(95)) this.#loadFields();
+    this.#emit(insn(I.BPF_JMP | I.BPF_CALL, 0, 0, 0, 7));
+    this.#clobber("number");
     const pieces = 3 + random.below(MAX_PIECES);
     for (let i = 0; i < pieces; i++) {
-      this.#piece();
+      try {
+        this.#piece();
+      } catch (error) {
+        if (error !== NOTHING_FITS) throw error;
+      }
       while (this.#open.length > 0 && random.chance(25)) this.#close();
     }
     while (this.#open.length > 0) this.#close();
-    if (random.chance(90)) this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_K, 0, 0, 0, random.below(2)));
+    if (random.chance(90))
+      this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_K, 0, 0, 0, random.below(2)));
     this.#emit(insn(I.BPF_JMP | I.BPF_EXIT, 0, 0, 0, 0));
     return this.#assemble();
   }
@@ -129,18 +140,29 @@ class Generator {
     const label = this.#labels.length;
     this.#labels.push(-1);
     this.#open.push(label);
+    this.#held[label] = this.#kinds.slice();
     this.#emit({ jump, label });
   }
 
   #close(): void {
     const label = this.#open.splice(this.#random.below(this.#open.length), 1)[0];
-    if (label !== undefined) this.#labels[label] = this.#parts.length;
+    if (label === undefined) return;
+    this.#labels[label] = this.#parts.length;
+    for (const [i, kind] of this.#held[label]?.entries() ?? []) {
+      if (this.#kinds[i] !== kind) this.#kinds[i] = "none";
+    }
   }
 
+  /** A register that should hold one of these; where none does, one that is made to. */
   #register(...kinds: readonly Kind[]): number {
     const fitting = this.#kinds.flatMap((kind, i) => (kinds.includes(kind) ? [i] : []));
-    if (fitting.length > 0 && !this.#random.chance(2)) return this.#random.pick(fitting);
-    return this.#random.below(11);
+    if (this.#random.chance(1)) return this.#random.below(11);
+    if (fitting.length > 0) return this.#random.pick(fitting);
+    if (!kinds.includes("number")) throw NOTHING_FITS;
+    const register = this.#target();
+    this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_K, register, 0, 0, this.#constant()));
+    this.#kinds[register] = "number";
+    return register;
   }
 
   #target(): number {
@@ -204,17 +226,26 @@ class Generator {
   #arithmetic(): void {
     const operation = this.#random.pick(OPERATIONS);
     const code = this.#random.chance(65) ? I.BPF_ALU64 : I.BPF_ALU;
-    const dst = this.#random.chance(85) ? this.#register("number") : this.#register("packet", "value", "stack");
+    const dst = this.#register("number");
     if (dst === I.BPF_REG_10) return;
+    if (this.#random.chance(8)) {
+      const pointer = this.#register("packet", "value");
+      if (pointer === I.BPF_REG_10) return;
+      const imm = this.#random.below(16) - 4;
+      this.#emit(insn(I.BPF_ALU64 | I.BPF_ADD | I.BPF_K, pointer, 0, 0, imm));
+      return;
+    }
     if (this.#random.chance(55)) {
-      const isShift = operation === I.BPF_LSH || operation === I.BPF_RSH || operation === I.BPF_ARSH;
+      const isShift =
+        operation === I.BPF_LSH || operation === I.BPF_RSH || operation === I.BPF_ARSH;
       const width = code === I.BPF_ALU64 ? 64 : 32;
       let imm = isShift ? this.#random.below(width) : this.#constant();
       if (imm === 0 && (operation === I.BPF_DIV || operation === I.BPF_MOD)) imm = 3;
       this.#emit(insn(code | operation | I.BPF_K, dst, 0, 0, imm));
     } else {
       const src = this.#register("number");
-      const off = (operation === I.BPF_DIV || operation === I.BPF_MOD) && this.#random.chance(30) ? 1 : 0;
+      const off =
+        (operation === I.BPF_DIV || operation === I.BPF_MOD) && this.#random.chance(30) ? 1 : 0;
       this.#emit(insn(code | operation | I.BPF_X, dst, src, off, 0));
     }
   }
@@ -242,7 +273,8 @@ class Generator {
     if (choice < 2) {
       this.#emit(insn(I.BPF_ST | I.BPF_MEM | size, 10, 0, off, this.#constant()));
     } else if (choice < 6) {
-      const kinds: Kind[] = size === I.BPF_DW ? ["number", "packet", "value", "value?", "end"] : ["number"];
+      const kinds: Kind[] =
+        size === I.BPF_DW ? ["number", "packet", "value", "value?", "end"] : ["number"];
       this.#emit(insn(I.BPF_STX | I.BPF_MEM | size, 10, this.#register(...kinds), off, 0));
     } else {
       const dst = this.#target();
@@ -264,19 +296,26 @@ class Generator {
       this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_X, probe, pointer, 0, 0));
       this.#kinds[probe] = "packet";
       this.#emit(insn(I.BPF_ALU64 | I.BPF_ADD | I.BPF_K, probe, 0, 0, count));
-      const operation = random.pick([I.BPF_JGT, I.BPF_JGT, I.BPF_JGE, I.BPF_JLT, I.BPF_JLE]);
-      const [a, b] = random.chance(75) ? [probe, end] : [end, probe];
+      const isForward = random.chance(75);
+      const good = isForward ? [I.BPF_JGT, I.BPF_JGE] : [I.BPF_JLT, I.BPF_JLE];
+      const operation = random.pick(random.chance(92) ? good : CONDITIONS);
+      const [a, b] = isForward ? [probe, end] : [end, probe];
       this.#forward(insn(I.BPF_JMP | operation | I.BPF_X, a, b, 0, 0));
+    } else if (random.chance(85)) {
+      return;
     }
     const size = random.pick(SIZES);
-    const off = random.below(count + 2) - (BYTES[size] as number) + (random.chance(80) ? 0 : 1);
+    const off = random.below(count) - (BYTES[size] as number) + (random.chance(90) ? 1 : 2);
+    if (off < 0 && random.chance(95)) return;
     if (random.chance(85)) {
       const dst = this.#target();
       const at = Math.max(off, random.chance(5) ? -2 : 0);
       this.#emit(insn(I.BPF_LDX | I.BPF_MEM | size, dst, pointer, at, 0));
       this.#kinds[dst] = "number";
     } else {
-      this.#emit(insn(I.BPF_STX | I.BPF_MEM | size, pointer, this.#register("number"), Math.max(off, 0), 0));
+      this.#emit(
+        insn(I.BPF_STX | I.BPF_MEM | size, pointer, this.#register("number"), Math.max(off, 0), 0),
+      );
     }
   }
 
@@ -302,6 +341,8 @@ class Generator {
     const dst = random.pick([7, 8, 9, 0]);
     this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_X, dst, 0, 0, 0));
     const tested = random.chance(50) ? dst : 0;
+    this.#kinds[dst] = "none";
+    this.#kinds[ACCUMULATOR] = "none";
     this.#forward(insn(I.BPF_JMP | I.BPF_JEQ | I.BPF_K, tested, 0, 0, 0));
     this.#kinds[dst] = "value";
     this.#kinds[ACCUMULATOR] = "value";
@@ -349,8 +390,9 @@ class Generator {
     const operation = random.chance(85) ? I.BPF_ADD : I.BPF_SUB;
     this.#emit(insn(I.BPF_ALU64 | operation | I.BPF_X, dst, number, 0, 0));
     this.#kinds[dst] = kind;
-    const size = random.pick(SIZES);
-    const off = kind === "stack" ? -64 + random.below(64) : random.below(12);
+    const size = kind === "stack" && random.chance(85) ? I.BPF_B : random.pick(SIZES);
+    const off =
+      kind === "stack" ? -80 + random.below(random.chance(90) ? 16 : 80) : random.below(12);
     this.#emit(insn(I.BPF_LDX | I.BPF_MEM | size, random.pick([0, 3]), dst, off, 0));
     this.#kinds[0] = "number";
   }
@@ -370,7 +412,7 @@ class Generator {
   #field(): void {
     const [off, size, kind] = this.#random.pick(FIELDS[this.#type] ?? [[0, I.BPF_W, "number"]]);
     const dst = this.#target();
-    const isOdd = this.#random.chance(10);
+    const isOdd = this.#random.chance(4);
     this.#emit(
       insn(
         I.BPF_LDX | I.BPF_MEM | (isOdd ? this.#random.pick(SIZES) : size),
@@ -385,7 +427,9 @@ class Generator {
 
   #helper(): void {
     const random = this.#random;
-    const id = random.pick([5, 7, 8, 7, 26, 6]);
+    const hasSkb =
+      this.#type === BPF_PROG_TYPE_SOCKET_FILTER || this.#type === BPF_PROG_TYPE_FLOW_DISSECTOR;
+    const id = random.pick(hasSkb ? [5, 7, 8, 26, 26, 6] : [5, 7, 8, 7, 6]);
     if (id === 26 || id === 6) {
       const off = this.#offset();
       const buffer = id === 26 ? 3 : 1;
@@ -398,7 +442,8 @@ class Generator {
         const src = this.#register("number");
         this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_X, buffer + 1, src, 0, 0));
         this.#emit(insn(I.BPF_ALU64 | I.BPF_AND | I.BPF_K, buffer + 1, 0, 0, 7));
-        if (random.chance(60)) this.#emit(insn(I.BPF_ALU64 | I.BPF_ADD | I.BPF_K, buffer + 1, 0, 0, 1));
+        if (random.chance(60))
+          this.#emit(insn(I.BPF_ALU64 | I.BPF_ADD | I.BPF_K, buffer + 1, 0, 0, 1));
       }
       if (id === 26) {
         this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_X, 1, 6, 0, 0));
@@ -414,7 +459,8 @@ class Generator {
     const random = this.#random;
     const counter = random.pick([7, 9, 0]);
     this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_K, counter, 0, 0, 0));
-    this.#kinds[counter] = "number";
+    // Rounds that change the counter come to a million instructions, in vain.
+    this.#kinds[counter] = random.chance(1) ? "number" : "none";
     const label = this.#labels.length;
     this.#labels.push(this.#parts.length);
     const count = random.below(3);
@@ -422,10 +468,11 @@ class Generator {
       if (random.chance(50)) this.#arithmetic();
       else this.#stack();
     }
-    if (!random.chance(4)) this.#emit(insn(I.BPF_ALU64 | I.BPF_ADD | I.BPF_K, counter, 0, 0, 1));
+    if (!random.chance(1)) this.#emit(insn(I.BPF_ALU64 | I.BPF_ADD | I.BPF_K, counter, 0, 0, 1));
     const operation = random.pick([I.BPF_JLT, I.BPF_JNE, I.BPF_JSLT]);
     const limit = random.pick([2, 5, 10, 33]);
     this.#emit({ jump: insn(I.BPF_JMP | operation | I.BPF_K, counter, 0, 0, limit), label });
+    this.#kinds[counter] = "number";
   }
 
   #atomic(): void {
@@ -434,7 +481,11 @@ class Generator {
     const pointer = onStack ? 10 : this.#register("value", "packet");
     const off = onStack ? this.#offset() : 8 * this.#random.below(8);
     const imm = this.#random.pick([
-      I.BPF_ADD, I.BPF_ADD | I.BPF_FETCH, I.BPF_OR, I.BPF_XCHG, I.BPF_CMPXCHG,
+      I.BPF_ADD,
+      I.BPF_ADD | I.BPF_FETCH,
+      I.BPF_OR,
+      I.BPF_XCHG,
+      I.BPF_CMPXCHG,
     ]);
     this.#emit(insn(I.BPF_STX | I.BPF_ATOMIC | size, pointer, this.#register("number"), off, imm));
   }
@@ -449,7 +500,9 @@ class Generator {
       const off = this.#random.pick(code === I.BPF_ALU ? [8, 16] : [8, 16, 32]);
       this.#emit(insn(code | I.BPF_MOV | I.BPF_X, dst, this.#register("number"), off, 0));
     } else if (choice === 1) {
-      this.#emit(insn(I.BPF_ALU | I.BPF_END | I.BPF_TO_BE, dst, 0, 0, this.#random.pick([16, 32, 64])));
+      this.#emit(
+        insn(I.BPF_ALU | I.BPF_END | I.BPF_TO_BE, dst, 0, 0, this.#random.pick([16, 32, 64])),
+      );
     } else {
       this.#emit(insn(this.#random.pick([I.BPF_ALU, I.BPF_ALU64]) | I.BPF_NEG, dst, 0, 0, 0));
     }

@@ -63,8 +63,8 @@ export function stackReach(
   const max = off + Number(isFixed ? BigInt.asIntN(64, bits.value) : smax);
   const lowest =
     write || env.subject.perfmon ? -MAX_BPF_STACK : -8 * frameOf(env, pointer).stack.length;
-  const errno = min < lowest ? EACCES : max + size > 0 ? EINVAL : 0;
-  if (errno !== 0) {
+  if (min < lowest || max + size > 0) {
+    const errno = min < lowest || min >= 0 ? EACCES : EINVAL;
     throw refuse(
       isFixed
         ? `invalid${way} stack R${register} off=${min} size=${size}`
