@@ -11,7 +11,7 @@ import { movePointer, operationSign } from "./pointer_alu.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
 import { known, NOT_INIT, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
-import { arithmetic } from "./scalar_alu.ts";
+import { arithmetic, reorder } from "./scalar_alu.ts";
 
 /** What a register holds. @throws {Refusal} when nothing was put there. */
 export function readRegister(env: Environment, register: number): Register {
@@ -32,7 +32,7 @@ export function alu(env: Environment): void {
   const is64 = I.BPF_CLASS(opcode) === I.BPF_ALU64;
   const operation = I.BPF_OP(opcode);
   if (operation === I.BPF_NEG || operation === I.BPF_END) {
-    unary(env, operation, is64);
+    unary(env);
     return;
   }
   if (operation === I.BPF_MOV) {
@@ -45,17 +45,22 @@ export function alu(env: Environment): void {
   frame.set(dst, binary(env, target, source, is64));
 }
 
-function unary(env: Environment, operation: number, is64: boolean): void {
+function unary(env: Environment): void {
   const { dst } = env.insn;
   const target = readRegister(env, dst);
   if (isSecret(env, target)) {
     throw new Refusal(EACCES, "pointer-leak", `R${dst} pointer arithmetic prohibited`);
   }
-  const isTracked = operation === I.BPF_NEG && target.isScalar;
-  env.state.frame.set(
-    dst,
-    isTracked ? scalar(arithmetic(operation, target.bounds, target.bounds, is64)) : UNKNOWN_SCALAR,
-  );
+  env.state.frame.set(dst, target.isScalar ? scalar(changed(env, target.bounds)) : UNKNOWN_SCALAR);
+}
+
+/** The negative of a number, or its bytes in another order. */
+function changed({ insn }: Environment, before: Readonly<B.Bounds>): B.Bounds {
+  const { opcode, imm } = insn;
+  const is64 = I.BPF_CLASS(opcode) === I.BPF_ALU64;
+  if (I.BPF_OP(opcode) === I.BPF_NEG) return arithmetic(I.BPF_NEG, before, before, is64);
+  const swaps = is64 || I.BPF_SRC(opcode) === I.BPF_TO_BE;
+  return reorder(before, imm / 8, swaps);
 }
 
 function moveRegister(env: Environment, is64: boolean): void {

@@ -28,6 +28,9 @@ export interface StateCounts {
 
 const NO_STATES: StateCounts = { maxStatesPerInsn: 0, totalStates: 0, peakStates: 0 };
 
+/** Where comments begin in lines that are short enough. */
+const ANNOTATION_COLUMN = 37;
+
 /** What came of a log when the check is over. */
 export interface LogOutcome {
   /** 0; -ENOSPC when the buffer was too small, -EFAULT when it is not there. */
@@ -86,6 +89,12 @@ export class VerifierLog {
   /** Forgets what was written since the log had that length, unless every step is wanted. */
   forget(length: number): void {
     if (!this.isVerbose) this.#text.length = Math.min(this.#text.length, length);
+  }
+
+  /** Adds a comment to the last line. */
+  annotate(text: string): void {
+    const at = this.#text.length - 2;
+    this.#text[at] = `${(this.#text[at] ?? "").padEnd(ANNOTATION_COLUMN)} ; ${text}`;
   }
 
   /** Adds the last line. */

@@ -258,3 +258,15 @@ export function arithmetic(operation: number, dst: Source, src: Source, is64: bo
   B.sync(b);
   return b;
 }
+
+/**
+ * What is known after the lowest bytes were put into another order, the others becoming 0.
+ *
+ * @param bytes - 2, 4 or 8. @param swaps - reverses them; else they are only cut off.
+ */
+export function reorder(src: Source, bytes: number, swaps: boolean): Bounds {
+  if (!swaps) return bytes === 8 ? B.copyBounds(src) : B.truncate(src, bytes);
+  const b = B.unbounded(tnum.swap(src.bits, bytes));
+  B.sync(b);
+  return b;
+}

@@ -139,6 +139,17 @@ export function isAligned(a: Tnum, size: number): boolean {
   return ((a.value | a.mask) & BigInt(size - 1)) === 0n;
 }
 
+/** The lowest `bytes` bytes in reverse, the others being 0. */
+export function swap(a: Tnum, bytes: number): Tnum {
+  return { value: reversed(a.value, bytes), mask: reversed(a.mask, bytes) };
+}
+
+function reversed(value: bigint, bytes: number): bigint {
+  let result = 0n;
+  for (let i = 0; i < bytes; i++) result = (result << 8n) | ((value >> BigInt(8 * i)) & 0xffn);
+  return result;
+}
+
 /** The lower half, the upper being 0. */
 export function lowHalf(a: Tnum): Tnum {
   return { value: a.value & LOW, mask: a.mask & LOW };
@@ -154,5 +165,6 @@ export function withLowHalf(a: Tnum, low: Tnum): Tnum {
 
 /** As the log writes it: a number, or value and mask. */
 export function format(a: Tnum): string {
+  if (a.mask === 0n) return `0x${a.value.toString(16)}`;
   return `(0x${a.value.toString(16)}; 0x${a.mask.toString(16)})`;
 }

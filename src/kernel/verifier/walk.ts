@@ -12,7 +12,7 @@ import { conditionalJump } from "./branch.ts";
 import { enterFunction, leaveFunction } from "./calls.ts";
 import type { Environment } from "./environment.ts";
 import { type Explored, finishPath } from "./explored.ts";
-import { formatFrame } from "./format.ts";
+import { formatChanges, formatFrame } from "./format.ts";
 import { callGlobal, isGlobal } from "./global_function.ts";
 import { callHelper } from "./helper_call.ts";
 import { COMPLEXITY_LIMIT } from "./log.ts";
@@ -38,6 +38,7 @@ const SIZES: Readonly<Record<number, number>> = {
 export function walk(env: Environment, explored: Explored, start: number): void {
   explored.begin(env);
   env.slot = start;
+  if (env.log.level !== 0) env.log.line(`${start}: ${formatFrame(env.state)}`);
   for (;;) {
     const next = step(env, explored);
     if (next !== END) {
@@ -82,7 +83,7 @@ function step(env: Environment, explored: Explored): number {
   };
   state.history = made;
   if (isJoin) state.historyLength++;
-  if (env.log.level !== 0) logInstruction(env);
+  if (env.log.level !== 0) return executeLogged(env);
   env.subject.checkInstruction(slot);
   return execute(env);
 }
@@ -91,8 +92,21 @@ function logInstruction(env: Environment): void {
   const { slot, insn, log } = env;
   const second = isLoadImm64(insn) ? env.subject.insns[slot + 1] : undefined;
   const code = insn.opcode.toString(16).padStart(2, "0");
-  const text = `${slot}: (${code}) ${formatInstruction(insn, second)}`;
-  log.line(log.isVerbose ? `${text.padEnd(40)} ; ${formatFrame(env.state)}` : text);
+  log.line(`${slot}: (${code}) ${formatInstruction(insn, second)}`);
+}
+
+/** As {@link execute}; the log says what changed. */
+function executeLogged(env: Environment): number {
+  logInstruction(env);
+  const { state } = env;
+  const { frame } = state;
+  const registers = frame.registers.slice();
+  const stack = frame.stack.slice();
+  env.subject.checkInstruction(env.slot);
+  const next = execute(env);
+  const changes = formatChanges(state, frame, registers, stack);
+  if (changes !== "") env.log.annotate(changes);
+  return next;
 }
 
 function logFrom(env: Environment, from: number): void {
