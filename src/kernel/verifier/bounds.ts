@@ -183,7 +183,18 @@ function deduce32(b: Bounds): void {
   }
   if (sLowMin < 0 && sLowMax >= 0 && sHighMin + 1n === sHighMax) narrowS32(b, sLowMin, sLowMax);
   if ((b.u32min | 0) <= (b.u32max | 0)) narrowS32(b, b.u32min | 0, b.u32max | 0);
-  if (b.s32min >>> 0 <= b.s32max >>> 0) narrowU32(b, b.s32min >>> 0, b.s32max >>> 0);
+  const least = b.s32min >>> 0;
+  const most = b.s32max >>> 0;
+  if (least <= most) {
+    narrowU32(b, least, most);
+  } else if (b.u32max < least) {
+    // Signed, it goes across zero; unsigned, only the part that isn't negative is left.
+    b.s32min = b.u32min | 0;
+    b.u32max = Math.min(b.u32max, most);
+  } else if (most < b.u32min) {
+    b.s32max = b.u32max | 0;
+    b.u32min = Math.max(b.u32min, least);
+  }
 }
 
 function deduce64(b: Bounds): void {

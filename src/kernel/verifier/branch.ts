@@ -7,7 +7,7 @@ import { EACCES } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import { isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
-import { flip, isOneValue, learn, outcome, outcomeWithItself, type Pair } from "./compare.ts";
+import { flip, isOneValue, learn, outcome, type Pair } from "./compare.ts";
 import type { Environment } from "./environment.ts";
 import { learnPacketEnd, packetOutcome } from "./packet_compare.ts";
 import { markPrecise } from "./precision.ts";
@@ -34,10 +34,7 @@ export function conditionalJump(env: Environment): number {
   }
   env.step.stackOperands = (a.type === "fp" ? 1 : 0) | (b.type === "fp" ? 2 : 0);
   const target = slot + off + 1;
-  const isItself = byRegister && src === dst && a.isScalar;
-  const isTaken = isItself
-    ? outcomeWithItself(a.bounds, operation, is32)
-    : predict(a, b, operation, is32);
+  const isTaken = predict(a, b, operation, is32);
   if (isTaken !== null) {
     markPrecise(env, dst);
     if (byRegister) markPrecise(env, src);

@@ -44,26 +44,6 @@ export function flip(operation: number): number {
   return FLIPPED.get(operation) ?? operation;
 }
 
-/** Whether a number compared with itself makes the condition hold; null when that isn't known. */
-export function outcomeWithItself(b: Bounds, operation: number, is32: boolean): boolean | null {
-  switch (operation) {
-    case I.BPF_JEQ:
-    case I.BPF_JGE:
-    case I.BPF_JLE:
-    case I.BPF_JSGE:
-    case I.BPF_JSLE:
-      return true;
-    case I.BPF_JSET: {
-      const bits = bitsOf(b, is32);
-      if (bits.mask === 0n) return bits.value !== 0n;
-      const mayBeZero = is32 ? b.s32min <= 0 && b.s32max >= 0 : b.smin <= 0n && b.smax >= 0n;
-      return mayBeZero ? null : true;
-    }
-    default:
-      return false;
-  }
-}
-
 function bitsOf({ bits }: Bounds, is32: boolean): tnum.Tnum {
   return is32 ? tnum.lowHalf(bits) : bits;
 }
