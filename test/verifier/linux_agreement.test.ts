@@ -55,6 +55,8 @@ await describeOnLinux("verdicts on random programs", () => {
     for (const map of [...linuxMaps, ...embeddedMaps]) map[Symbol.dispose]();
     console.info(`verifier: ${different.length} of ${PROGRAMS} verdicts differ`, different);
     expect(unsafe).toEqual([]);
-    expect(PROGRAMS - different.length).toBeGreaterThanOrEqual((PROGRAMS * WANTED_AGREEMENT) / 1000);
+    expect(PROGRAMS - different.length).toBeGreaterThanOrEqual(
+      (PROGRAMS * WANTED_AGREEMENT) / 1000,
+    );
   }, 600_000);
 });

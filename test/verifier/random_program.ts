@@ -98,6 +98,8 @@ class Generator {
   /** Where labels are, by number; undefined: not yet. */
   readonly #labels: number[] = [];
   readonly #open: number[] = [];
+  /** What counts the rounds of the loop that is being written; -1: there is none. */
+  #counter: number = -1;
   /** What registers hold on the way of a jump, by label. */
   readonly #held: Kind[][] = [];
 
@@ -166,7 +168,8 @@ class Generator {
   }
 
   #target(): number {
-    return this.#random.pick([0, 2, 3, 4, 5, 7, 8, 9]);
+    const targets = [0, 2, 3, 4, 5, 7, 8, 9].filter((register) => register !== this.#counter);
+    return this.#random.pick(targets);
   }
 
   #constant(): number {
@@ -459,6 +462,7 @@ class Generator {
     const random = this.#random;
     const counter = random.pick([7, 9, 0]);
     this.#emit(insn(I.BPF_ALU64 | I.BPF_MOV | I.BPF_K, counter, 0, 0, 0));
+    this.#counter = counter;
     // Rounds that change the counter come to a million instructions, in vain.
     this.#kinds[counter] = random.chance(1) ? "number" : "none";
     const label = this.#labels.length;
@@ -473,6 +477,7 @@ class Generator {
     const limit = random.pick([2, 5, 10, 33]);
     this.#emit({ jump: insn(I.BPF_JMP | operation | I.BPF_K, counter, 0, 0, limit), label });
     this.#kinds[counter] = "number";
+    this.#counter = -1;
   }
 
   #atomic(): void {

@@ -169,7 +169,7 @@ function forgetSingleIds({ state }: Environment): void {
   );
 }
 
-/** A path is at its end: so are, perhaps, checkpoints on it. Analogous to update_branch_counts(). */
+/** A path is at its end, and with it perhaps checkpoints on it: update_branch_counts() in Linux. */
 export function finishPath({ state }: Environment): void {
   for (let at = state.parent; at !== null; at = at.parent) {
     at.branches--;

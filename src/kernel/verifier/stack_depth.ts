@@ -24,8 +24,8 @@ export function checkStackDepth(env: Environment): void {
   const byStart = new Map(subprograms.map((subprogram) => [subprogram.start, subprogram]));
   const follow = (subprogram: Subprogram, above: number, frames: number): void => {
     if (frames > 1 && subprogram.hasTailCall && above >= TAIL_CALL_LIMIT) {
-      const text = `tail_calls are not allowed when call stack of previous frames is ${above} bytes`;
-      throw new Refusal(EACCES, "stack-depth", `${text}. Too large`);
+      const text = "tail_calls are not allowed when call stack of previous frames is";
+      throw new Refusal(EACCES, "stack-depth", `${text} ${above} bytes. Too large`);
     }
     const depth = above + roundUp(env.stackDepths.get(subprogram.start) ?? 0);
     if (depth > MAX_BPF_STACK) {

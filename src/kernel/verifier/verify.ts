@@ -1,6 +1,6 @@
 /**
  * The verifier's verdict on a program that holds together: its main function is walked, then every
- * global function that it may call. Analogous to the middle of bpf_check() in kernel/bpf/verifier.c.
+ * global function that it may call. Analogous to the middle of bpf_check() in Linux.
  */
 
 import { BPF_REG_1 } from "../../abi/insn.ts";
