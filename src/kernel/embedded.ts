@@ -12,6 +12,7 @@ import type {
   NetNsEntry,
   NetNsReference,
 } from "../kernel.ts";
+import type { EngineName } from "./engine.ts";
 import { isFileName } from "./fs.ts";
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
@@ -43,6 +44,13 @@ export interface BootOptions {
   readonly preempt?: (point: string) => void;
   /** Takes the lines that programs write with bpf_trace_printk. */
   readonly trace?: (line: string) => void;
+  /**
+   * What runs programs: the interpreter, which checks every step, or the JIT, which translates them
+   * to WebAssembly and trusts that they were verified. By default the interpreter.
+   */
+  readonly engine?: EngineName;
+  /** Makes compiled programs check each access to memory as well; by default they don't. */
+  readonly hardened?: boolean;
 }
 
 /** What another task of the same kernel is given; by default what this task has. */
@@ -97,6 +105,8 @@ export class EmbeddedKernel implements Kernel {
       memoryLimitBytes: options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT,
       preempt: options.preempt ?? (() => {}),
       trace: options.trace ?? (() => {}),
+      engine: options.engine ?? "interpreter",
+      hardened: options.hardened ?? false,
     });
     const buffers = new BufferMemory();
     const task = machine.spawn({

@@ -9,7 +9,7 @@ import { BPF_FLOW_KEYS_SIZE, FLOW_KEYS } from "../../abi/flow_keys.ts";
 import type { Dissection, Frame } from "../../kernel.ts";
 import { contextOf } from "../bpf/context.ts";
 import type { Prog } from "../bpf/prog.ts";
-import { interpret, type Outcome, type RunOptions } from "../interpreter.ts";
+import type { Invocation, Outcome, RunOptions } from "../engine.ts";
 import type { Machine } from "../machine.ts";
 import type { Net } from "../net_namespace.ts";
 import { type PacketArea, withPacketArea } from "./packet_area.ts";
@@ -28,6 +28,12 @@ export interface FlowRun extends Outcome {
   readonly keys: Uint8Array;
 }
 
+/** How to run. */
+export interface FlowRunOptions extends RunOptions {
+  /** How often, each time with keys as new; once when not given, or when it is observed. */
+  readonly times?: number;
+}
+
 /**
  * Runs a flow dissector program on a frame. The program reads the packet but can't write it, and
  * finds no socket buffer.
@@ -40,7 +46,7 @@ export function bpfFlowDissect(
   prog: Prog,
   frame: Frame,
   flags: number,
-  options: RunOptions = {},
+  options: FlowRunOptions = {},
 ): FlowRun | null {
   return withPacketArea(machine, (area) => {
     if (!area.setPacket(frame.data)) return null;
@@ -54,7 +60,7 @@ function dissectArea(
   area: PacketArea,
   frame: Frame,
   flags: number,
-  options: RunOptions,
+  options: FlowRunOptions,
 ): FlowRun | null {
   const { keys, packet } = area;
   const end = packet + frame.data.length;
@@ -64,25 +70,34 @@ function dissectArea(
     [SK_BUFF_FLOW_KEYS, keys],
   ]);
   resetKeys(machine, keys, frame, flags);
-  const outcome = interpret(
-    machine,
-    prog,
-    {
-      context: area.context,
-      layout: contextOf(prog.type) ?? null,
-      regions: [
-        { start: packet, end, writable: false },
-        { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
-      ],
-      skb: null,
-    },
-    options,
-  );
+  const invocation = {
+    context: area.context,
+    layout: contextOf(prog.type) ?? null,
+    regions: [
+      { start: packet, end, writable: false },
+      { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
+    ],
+    skb: null,
+  };
+  const outcome = runTimes(machine, prog, area, invocation, options);
   if (outcome === null) return null;
   clampOffsets(machine, keys, frame);
   const { r0, retval, instructions, fault } = outcome;
   const result = machine.memory.bytes.slice(keys, keys + BPF_FLOW_KEYS_SIZE);
   return { r0, retval, instructions, fault, keys: result };
+}
+
+function runTimes(
+  { engine, memory }: Machine,
+  prog: Prog,
+  { keys, template }: PacketArea,
+  invocation: Invocation,
+  options: FlowRunOptions,
+): Outcome | null {
+  const { times = 1 } = options;
+  if (times === 1) return engine.run(prog, invocation, options);
+  memory.bytes.copyWithin(template, keys, keys + BPF_FLOW_KEYS_SIZE);
+  return engine.repeat(prog, invocation, times, { template, keys });
 }
 
 /** What a program finds in its keys: where the network header is, of which protocol, and flags. */

@@ -9,7 +9,7 @@ import { E2BIG, EFAULT, EINTR, EINVAL, EIO, ENOMEM, ENOSPC } from "../../abi/err
 import { ETH_HLEN } from "../../abi/flow_keys.ts";
 import type { Field } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
-import { DEFAULT_INSTRUCTION_LIMIT, type Outcome } from "../interpreter.ts";
+import { DEFAULT_INSTRUCTION_LIMIT, type Outcome } from "../engine.ts";
 import type { Task } from "../task.ts";
 
 export const PAGE_SIZE = 4096;
@@ -20,6 +20,11 @@ export const SKB_TAILROOM = 320;
  * on Linux that a signal comes to: EINTR, with nothing written.
  */
 export const CALL_INSTRUCTION_LIMIT: number = 1 << 28;
+
+/** How long one call may take on an engine that doesn't count; one that takes longer is EINTR. */
+export const CALL_TIME_LIMIT_NS = 30_000_000_000n;
+/** The most repetitions between two looks at the clock. */
+const MAX_PORTION: number = 1 << 12;
 
 const MAX_U32 = 0xffff_ffff;
 
@@ -81,29 +86,37 @@ export interface Repeated<T extends Outcome> {
 }
 
 /**
- * Runs as often as the caller asks.
+ * Runs as often as the caller asks, in portions that double as long as they take next to no time:
+ * between any two of them a call that takes too long is ended.
  *
  * @param repeat - how often; 0 means once.
- * @param run - one run, of no more than so many instructions; null: no memory.
- * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} has it, and EIO
- *   when the program is stopped by a fault, which Linux knows nothing like.
+ * @param run - runs so many times.
+ * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} and
+ *   {@link CALL_TIME_LIMIT_NS} have it, and EIO when the program is stopped by a fault, which Linux
+ *   knows nothing like.
  */
 export function repeatRun<T extends Outcome>(
   task: Task,
   repeat: number,
-  run: (instructionLimit: number) => T | null,
+  run: (times: number) => T | null,
 ): Repeated<T> | number {
   const { clock } = task.machine.options;
   const times = Math.max(repeat, 1);
-  let left = CALL_INSTRUCTION_LIMIT;
+  const portionLimit = task.machine.engine.name === "jit" ? MAX_PORTION : 1;
+  let instructions = CALL_INSTRUCTION_LIMIT;
+  let portion = 1;
   let last: T | null = null;
   const start = clock.monotonicNs();
-  for (let i = 0; i < times; i++) {
-    if (left < DEFAULT_INSTRUCTION_LIMIT) return -EINTR;
-    last = run(DEFAULT_INSTRUCTION_LIMIT);
+  let now = start;
+  for (let done = 0; done < times; done += portion) {
+    if (instructions < DEFAULT_INSTRUCTION_LIMIT || now - start > CALL_TIME_LIMIT_NS) return -EINTR;
+    portion = Math.min(done === 0 ? 1 : 2 * portion, portionLimit, times - done);
+    last = run(portion);
     if (last === null) return -ENOMEM;
     if (last.fault !== null) return -EIO;
-    left -= last.instructions;
+    instructions -= last.instructions;
+    // The interpreter is limited by instructions, and reading a clock costs as much as a short run.
+    if (portionLimit > 1) now = clock.monotonicNs();
   }
   if (last === null) return -EINVAL;
   const mean = Number((clock.monotonicNs() - start) / BigInt(times));

@@ -172,7 +172,7 @@ describe("a packet in a namespace", () => {
   });
 
   test("that finds no memory is -ENOMEM", () => {
-    const { machine } = boot(1 << 16);
+    const { machine } = boot({ memoryLimitBytes: 1 << 16 });
     const net = machine.namespaces.create();
     attach(net, dissector(machine, "r0 = 0\nexit"));
     expect(flowDissect(machine, net, FRAME, 0)).toBe(-12);
