@@ -5,13 +5,7 @@
 
 import { BPF_FLOW_KEYS_SIZE } from "../abi/flow_keys.ts";
 import type { Prog } from "./bpf/prog.ts";
-import {
-  type Engine,
-  type Invocation,
-  type KeysTemplate,
-  type Outcome,
-  type RunOptions,
-} from "./engine.ts";
+import type { Engine, Invocation, KeysTemplate, Outcome, RunOptions } from "./engine.ts";
 import { RunFault } from "./interpreter/fault.ts";
 import { recordFault } from "./interpreter/fault_log.ts";
 import { Run } from "./interpreter/run.ts";

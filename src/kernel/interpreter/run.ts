@@ -115,7 +115,7 @@ export class Run extends ProgramRun {
 
   // Frames.
 
-  /** A frame on top, with a stack of zeros. */
+  /** A frame on top, with a stack of zeros: nothing of another program is to be found there. */
   #enter(returnSlot: number): void {
     const frame = this.#frames[this.depth];
     if (frame === undefined) throw this.fault(`calls deeper than ${MAX_CALL_FRAMES} frames`);
@@ -174,6 +174,8 @@ export class Run extends ProgramRun {
     const target = array.progAt(registers.low(3));
     if (target === null || this.#tailCalls >= MAX_TAIL_CALL_CNT) return next;
     this.#tailCalls++;
+    const bottom = registers.low(BPF_REG_10) - MAX_BPF_STACK;
+    this.bytes.fill(0, bottom, bottom + MAX_BPF_STACK);
     this.#switchTo(target);
     return 0;
   }

@@ -33,6 +33,9 @@ import { writeLookup } from "./maps.ts";
 import { STACK_MASK } from "./run_state.ts";
 import { I64 } from "./wasm.ts";
 
+/** Stands for a helper's number where there is no frame left to call a function in. */
+export const NO_FRAME = -1;
+
 const ARGUMENTS = [BPF_REG_1, BPF_REG_2, BPF_REG_3, BPF_REG_4, BPF_REG_5] as const;
 
 /** Writes a call; false when the instruction is none that exists. */
@@ -104,6 +107,10 @@ function callFunction(writer: FunctionWriter, slot: number): void {
   code.i32(STACK_MASK);
   code.op("i32.and", "i32.eqz");
   code.open("if");
+  code.i32(NO_FRAME);
+  code.get(frame);
+  code.i32(writer.slot);
+  code.call(writer.program.helper);
   code.op("unreachable");
   code.end();
   code.get(frame);

@@ -2,14 +2,7 @@
  * The control-flow graph of one function: basic blocks, by number in reverse postorder.
  */
 
-import {
-  BPF_CLASS,
-  BPF_EXIT,
-  BPF_JA,
-  BPF_JMP,
-  BPF_JMP32,
-  BPF_OP,
-} from "../../abi/insn.ts";
+import { BPF_CLASS, BPF_EXIT, BPF_JA, BPF_JMP, BPF_JMP32, BPF_OP } from "../../abi/insn.ts";
 import { type Instruction, isLoadImm64, jumpOffset } from "../../asm/index.ts";
 
 /** What a block ends with. Targets are numbers of blocks. */

@@ -5,6 +5,9 @@
 import { Bytes } from "./bytes.ts";
 import { OP, type Op, VOID } from "./wasm.ts";
 
+/** An instruction of two bytes, and the memory that it is about. */
+const MEMORY_FILL = [0xfc, 0x0b, 0] as const;
+
 /** Instructions, and the block nesting they have reached. */
 export class Code {
   readonly #bytes: Bytes = new Bytes();
@@ -60,6 +63,11 @@ export class Code {
   access(name: Op, offset: number): void {
     this.#bytes.bytes(OP[name], 0);
     this.#bytes.u32(offset);
+  }
+
+  /** memory.fill: takes an address, a byte and a size. */
+  fill(): void {
+    this.#bytes.bytes(...MEMORY_FILL);
   }
 
   call(index: number): void {

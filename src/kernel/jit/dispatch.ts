@@ -11,11 +11,7 @@ import type { BlockWriter } from "./structure.ts";
 export const MAX_DISPATCH_BLOCKS = 65_520;
 
 /** Writes all blocks of any graph. @param next - an i32 local for the block to go on at. */
-export function writeDispatched(
-  blocks: readonly Block[],
-  writer: BlockWriter,
-  next: number,
-): void {
+export function writeDispatched(blocks: readonly Block[], writer: BlockWriter, next: number): void {
   const { code } = writer;
   const loop = code.open("loop");
   writer.round();

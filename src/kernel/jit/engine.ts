@@ -185,7 +185,7 @@ export class JitEngine implements Engine {
     const { memory } = this.#machine.memory;
     const module = new WebAssembly.Module(stubModule());
     const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: { memory, tail } });
-    return exports["main"] as CallableFunction;
+    return exports.main as CallableFunction;
   }
 
   /** Enters compiled code, and makes of how it is left an outcome. */

@@ -19,6 +19,7 @@ import { writeLoadStore } from "./load_store.ts";
 import type { Locals } from "./module.ts";
 import type { ProgramWriter } from "./program.ts";
 import { STACK_MASK, STATE } from "./run_state.ts";
+import { clearStack, stackUse } from "./stack.ts";
 import { type BlockWriter, writeStructured } from "./structure.ts";
 import { I32, I64 } from "./wasm.ts";
 
@@ -107,6 +108,7 @@ export class FunctionWriter implements BlockWriter {
         this.set32(register);
       }
     }
+    clearStack(code, this.frame, stackUse(this.insns, blocks));
     if (this.#usesMayGoto(blocks)) {
       code.i32(MAX_MAY_GOTO);
       code.set(this.#goto);

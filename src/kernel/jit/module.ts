@@ -140,9 +140,10 @@ export class ModuleBuilder {
     out.u32(contents.length);
     const base = out.length;
     out.append(contents);
-    const instructions = starts.map(
-      (start, i): readonly [number, number] => [this.#importedFunctions + i, base + start],
-    );
+    const instructions = starts.map((start, i): readonly [number, number] => [
+      this.#importedFunctions + i,
+      base + start,
+    ]);
     return { bytes: out.view, instructions: new Map(instructions) };
   }
 

@@ -103,7 +103,10 @@ export class ProgramWriter {
     module.importMemory("memory");
     module.importTable("table");
     this.helper = module.importFunction("helper", module.type([I32, I32, I32], []));
-    this.#checkInKernel = module.importFunction("check", module.type([I32, I32, I32, I32, I32], []));
+    this.#checkInKernel = module.importFunction(
+      "check",
+      module.type([I32, I32, I32, I32, I32], []),
+    );
   }
 
   compile(): Compiled {
@@ -128,7 +131,10 @@ export class ProgramWriter {
       module.export(`callback_${start}`, this.#addCallback(this.function(start)));
     }
     const { bytes, instructions } = module.build();
-    const placed = functions.map((each) => ({ ...each, offset: instructions.get(each.index) ?? 0 }));
+    const placed = functions.map((each) => ({
+      ...each,
+      offset: instructions.get(each.index) ?? 0,
+    }));
     return { bytes, functions: placed, callbacks: [...this.#callbacks] };
   }
 

@@ -2,15 +2,17 @@
  * One run of compiled code, as the helpers that it calls see it.
  */
 
-import { BPF_REG_0, BPF_REG_1, MAX_BPF_STACK } from "../../abi/insn.ts";
+import { BPF_REG_0, BPF_REG_1, MAX_BPF_STACK, MAX_CALL_FRAMES } from "../../abi/insn.ts";
 import type { Prog } from "../bpf/prog.ts";
 import type { Invocation } from "../engine.ts";
 import { HELPERS } from "../helpers/index.ts";
 import type { Machine } from "../machine.ts";
 import { ProgramRun } from "../program_run.ts";
+import { NO_FRAME } from "./calls.ts";
 import { MAX_REGIONS, REGION_BYTES, STACKS_BYTES, STATE, STATE_BYTES } from "./run_state.ts";
 
 const ARGUMENTS = 5;
+const TOO_DEEP: string = `calls deeper than ${MAX_CALL_FRAMES} frames`;
 
 /** Calls a function of the program in a frame; arguments and result are in the state. */
 export type Callback = (frame: number) => void;
@@ -91,6 +93,7 @@ export class JitRun extends ProgramRun {
   callHelper(caller: Caller, id: number, frame: number, slot: number): void {
     const { registers, state, view } = this;
     this.#enter(caller, frame, slot);
+    if (id === NO_FRAME) throw this.fault(TOO_DEEP);
     for (let i = 0; i < ARGUMENTS; i++) {
       const at = state + STATE.arguments + 8 * i;
       registers.setHalves(BPF_REG_1 + i, view.getUint32(at, true), view.getUint32(at + 4, true));
@@ -132,7 +135,7 @@ export class JitRun extends ProgramRun {
       throw this.fault(`calls slot ${target}, which is no function`);
     }
     const [frame, slot] = [this.#frame, this.slot];
-    if (frame === this.stack) throw this.fault("calls deeper than 8 frames");
+    if (frame === this.stack) throw this.fault(TOO_DEEP);
     for (let i = 0; i < ARGUMENTS; i++) {
       const value = BigInt(values[i] ?? 0);
       this.view.setBigUint64(state + STATE.arguments + 8 * i, BigInt.asUintN(64, value), true);

@@ -33,11 +33,7 @@ const END: Work = { kind: "end" };
 const ELSE: Work = { kind: "else" };
 
 /** Writes all blocks of a reducible graph. */
-export function writeStructured(
-  blocks: readonly Block[],
-  shape: Shape,
-  writer: BlockWriter,
-): void {
+export function writeStructured(blocks: readonly Block[], shape: Shape, writer: BlockWriter): void {
   new StructuredWriter(blocks, shape, writer).write();
 }
 

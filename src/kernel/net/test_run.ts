@@ -23,8 +23,9 @@ export const CALL_INSTRUCTION_LIMIT: number = 1 << 28;
 
 /** How long one call may take on an engine that doesn't count; one that takes longer is EINTR. */
 export const CALL_TIME_LIMIT_NS = 30_000_000_000n;
-/** The most repetitions between two looks at the clock. */
-const MAX_PORTION: number = 1 << 12;
+/** Repetitions between two looks at the clock: at first, and at most. */
+const FIRST_PORTION = 64;
+const MAX_PORTION: number = 1 << 14;
 
 const MAX_U32 = 0xffff_ffff;
 
@@ -86,8 +87,8 @@ export interface Repeated<T extends Outcome> {
 }
 
 /**
- * Runs as often as the caller asks, in portions that double as long as they take next to no time:
- * between any two of them a call that takes too long is ended.
+ * Runs as often as the caller asks, in growing portions: between any two of them a call that
+ * takes too long is ended.
  *
  * @param repeat - how often; 0 means once.
  * @param run - runs so many times.
@@ -102,21 +103,23 @@ export function repeatRun<T extends Outcome>(
 ): Repeated<T> | number {
   const { clock } = task.machine.options;
   const times = Math.max(repeat, 1);
-  const portionLimit = task.machine.engine.name === "jit" ? MAX_PORTION : 1;
+  // The interpreter is limited by instructions, which are counted run by run.
+  const counts = task.machine.engine.name === "interpreter";
   let instructions = CALL_INSTRUCTION_LIMIT;
-  let portion = 1;
+  let portion = counts ? 1 : FIRST_PORTION;
   let last: T | null = null;
   const start = clock.monotonicNs();
-  let now = start;
   for (let done = 0; done < times; done += portion) {
-    if (instructions < DEFAULT_INSTRUCTION_LIMIT || now - start > CALL_TIME_LIMIT_NS) return -EINTR;
-    portion = Math.min(done === 0 ? 1 : 2 * portion, portionLimit, times - done);
+    if (instructions < DEFAULT_INSTRUCTION_LIMIT) return -EINTR;
+    if (!counts && done > 0) {
+      if (clock.monotonicNs() - start > CALL_TIME_LIMIT_NS) return -EINTR;
+      portion = Math.min(2 * portion, MAX_PORTION);
+    }
+    portion = Math.min(portion, times - done);
     last = run(portion);
     if (last === null) return -ENOMEM;
     if (last.fault !== null) return -EIO;
     instructions -= last.instructions;
-    // The interpreter is limited by instructions, and reading a clock costs as much as a short run.
-    if (portionLimit > 1) now = clock.monotonicNs();
   }
   if (last === null) return -EINVAL;
   const mean = Number((clock.monotonicNs() - start) / BigInt(times));
