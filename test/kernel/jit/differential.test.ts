@@ -20,8 +20,8 @@ import {
 } from "../run/support.ts";
 import { Dice, PACKET_BYTES, randomProgram, TAIL_PROGRAMS } from "./generator.ts";
 
-const PROGRAMS = Number(process.env["DIFFERENTIAL_PROGRAMS"] ?? 3000);
-const FIRST_SEED = Number(process.env["DIFFERENTIAL_SEED"] ?? 1);
+const PROGRAMS = Number(process.env.DIFFERENTIAL_PROGRAMS ?? 3000);
+const FIRST_SEED = Number(process.env.DIFFERENTIAL_SEED ?? 1);
 const PERCPU_ARRAY = 6;
 const LRU_HASH = 9;
 const CONTEXT_BYTES = 24;
@@ -61,7 +61,7 @@ class Rig {
     const fd = task.files.add(new ProgFile(prog));
     machine.memory.view.setUint32(this.#cell, index, true);
     machine.memory.view.setUint32(this.#cell + 4, fd, true);
-    expect(this.#maps["progs"]?.userUpdate(task, this.#cell, this.#cell + 4, 0)).toBe(0);
+    expect(this.#maps.progs?.userUpdate(task, this.#cell, this.#cell + 4, 0)).toBe(0);
     task.files.close(fd);
   }
 
@@ -89,9 +89,11 @@ class Rig {
     if (outcome === null) throw new RangeError("no memory");
     if (outcome.fault !== null) return `fault: ${outcome.fault.message}`;
     const contents = Object.entries(this.#maps).map(([name, map]) => `${name} ${this.#dump(map)}`);
-    return [`r0 ${outcome.r0}`, `packet ${this.#hex(this.#packet, PACKET_BYTES)}`, ...contents].join(
-      "\n",
-    );
+    return [
+      `r0 ${outcome.r0}`,
+      `packet ${this.#hex(this.#packet, PACKET_BYTES)}`,
+      ...contents,
+    ].join("\n");
   }
 
   #load(text: string): Prog {
@@ -99,7 +101,7 @@ class Rig {
   }
 
   #reset(map: BpfMap): void {
-    if (map === this.#maps["progs"]) return;
+    if (map === this.#maps.progs) return;
     const { bytes } = this.#bench.machine.memory;
     for (let key = this.#next(map); key !== null; key = this.#next(map)) {
       if (map.delete(this.#cell) === 0) continue;

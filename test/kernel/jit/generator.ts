@@ -104,7 +104,11 @@ class Generator {
   }
 
   #wide(): string {
-    const half = (): string => this.#dice.roll(2 ** 32).toString(16).padStart(8, "0");
+    const half = (): string =>
+      this.#dice
+        .roll(2 ** 32)
+        .toString(16)
+        .padStart(8, "0");
     return `0x${half()}${half()}`;
   }
 
@@ -187,7 +191,8 @@ class Generator {
       default: {
         const op = dice.pick(BINARY);
         const limit = width === "r" ? 64 : 32;
-        const immediate = op.endsWith("<<=") || op.endsWith(">>=") ? `${dice.roll(limit)}` : operand;
+        const immediate =
+          op.endsWith("<<=") || op.endsWith(">>=") ? `${dice.roll(limit)}` : operand;
         const isDivision = op === "/=" || op === "%=";
         this.#emit(`${width}${to} ${op} ${isDivision && immediate === "0" ? "5" : immediate}`);
       }
@@ -218,33 +223,27 @@ class Generator {
 
   #atomic(): void {
     const dice = this.#dice;
-    const type = dice.pick(["u32", "u64"]);
-    const place = `(r10 - ${8 * (1 + dice.roll(8))})`;
-    const operand = `r${dice.pick(NUMBERS)}`;
-    const suffix = type === "u32" ? "32_32" : "_64";
-    const op = dice.pick(["+", "|", "&", "^"]);
-    const name = { "+": "add", "|": "or", "&": "and", "^": "xor" }[op];
+    const isWide = dice.chance(2);
+    const [type, width, suffix] = isWide ? ["u64", "r", "_64"] : ["u32", "w", "32_32"];
+    const place = `r10 - ${8 * (1 + dice.roll(8))}`;
+    const operand = dice.pick(NUMBERS);
     switch (dice.roll(4)) {
-      case 0: {
-        const [width, call] = type === "u32" ? ["w", "xchg32_32"] : ["r", "xchg_64"];
-        const register = operand.replace("r", width);
-        this.#emit(`${register} = ${call}(r10 - ${place.match(/\d+\)$/)?.[0]?.slice(0, -1)}, ${register})`);
+      case 0:
+        this.#emit(`${width}${operand} = xchg${suffix}(${place}, ${width}${operand})`);
         return;
-      }
-      case 1: {
-        const [width, call] = type === "u32" ? ["w", "cmpxchg32_32"] : ["r", "cmpxchg_64"];
-        const at = place.slice(1, -1);
-        this.#emit(`${width}0 = ${call}(${at}, ${width}0, ${operand.replace("r", width)})`);
+      case 1:
+        this.#emit(`${width}0 = cmpxchg${suffix}(${place}, ${width}0, ${width}${operand})`);
         return;
-      }
       case 2: {
-        const register = type === "u32" ? operand.replace("r", "w") : operand;
-        const call = type === "u32" ? `atomic_fetch_${name}` : `atomic_fetch_${name}`;
-        this.#emit(`${register} = ${call}((${type} *)${place}, ${register})`);
+        const name = dice.pick(["add", "or", "and", "xor"]);
+        const call = `atomic_fetch_${name}((${type} *)(${place}), ${width}${operand})`;
+        this.#emit(`${width}${operand} = ${call}`);
         return;
       }
-      default:
-        if (suffix !== "") this.#emit(`lock *(${type} *)${place} ${op}= ${operand}`);
+      default: {
+        const op = dice.pick(["+", "|", "&", "^"]);
+        this.#emit(`lock *(${type} *)(${place}) ${op}= ${width}${operand}`);
+      }
     }
   }
 

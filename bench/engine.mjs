@@ -1,0 +1,110 @@
+// What a run of a program costs: on the JIT, plain and hardened, on the interpreter and, where it is
+// there, on Linux's JIT, all by BPF_PROG_TEST_RUN with the repetitions inside of the kernel.
+
+import { Collection } from "nslink";
+import { loadObject } from "nslink/elf";
+import { EmbeddedKernel } from "nslink/embedded";
+import { CORPUS, fillMap, readObject } from "./corpus.mjs";
+import { printTable, summary } from "./measure.mjs";
+
+const ROUNDS = 9;
+/** How long one measurement is to take, in ns. */
+const PORTION_NS = 20e6;
+const MAX_REPEAT = 2_000_000;
+
+async function bootEngines() {
+  const kernels = {
+    jit: EmbeddedKernel.boot({ engine: "jit" }),
+    hardened: EmbeddedKernel.boot({ engine: "jit", hardened: true }),
+    interpreter: EmbeddedKernel.boot({ engine: "interpreter" }),
+  };
+  try {
+    const { openLinuxKernel } = await import("nslink/linux");
+    kernels.linux = await openLinuxKernel();
+  } catch (error) {
+    console.log(`Linux is left out: ${error.message}`);
+  }
+  return kernels;
+}
+
+/** Mean ns of a run. Linux's own figure leaves out the system call, ours has finer steps. */
+function time(kernel, program, packet, repeat) {
+  const start = process.hrtime.bigint();
+  const { durationNs, retval } = program.run(packet, { repeat });
+  const elapsed = Number(process.hrtime.bigint() - start) / repeat;
+  return { ns: kernel.name === "linux" ? durationNs : elapsed, retval };
+}
+
+/** As many repetitions as take about {@link PORTION_NS}. */
+function repeatFor(kernel, program, packet) {
+  // Engines compile again what is run often.
+  for (let i = 0; i < 20; i++) program.run(packet, { repeat: 50 });
+  const { ns } = time(kernel, program, packet, 50);
+  return Math.max(1, Math.min(MAX_REPEAT, Math.round(PORTION_NS / Math.max(ns, 1))));
+}
+
+/** @returns {Promise<object>} ns a run, by row and engine; ratios to Linux's JIT */
+export async function benchEngine() {
+  const kernels = await bootEngines();
+  const names = Object.keys(kernels);
+  const results = {};
+  for (const [row, { object, packet, strict = false }] of Object.entries(CORPUS)) {
+    const candidates = names.map((name) => {
+      const collection = Collection.load(kernels[name], loadObject(readObject(object)));
+      fillMap(collection);
+      const program = collection.program("prog");
+      const repeat = repeatFor(kernels[name], program, packet);
+      return { name, collection, program, repeat, samples: [], retvals: new Set() };
+    });
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const { name, program, repeat, samples, retvals } of candidates) {
+        const { ns, retval } = time(kernels[name], program, packet, repeat);
+        samples.push(ns);
+        retvals.add(retval);
+      }
+    }
+    const retvals = new Set(candidates.flatMap((each) => [...each.retvals]));
+    // Seeds of hash maps differ, what a program finds in them doesn't.
+    if (retvals.size !== 1) throw new Error(`${row}: results differ: ${[...retvals]}`);
+    results[row] = { strict };
+    for (const { name, collection, samples } of candidates) {
+      results[row][name] = summary(samples);
+      collection[Symbol.dispose]();
+    }
+  }
+  for (const kernel of Object.values(kernels)) kernel[Symbol.dispose]();
+  print(results, names);
+  return results;
+}
+
+const digits = (ns) => (ns < 100 ? ns.toFixed(1) : ns.toFixed(0));
+
+function print(results, names) {
+  const withLinux = names.includes("linux");
+  const rows = Object.entries(results).map(([row, figures]) => {
+    const { minNs, maxNs, medianNs } = figures.jit;
+    const spread = `${digits(minNs)} - ${digits(maxNs)}`;
+    const times = names.map((name) => digits(figures[name].medianNs));
+    const ratio = withLinux ? [(medianNs / figures.linux.medianNs).toFixed(2)] : [];
+    const hardened = (figures.hardened.medianNs / medianNs).toFixed(2);
+    return [row, ...times, spread, hardened, ...ratio];
+  });
+  const header = ["program", ...names, "spread, jit", "hardened / jit"];
+  printTable(
+    "A run of a program, ns (BPF_PROG_TEST_RUN)",
+    withLinux ? [...header, "jit / Linux"] : header,
+    rows,
+  );
+  if (withLinux) printRatios(results);
+}
+
+function printRatios(results) {
+  const ratios = Object.values(results).map(({ jit, linux }) => jit.medianNs / linux.medianNs);
+  const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+  const strict = Object.values(results).filter((row) => row.strict);
+  const worst = Math.max(...strict.map(({ jit, linux }) => jit.medianNs / linux.medianNs));
+  console.log(
+    `  against Linux's JIT: geometric mean ${mean.toFixed(2)}, worst ${Math.max(...ratios).toFixed(2)},` +
+      ` worst of dissector and maps ${worst.toFixed(2)}`,
+  );
+}
