@@ -1,70 +1,97 @@
-// Links: create + close, update, info, as bare calls of the seam and through the nouns.
+// Links: create + close, update, info. Bare bpf(2) calls from C, the seam with the encoding that
+// every call of nslink goes through, and the nouns; on Linux and on the embedded kernel.
 
+import { spawnSync } from "node:child_process";
 import { Link, NetNs, Program } from "nslink";
 import { assemble } from "nslink/asm";
+import * as ATTR from "../dist/abi/attr.js";
+import * as BPF from "../dist/abi/bpf.js";
+import { BPF_LINK_INFO_SIZE, LINK_INFO } from "../dist/abi/info.js";
+import { callBpf } from "../dist/diagnosis/refusal.js";
+import { readInfo } from "../dist/handle.js";
+import { startCLoop } from "./c_loop.mjs";
 import { bootKernels } from "./kernels.mjs";
-import { compare, formatNs, printTable } from "./measure.mjs";
+import { compare, formatNs, formatSpread, printTable, time } from "./measure.mjs";
 
-const OPERATIONS = 5_000;
-const LINK_CREATE = 28;
-const LINK_UPDATE = 29;
-const OBJ_GET_INFO_BY_FD = 15;
-const FLOW_DISSECTOR = 22;
-const ATTACH_FLOW_DISSECTOR = 17;
+/** Short rounds, and many: what disturbs the machine then disturbs few of them. */
+const OPERATIONS = 2_000;
+const ROUNDS = 31;
+const WARM_UP = 5;
+/** At most so much of the time of the other. */
+const GOALS = { "Linux / C": 1.15, "embedded / Linux": 0.2 };
 
-/** What one kernel is asked to do, by name of the row. */
-function operationsOn(kernel, netns) {
+/** What one kernel is asked to do: rounds by operation and by way of asking. */
+function roundsOn(kernel, netns) {
   const load = () =>
-    Program.load(kernel, { type: FLOW_DISSECTOR, instructions: assemble("r0 = 0\nexit") });
-  const [one, two] = [load(), load()];
-  const times = (call) => () => {
-    for (let i = 0; i < OPERATIONS; i++) call(i);
-  };
-  const create = attr(one.fd, netns.fd, ATTACH_FLOW_DISSECTOR, 0);
+    Program.load(kernel, {
+      type: BPF.BPF_PROG_TYPE_FLOW_DISSECTOR,
+      instructions: assemble("r0 = 0\nexit"),
+    });
+  const programs = [load(), load()];
+  const [first] = programs;
+  const round = (call) => () =>
+    time(() => {
+      for (let i = 0; i < OPERATIONS; i++) call(i);
+    }, OPERATIONS);
   let link;
   const linked = (call) => () => {
-    link = Link.attach(one, netns);
-    times(call)();
+    link = Link.attach(first, netns);
+    const ns = round(call)();
     link[Symbol.dispose]();
+    return ns;
   };
-  const info = new Uint8Array(64);
   return {
-    "create + close, bare": times(() => kernel.close(kernel.bpf(LINK_CREATE, create))),
-    "create + close": times(() => Link.attach(one, netns)[Symbol.dispose]()),
-    "update, bare": linked((i) => {
-      kernel.bpf(LINK_UPDATE, attr(link.fd, i % 2 === 0 ? two.fd : one.fd, 0, 0));
-    }),
-    update: linked((i) => link.update(i % 2 === 0 ? two : one)),
-    "info, bare": linked(() => {
-      const call = new DataView(new ArrayBuffer(16));
-      call.setUint32(0, link.fd, true);
-      call.setUint32(4, info.length, true);
-      call.setBigUint64(8, kernel.addressOf(info), true);
-      kernel.bpf(OBJ_GET_INFO_BY_FD, new Uint8Array(call.buffer));
-    }),
-    info: linked(() => link.info),
+    create: {
+      seam: round(() => {
+        const fd = callBpf(kernel, BPF.BPF_LINK_CREATE, ATTR.LINK_CREATE, {
+          prog_fd: first.fd,
+          target_fd: netns.fd,
+          attach_type: BPF.BPF_FLOW_DISSECTOR,
+        });
+        kernel.close(fd);
+      }),
+      nouns: round(() => Link.attach(first, netns)[Symbol.dispose]()),
+    },
+    update: {
+      seam: linked((i) => {
+        callBpf(kernel, BPF.BPF_LINK_UPDATE, ATTR.LINK_UPDATE, {
+          link_fd: link.fd,
+          new_prog_fd: programs[(i + 1) % 2].fd,
+        });
+      }),
+      nouns: linked((i) => link.update(programs[(i + 1) % 2])),
+    },
+    info: {
+      seam: linked(() => readInfo(kernel, link.fd, LINK_INFO, BPF_LINK_INFO_SIZE)),
+      nouns: linked(() => link.info),
+    },
   };
 }
 
-function attr(...words) {
-  return new Uint8Array(Uint32Array.from(words).buffer);
-}
-
-/** @returns {Promise<object>} ns an operation, by row and kernel */
+/** @returns {Promise<object>} ns an operation, by operation and by who does it */
 export async function benchLinks() {
+  pinToOneCpu();
   const kernels = await bootKernels();
-  const name = `bench-${process.pid}`;
+  const name = `nslink-bench-${process.pid}`;
   const spaces = Object.values(kernels).map((kernel) => NetNs.create(kernel, name));
+  let c = null;
   try {
-    const work = Object.values(kernels).map((kernel, i) => operationsOn(kernel, spaces[i]));
+    if (kernels.linux !== undefined) c = await startCLoop(`/run/netns/${name}`, OPERATIONS);
+    const work = Object.values(kernels).map((kernel, i) => roundsOn(kernel, spaces[i]));
     const results = {};
-    for (const row of Object.keys(work[0])) {
-      const candidates = Object.keys(kernels).map((kernel, i) => [kernel, work[i][row]]);
-      results[row] = compare(Object.fromEntries(candidates), OPERATIONS);
+    for (const operation of Object.keys(work[0])) {
+      const candidates = c === null ? {} : { C: () => c.round(operation) };
+      for (const [i, kernel] of Object.keys(kernels).entries()) {
+        for (const [way, run] of Object.entries(work[i][operation])) {
+          candidates[`${kernel}, ${way}`] = run;
+        }
+      }
+      results[operation] = await compare(candidates, { rounds: ROUNDS, warmUp: WARM_UP });
     }
-    print(results, Object.keys(kernels));
+    print(results);
     return results;
   } finally {
+    await c?.end();
     for (const [i, kernel] of Object.values(kernels).entries()) {
       spaces[i][Symbol.dispose]();
       NetNs.remove(kernel, name);
@@ -73,16 +100,39 @@ export async function benchLinks() {
   }
 }
 
-function print(results, kernels) {
-  const header = ["operation", ...kernels, "a second, embedded", "spread, embedded"];
-  const both = kernels.includes("linux");
-  const rows = Object.entries(results).map(([row, byKernel]) => {
-    const { medianNs, minNs, maxNs } = byKernel.embedded;
-    const rate = Math.round(1e9 / medianNs).toLocaleString("en-US");
-    const spread = `${formatNs(minNs)} - ${formatNs(maxNs)}`;
-    const ratio = both ? [(medianNs / byKernel.linux.medianNs).toFixed(2)] : [];
-    const times = kernels.map((kernel) => formatNs(byKernel[kernel].medianNs));
-    return [row, ...times, rate, spread, ...ratio];
-  });
-  printTable("Links", both ? [...header, "embedded / Linux"] : header, rows);
+/** This thread, and with it the C program: else the scheduler's choices are part of the figures. */
+function pinToOneCpu() {
+  const cpu = String(Math.max(0, Number(process.env.NSLINK_BENCH_CPU ?? 0)));
+  const { status } = spawnSync("taskset", ["-pc", cpu, String(process.pid)]);
+  if (status !== 0) console.log("taskset is missing: candidates may run on different CPUs");
+}
+
+function print(results) {
+  const rows = Object.entries(results).flatMap(([operation, summaries]) =>
+    Object.entries(summaries).map(([who, summary]) => [
+      operation === "create" ? "create + close" : operation,
+      who,
+      formatNs(summary.medianNs),
+      formatSpread(summary),
+      Math.round(1e9 / summary.medianNs).toLocaleString("en-US"),
+    ]),
+  );
+  printTable("Links", ["operation", "by", "median", "spread", "a second"], rows);
+  const ratios = Object.entries(results).flatMap(([operation, summaries]) =>
+    ["seam", "nouns"].flatMap((way) => {
+      const [linux, embedded] = [summaries[`linux, ${way}`], summaries[`embedded, ${way}`]];
+      return [
+        ratio("Linux / C", operation, way, linux, summaries.C),
+        ratio("embedded / Linux", operation, way, embedded, linux),
+      ].filter((row) => row !== null);
+    }),
+  );
+  if (ratios.length === 0) return;
+  printTable("Ratios of the medians", ["of", "operation", "way", "ratio", "goal"], ratios);
+}
+
+function ratio(of, operation, way, one, other) {
+  if (one === undefined || other === undefined) return null;
+  const value = one.medianNs / other.medianNs;
+  return [of, operation, way, value.toFixed(2), `<= ${GOALS[of]}`];
 }

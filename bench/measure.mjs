@@ -1,23 +1,20 @@
 // Honest timing: rounds of the candidates in turn, medians and spread, ratios last.
 
-/** Rounds of each candidate; the first is not counted. */
-const ROUNDS = 7;
-
 /**
- * Times functions side by side.
+ * Lets candidates run in turn, so that what slows the machine down for a while slows all of them.
  *
- * @param {Record<string, () => void>} candidates - each does `operations` operations a call.
- * @param {number} operations
- * @returns {Record<string, { medianNs: number, minNs: number, maxNs: number }>} ns an operation
+ * @param {Record<string, () => number | Promise<number>>} candidates - each does a round and says
+ *   how many ns an operation of it took.
+ * @param {{ rounds: number, warmUp?: number }} options - `warmUp` rounds come first, not counted.
+ * @returns {Promise<Record<string, Summary>>}
+ * @typedef {{ medianNs: number, minNs: number, maxNs: number }} Summary
  */
-export function compare(candidates, operations) {
+export async function compare(candidates, { rounds, warmUp = 1 }) {
   const samples = Object.fromEntries(Object.keys(candidates).map((name) => [name, []]));
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const [name, call] of Object.entries(candidates)) {
-      const start = process.hrtime.bigint();
-      call();
-      const ns = Number(process.hrtime.bigint() - start) / operations;
-      if (round > 0) samples[name].push(ns);
+  for (let round = -warmUp; round < rounds; round++) {
+    for (const [name, run] of Object.entries(candidates)) {
+      const ns = await run();
+      if (round >= 0) samples[name].push(ns);
     }
   }
   return Object.fromEntries(
@@ -25,8 +22,15 @@ export function compare(candidates, operations) {
   );
 }
 
-/** @param {number[]} values */
-export function summary(values) {
+/** Nanoseconds an operation, when `call` does `operations` of them. */
+export function time(call, operations = 1) {
+  const start = process.hrtime.bigint();
+  call();
+  return Number(process.hrtime.bigint() - start) / operations;
+}
+
+/** @param {number[]} values @returns {Summary} */
+function summary(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const [minNs, medianNs, maxNs] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)];
   return { medianNs, minNs, maxNs };
@@ -37,6 +41,11 @@ export function formatNs(ns) {
   if (ns < 1e3) return `${ns.toFixed(0)} ns`;
   if (ns < 1e6) return `${(ns / 1e3).toFixed(2)} µs`;
   return `${(ns / 1e6).toFixed(1)} ms`;
+}
+
+/** @param {Summary} summary */
+export function formatSpread({ minNs, maxNs }) {
+  return `${formatNs(minNs)} - ${formatNs(maxNs)}`;
 }
 
 /** @param {string[]} header @param {string[][]} rows */

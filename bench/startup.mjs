@@ -2,8 +2,9 @@
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { compare, formatNs, printTable } from "./measure.mjs";
+import { compare, formatNs, formatSpread, printTable, time } from "./measure.mjs";
 
+const ROUNDS = 7;
 const CLI = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const OBJECT = fileURLToPath(new URL("../bpf/flow.bpf.o", import.meta.url));
 const CAPTURE = fileURLToPath(new URL("../examples/traffic.pcap", import.meta.url));
@@ -15,21 +16,23 @@ const COMMANDS = {
   "nslink run --summary": [CLI, "run", OBJECT, CAPTURE, "--summary"],
 };
 
-export function benchStartup() {
+/** @returns {Promise<object>} ns a start, by command */
+export async function benchStartup() {
   const candidates = Object.entries(COMMANDS).map(([name, words]) => [
     name,
-    () => {
-      const { status, stderr } = spawnSync(process.execPath, words);
-      if (status !== 0) throw new Error(`${name} failed: ${stderr}`);
-    },
+    () =>
+      time(() => {
+        const { status, stderr } = spawnSync(process.execPath, words);
+        if (status !== 0) throw new Error(`${name} failed: ${stderr}`);
+      }),
   ]);
-  const results = compare(Object.fromEntries(candidates), 1);
+  const results = await compare(Object.fromEntries(candidates), { rounds: ROUNDS });
   const bare = results["node -e 0"].medianNs;
-  const rows = Object.entries(results).map(([name, { medianNs, minNs, maxNs }]) => [
+  const rows = Object.entries(results).map(([name, result]) => [
     name,
-    formatNs(medianNs),
-    `${formatNs(minNs)} - ${formatNs(maxNs)}`,
-    (medianNs / bare).toFixed(2),
+    formatNs(result.medianNs),
+    formatSpread(result),
+    (result.medianNs / bare).toFixed(2),
   ]);
   printTable("Start-up", ["command", "median", "spread", "/ node -e 0"], rows);
   return results;

@@ -1,6 +1,6 @@
 /**
- * Compiles the example programs and those of the benchmark (`npm run build:bpf`), or checks that the committed objects are
- * what the sources compile to (`npm run check:bpf`).
+ * Compiles the example programs and those of the benchmark (`npm run build:bpf`), or checks that
+ * the committed objects are what the sources compile to (`npm run check:bpf`).
  *
  * Wants clang 19 with llvm-strip, and the headers of Linux and libbpf (Debian: clang-19 llvm-19
  * linux-libc-dev libbpf-dev). CLANG and LLVM_STRIP name other binaries.

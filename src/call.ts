@@ -1,11 +1,9 @@
 /**
- * One bpf(2) call: encode, call, decode, or throw.
+ * One bpf(2) call: encode, call, decode.
  */
 
 import { BPF_ATTR_SIZE } from "./abi/attr.ts";
-import { EMFILE, ENOMEM } from "./abi/errno.ts";
-import { decode, encode, endOf, type Layout, type Values } from "./abi/layout.ts";
-import { BpfError } from "./errors.ts";
+import { decode, encodeInto, endOf, type Layout, type Values } from "./abi/layout.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** What a call returned, and its attr afterwards. */
@@ -16,6 +14,53 @@ export interface Answer<L extends Layout> {
   readonly attr: Values<L>;
 }
 
+/** `union bpf_attr`, as a call passes it. */
+interface Attr {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  readonly view: DataView;
+}
+
+/** The attr of an earlier call, to use again: making one costs as much as a call. */
+let spare: Attr | null = null;
+
+function newAttr(): Attr {
+  const { buffer } = new Uint8Array(BPF_ATTR_SIZE);
+  return {
+    bytes: new Uint8Array(buffer),
+    words: new Uint32Array(buffer),
+    view: new DataView(buffer),
+  };
+}
+
+/** An attr that is the caller's until he gives it back: a call may come in another's middle. */
+function takeAttr<L extends Layout>(layout: L, values: Partial<Values<L>>, size: number): Attr {
+  const attr = spare ?? newAttr();
+  spare = null;
+  // The kernel looks no further than `size`.
+  for (let i = 0; i < size / 4; i++) attr.words[i] = 0;
+  encodeInto(attr.view, layout, values);
+  return attr;
+}
+
+/**
+ * Calls bpf(2) for its result alone: decoding what came back costs as much as the call.
+ *
+ * @returns 0 or an fd, or a negative errno.
+ */
+export function bpfResult<L extends Layout>(
+  kernel: Kernel,
+  cmd: number,
+  layout: L,
+  values: Partial<Values<L>>,
+): number {
+  const size = endOf(layout);
+  const attr = takeAttr(layout, values, size);
+  const result = kernel.bpf(cmd, attr.bytes, size);
+  spare = attr;
+  return result;
+}
+
 /** Calls bpf(2) and hands back whatever it said. */
 export function tryBpf<L extends Layout>(
   kernel: Kernel,
@@ -23,55 +68,12 @@ export function tryBpf<L extends Layout>(
   layout: L,
   values: Partial<Values<L>>,
 ): Answer<L> {
-  const attr = encode(layout, values, BPF_ATTR_SIZE);
-  const result = kernel.bpf(cmd, attr, endOf(layout));
-  return { result, attr: decode(layout, attr) };
-}
-
-/**
- * Calls bpf(2).
- *
- * @param hint - asked for why and what to do when the call fails, with the positive errno.
- * @returns what the call returned, 0 or more.
- * @throws {BpfError} when the kernel refuses.
- */
-export function callBpf<L extends Layout>(
-  kernel: Kernel,
-  cmd: number,
-  layout: L,
-  values: Partial<Values<L>>,
-  hint: (errno: number) => string = () => "",
-): number {
-  const { result } = tryBpf(kernel, cmd, layout, values);
-  if (result < 0) throw new BpfError(cmd, result, hint(-result) || commonHint(-result));
-  return result;
-}
-
-/** What an errno means whatever the call; "" when that depends on it. */
-function commonHint(errno: number): string {
-  switch (errno) {
-    case EMFILE:
-      return "this task has no fd left; close some, or raise its limit";
-    case ENOMEM:
-      return "there is not enough memory for it";
-    default:
-      return "";
-  }
-}
-
-/**
- * The result of another call of the seam.
- *
- * @param hint - asked for why and what to do when the call failed, with the positive errno.
- * @throws {BpfError} when it is a negative errno.
- */
-export function check(
-  name: string,
-  result: number,
-  hint: (errno: number) => string = () => "",
-): number {
-  if (result < 0) throw new BpfError(name, result, hint(-result) || commonHint(-result));
-  return result;
+  const size = endOf(layout);
+  const attr = takeAttr(layout, values, size);
+  const result = kernel.bpf(cmd, attr.bytes, size);
+  const answer = { result, attr: decode(layout, attr.bytes) };
+  spare = attr;
+  return answer;
 }
 
 /**

@@ -18,8 +18,8 @@ import { Program } from "./program.ts";
 /** How to load an object. */
 export interface CollectionOptions {
   /**
-   * Which programs, by name, and no maps but those that they use. By default all programs that their
-   * sections don't mark as optional, and all maps.
+   * Which programs, by name, and no maps but those that they use. By default all maps, and all
+   * programs but those that their sections mark as optional.
    */
   readonly programs?: readonly string[];
   /** Maps to use instead of new ones, by name in the object; they stay the caller's to dispose. */

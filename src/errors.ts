@@ -5,6 +5,16 @@
 import { COMMAND_NAMES } from "./abi/bpf.ts";
 import { errnoName } from "./abi/errno.ts";
 
+/** Why a call was refused, and what to do. */
+export interface Diagnosis {
+  /** Id of the cause, stable: "occupied-by-link". */
+  readonly reason: string;
+  /** Why, and what to do, in words. */
+  readonly hint: string;
+  /** Commands to run, the best first; words in capitals are the user's to fill in. */
+  readonly remedies: readonly string[];
+}
+
 /** A call that a kernel refused. */
 export class BpfError extends Error {
   /** What was called: "BPF_LINK_CREATE", "open". */
@@ -15,12 +25,18 @@ export class BpfError extends Error {
   readonly code: string;
   /** Why, and what to do; empty when nothing more is known than the errno says. */
   readonly hint: string;
+  /** Id of the cause that was found, such as "occupied-by-link"; null when none was. */
+  readonly reason: string | null;
+  /** Commands to run, the best first; words in capitals are the user's to fill in. */
+  readonly remedies: readonly string[];
 
   /**
    * @param command - a command of bpf(2), by number, or the name of another call.
    * @param errno - positive, or as a kernel returned it, negative.
+   * @param why - a diagnosis, or no more than a hint.
    */
-  constructor(command: number | string, errno: number, hint: string = "") {
+  constructor(command: number | string, errno: number, why: Diagnosis | string = "") {
+    const hint = typeof why === "string" ? why : why.hint;
     const name = typeof command === "string" ? command : (COMMAND_NAMES[command] ?? "bpf");
     const code = errnoName(Math.abs(errno));
     super([name, code, ...(hint === "" ? [] : [hint])].join(": "));
@@ -29,6 +45,8 @@ export class BpfError extends Error {
     this.errno = Math.abs(errno);
     this.code = code;
     this.hint = hint;
+    this.reason = typeof why === "string" ? null : why.reason;
+    this.remedies = typeof why === "string" ? [] : why.remedies;
   }
 }
 
@@ -36,15 +54,32 @@ export class BpfError extends Error {
 export class VerifierError extends BpfError {
   readonly log: string;
 
-  constructor(errno: number, program: string, log: string) {
-    const lines = log.trimEnd().split("\n");
-    const verdict = lines.filter((line) => line !== "" && !line.startsWith("processed ")).at(-1);
-    super(
-      "BPF_PROG_LOAD",
-      errno,
-      `program ${program} was rejected: ${verdict ?? "the verifier left no log"}`,
-    );
+  /** @param refusal - the same with no log. */
+  constructor(refusal: BpfError, log: string) {
+    const { command, errno, reason, hint, remedies } = refusal;
+    super(command, errno, reason === null ? hint : { reason, hint, remedies });
     this.name = "VerifierError";
     this.log = log;
+  }
+}
+
+/** How to describe something that is missing. */
+export interface UnsupportedOptions extends ErrorOptions {
+  /** What was asked for. */
+  readonly feature: string;
+  /** What would bring it: a Linux version, a package, a capability. */
+  readonly since: string;
+}
+
+/** Something that this machine lacks, with what would bring it. */
+export class UnsupportedError extends Error {
+  override readonly name = "UnsupportedError";
+  readonly feature: string;
+  readonly since: string;
+
+  constructor({ feature, since, ...options }: UnsupportedOptions) {
+    super(`${feature} is not available here; it needs ${since}`, options);
+    this.feature = feature;
+    this.since = since;
   }
 }

@@ -4,9 +4,9 @@
 
 import { GET_FD_BY_ID, OBJ, OBJ_GET_INFO } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { EACCES, EAGAIN, EEXIST, ENOENT, ENOTDIR, EPERM } from "./abi/errno.ts";
-import { decode, encode, type Layout, type Values } from "./abi/layout.ts";
-import { callBpf, check, cString } from "./call.ts";
+import { decode, encodeInto, type Layout, type Values } from "./abi/layout.ts";
+import { cString } from "./call.ts";
+import { callBpf, check } from "./diagnosis/refusal.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** An fd that is closed once, however many objects share it. */
@@ -33,7 +33,8 @@ export class OwnedFd {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    check("close", this.kernel.close(this.#number));
+    const attr = { fd: this.#number };
+    check(this.kernel, "close", this.kernel.close(this.#number), {}, attr);
   }
 }
 
@@ -126,16 +127,18 @@ export abstract class ObjectHandle extends Handle {
    */
   pin(path: string): void {
     const pathname = this.kernel.addressOf(cString(path));
-    callBpf(this.kernel, BPF.BPF_OBJ_PIN, OBJ, { pathname, bpf_fd: this.fd }, (errno) =>
-      pinHint(path, errno),
-    );
+    callBpf(this.kernel, BPF.BPF_OBJ_PIN, OBJ, { pathname, bpf_fd: this.fd }, { path });
   }
 }
+
+/** Room for the largest of the info structs, used again: a new buffer costs more than the call. */
+const MAX_INFO_SIZE = 256;
+let spareInfo: Uint8Array | null = null;
 
 /**
  * What BPF_OBJ_GET_INFO_BY_FD says, decoded.
  *
- * @param size - of the struct, in bytes.
+ * @param size - of the struct, in bytes; at most 256.
  * @param request - fields that ask for something: room for a list, and its address.
  */
 export function readInfo<L extends Layout>(
@@ -145,11 +148,15 @@ export function readInfo<L extends Layout>(
   size: number,
   request: Partial<Values<L>> = {},
 ): Values<L> {
-  const info = encode(layout, request, size);
-  const address = kernel.addressOf(info);
-  const attr = { bpf_fd: fd, info_len: size, info: address };
+  const info = spareInfo ?? new Uint8Array(MAX_INFO_SIZE);
+  spareInfo = null;
+  info.fill(0);
+  encodeInto(new DataView(info.buffer), layout, request);
+  const attr = { bpf_fd: fd, info_len: size, info: kernel.addressOf(info) };
   callBpf(kernel, BPF.BPF_OBJ_GET_INFO_BY_FD, OBJ_GET_INFO, attr);
-  return decode(layout, info);
+  const values = decode(layout, info);
+  spareInfo = info;
+  return values;
 }
 
 /**
@@ -160,7 +167,7 @@ export function readInfo<L extends Layout>(
  */
 export function openPin(kernel: Kernel, path: string): number {
   const pathname = kernel.addressOf(cString(path));
-  return callBpf(kernel, BPF.BPF_OBJ_GET, OBJ, { pathname }, (errno) => openHint(path, errno));
+  return callBpf(kernel, BPF.BPF_OBJ_GET, OBJ, { pathname }, { path });
 }
 
 /**
@@ -170,47 +177,5 @@ export function openPin(kernel: Kernel, path: string): number {
  * @throws {BpfError} ENOENT when there is none; EPERM without CAP_SYS_ADMIN.
  */
 export function openById(kernel: Kernel, kind: ObjectKind, id: number): number {
-  return callBpf(kernel, GET_BY_ID[kind], GET_FD_BY_ID, { id }, (errno) => {
-    switch (errno) {
-      case ENOENT:
-        return `there is no ${kind} with id ${id}`;
-      case EAGAIN:
-        return `${kind} ${id} is being created; try again`;
-      case EPERM:
-        return "opening by id needs CAP_SYS_ADMIN";
-      default:
-        return "";
-    }
-  });
-}
-
-function pinHint(path: string, errno: number): string {
-  switch (errno) {
-    case EEXIST:
-      return `${path} exists already; unlink it first, or pin under another name`;
-    case ENOENT:
-      return `the directory of ${path} doesn't exist; make it first`;
-    case EPERM:
-      return (path.split("/").at(-1) ?? "").includes(".")
-        ? `a name in the BPF file system may not contain a dot: ${path}`
-        : `${path} is not in a BPF file system; pin below /sys/fs/bpf`;
-    case ENOTDIR:
-      return `a part of ${path} is not a directory`;
-    case EACCES:
-      return `this task may not make files in the directory of ${path}`;
-    default:
-      return "";
-  }
-}
-
-function openHint(path: string, errno: number): string {
-  switch (errno) {
-    case ENOENT:
-      return `nothing is pinned at ${path}`;
-    case EACCES:
-    case EPERM:
-      return `${path} is not a pin, or not one that this task may open`;
-    default:
-      return "";
-  }
+  return callBpf(kernel, GET_BY_ID[kind], GET_FD_BY_ID, { id });
 }

@@ -7,6 +7,7 @@ export * from "./abi/bpf.ts";
 export { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
 export { bytes, type Codec, perCpu, u8, u16, u32, u64 } from "./codec.ts";
 export { Collection, type CollectionOptions } from "./collection.ts";
+export { CAUSES, type Cause, diagnose, type FailedCall, type Finding } from "./diagnosis/index.ts";
 export {
   loadObject,
   type MapSpec,
@@ -14,7 +15,7 @@ export {
   type ObjectSpec,
   type ProgramSpec,
 } from "./elf/index.ts";
-export { BpfError, VerifierError } from "./errors.ts";
+export { BpfError, type Diagnosis, UnsupportedError, VerifierError } from "./errors.ts";
 export type {
   BpffsCalls,
   Dissection,

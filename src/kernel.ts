@@ -33,14 +33,34 @@ export type NetNsReference =
   | { readonly path: string }
   | { readonly pid: number };
 
+/** An fd of a process on a BPF object or on a network namespace. */
+export interface OpenObject {
+  readonly pid: number;
+  /** The process's name, /proc/PID/comm. */
+  readonly command: string;
+  readonly fd: number;
+  readonly kind: "link" | "program" | "map" | "netns";
+  /** Id of the BPF object; inode number of the namespace. */
+  readonly id: number;
+}
+
 /** A network namespace that can be found, once however many ways lead to it. */
 export interface NetNsEntry {
-  /** Inode number, as links report it in `netns_ino`. */
+  /** Inode number, as links report it in `netns_ino`. Numbers are used again. */
   readonly inode: number;
+  /**
+   * Its netns cookie (NS_GET_ID, SO_NETNS_COOKIE): never used again while the kernel runs. Null
+   * where the kernel is older than Linux 5.14, or doesn't let us near.
+   */
+  readonly cookie: bigint | null;
+  /** Whether it is the root namespace; in a container, where that is out of sight, none is. */
+  readonly isRoot: boolean;
   /** Names under /run/netns. */
   readonly names: readonly string[];
   /** Processes whose network namespace it is, in ascending order. */
   readonly pids: readonly number[];
+  /** Fds that hold it open, O_PATH ones too. */
+  readonly fds: readonly OpenObject[];
 }
 
 /** Calls about network namespaces. All return 0 or more, or a negative errno. */
@@ -56,8 +76,13 @@ export interface NetNsCalls {
   open(reference: NetNsReference): number;
   /** The inode number of the namespace behind an fd. */
   inode(fd: number): number;
-  /** Every namespace that can be found. */
-  list(): readonly NetNsEntry[];
+  /**
+   * Every namespace that has a name, a process or an fd. One that only sockets, threads or mounts
+   * elsewhere hold is not found.
+   *
+   * @param open - what {@link Kernel.openObjects} found, for a caller who has looked already.
+   */
+  list(open?: readonly OpenObject[]): readonly NetNsEntry[];
   /**
    * Runs a synchronous function inside another namespace and comes back, whatever happens.
    *
@@ -82,6 +107,13 @@ export interface BpffsCalls {
   unlink(path: string): number;
   /** Names in a directory, sorted; or a negative errno. */
   readdir(path: string): readonly string[] | number;
+  /** Where BPF file systems are mounted, each once, as far as this task can see. */
+  mounts(): readonly string[];
+  /**
+   * Paths of all files below a directory, sorted; or a negative errno. Directories that the task
+   * may not read are passed over.
+   */
+  walk(path: string): readonly string[] | number;
 }
 
 /** A kernel, as one task sees it: the system calls this project is written against. */
@@ -109,6 +141,17 @@ export interface Kernel extends Disposable {
   fdinfo(fd: number): string;
   /** What /proc/self/fd/FD points to, or "" when the fd is not open. */
   fdname(fd: number): string;
+  /**
+   * The text of a file of /proc or /sys, as the calling thread reads it, or a negative errno. The
+   * embedded kernel has those about capabilities, limits and BPF's sysctls.
+   */
+  readText(path: string): string | number;
+  /**
+   * What processes hold open of BPF and of network namespaces (/proc/PID/fd, /proc/PID/fdinfo), by
+   * pid and fd. Processes that this task may not look into are left out, and so is what no fd
+   * shows: fds on their way through a socket, O_PATH fds on pins.
+   */
+  openObjects(): readonly OpenObject[];
   readonly netns: NetNsCalls;
   readonly bpffs: BpffsCalls;
 }

@@ -5,7 +5,7 @@
 import { LINK_CREATE, LINK_DETACH, LINK_UPDATE } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
 import { BPF_LINK_INFO_SIZE, LINK_INFO } from "./abi/info.ts";
-import { callBpf } from "./call.ts";
+import { callBpf } from "./diagnosis/refusal.ts";
 import {
   checkSameKernel,
   ObjectHandle,
@@ -15,7 +15,6 @@ import {
   readInfo,
   takeOver,
 } from "./handle.ts";
-import { explainLinkCreate, explainLinkUpdate } from "./hints.ts";
 import type { Kernel } from "./kernel.ts";
 import type { NetNs } from "./netns.ts";
 import type { Program } from "./program.ts";
@@ -77,9 +76,9 @@ export class Link extends ObjectHandle {
         ? BPF.BPF_SK_LOOKUP
         : BPF.BPF_FLOW_DISSECTOR;
     const request = { prog_fd: program.fd, target_fd: netns.fd, attach_type: attachType };
-    const fd = callBpf(kernel, BPF.BPF_LINK_CREATE, LINK_CREATE, request, (errno) =>
-      explainLinkCreate(netns, program.info, attachType, errno),
-    );
+    const fd = callBpf(kernel, BPF.BPF_LINK_CREATE, LINK_CREATE, request, {
+      netns: netns.label,
+    });
     return new Link(new OwnedFd(kernel, fd));
   }
 
@@ -140,14 +139,10 @@ export class Link extends ObjectHandle {
     const { expect } = options;
     checkSameKernel(this.kernel, "program", program);
     if (expect !== undefined) checkSameKernel(this.kernel, "expect", expect);
-    const request = {
-      link_fd: this.fd,
-      new_prog_fd: program.fd,
-      ...(expect !== undefined && { flags: BPF.BPF_F_REPLACE, old_prog_fd: expect.fd }),
-    };
-    callBpf(this.kernel, BPF.BPF_LINK_UPDATE, LINK_UPDATE, request, (errno) =>
-      explainLinkUpdate(this.info, program.info, expect?.info, errno),
-    );
+    const swap = { link_fd: this.fd, new_prog_fd: program.fd };
+    const request =
+      expect === undefined ? swap : { ...swap, flags: BPF.BPF_F_REPLACE, old_prog_fd: expect.fd };
+    callBpf(this.kernel, BPF.BPF_LINK_UPDATE, LINK_UPDATE, request);
   }
 
   /** Takes the program off the namespace; the link stays, detached for good. Twice is harmless. */

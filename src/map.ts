@@ -4,11 +4,11 @@
 
 import { MAP_CREATE, MAP_DELETE_ELEM, MAP_ELEM, MAP_FREEZE, MAP_GET_NEXT_KEY } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { E2BIG, EBUSY, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP, EPERM } from "./abi/errno.ts";
+import { ENOENT } from "./abi/errno.ts";
 import { BPF_MAP_INFO_SIZE, MAP_INFO } from "./abi/info.ts";
-import { callBpf, objectName, textOf, tryBpf } from "./call.ts";
+import { objectName, textOf, tryBpf } from "./call.ts";
 import { bytes, type Codec } from "./codec.ts";
-import { BpfError } from "./errors.ts";
+import { callBpf, refusal } from "./diagnosis/refusal.ts";
 import {
   checkSameKernel,
   ObjectHandle,
@@ -91,26 +91,20 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
    */
   static create(kernel: Kernel, options: MapOptions): BpfMap {
     if (options.innerMap !== undefined) checkSameKernel(kernel, "innerMap", options.innerMap);
-    const fd = callBpf(
-      kernel,
-      BPF.BPF_MAP_CREATE,
-      MAP_CREATE,
-      {
-        map_type: options.type,
-        key_size: options.keySize,
-        value_size: options.valueSize,
-        max_entries: options.maxEntries,
-        map_flags: options.flags ?? 0,
-        map_name: objectName(options.name ?? ""),
-        numa_node: options.numaNode ?? 0,
-        map_extra: options.mapExtra ?? 0n,
-        inner_map_fd: options.innerMap?.fd ?? 0,
-        btf_fd: options.btf?.fd ?? 0,
-        btf_key_type_id: options.btf?.keyTypeId ?? 0,
-        btf_value_type_id: options.btf?.valueTypeId ?? 0,
-      },
-      (errno) => createHint(options, errno),
-    );
+    const fd = callBpf(kernel, BPF.BPF_MAP_CREATE, MAP_CREATE, {
+      map_type: options.type,
+      key_size: options.keySize,
+      value_size: options.valueSize,
+      max_entries: options.maxEntries,
+      map_flags: options.flags ?? 0,
+      map_name: objectName(options.name ?? ""),
+      numa_node: options.numaNode ?? 0,
+      map_extra: options.mapExtra ?? 0n,
+      inner_map_fd: options.innerMap?.fd ?? 0,
+      btf_fd: options.btf?.fd ?? 0,
+      btf_key_type_id: options.btf?.keyTypeId ?? 0,
+      btf_value_type_id: options.btf?.valueTypeId ?? 0,
+    });
     return BpfMap.#untyped(new OwnedFd(kernel, fd));
   }
 
@@ -187,15 +181,14 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
    *   the flags ask; EPERM when it is frozen or the fd may not write.
    */
   set(key: K, value: V, flags: number = BPF.BPF_ANY): void {
+    const bytes = this.#value.encode(value);
     const element = {
       map_fd: this.fd,
       key: this.kernel.addressOf(this.#key.encode(key)),
-      value: this.kernel.addressOf(this.#value.encode(value)),
+      value: this.kernel.addressOf(bytes),
       flags: BigInt(flags),
     };
-    callBpf(this.kernel, BPF.BPF_MAP_UPDATE_ELEM, MAP_ELEM, element, (errno) =>
-      updateHint(this.info, errno),
-    );
+    callBpf(this.kernel, BPF.BPF_MAP_UPDATE_ELEM, MAP_ELEM, element, { value: bytes });
   }
 
   /**
@@ -209,7 +202,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
     const element = { map_fd: this.fd, key: address };
     const { result } = tryBpf(this.kernel, cmd, MAP_DELETE_ELEM, element);
     if (result === 0 || result === -ENOENT) return result === 0;
-    throw new BpfError(cmd, result, accessHint(this.info, "delete", -result));
+    throw refusal(this.kernel, cmd, result, element);
   }
 
   /**
@@ -218,11 +211,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
    * @throws {BpfError} EPERM when it is frozen already (EBUSY on older Linux).
    */
   freeze(): void {
-    callBpf(this.kernel, BPF.BPF_MAP_FREEZE, MAP_FREEZE, { map_fd: this.fd }, (errno) =>
-      errno === EBUSY
-        ? `map ${this.info.name} is frozen already, or somebody is writing it`
-        : accessHint(this.info, "freeze", errno),
-    );
+    callBpf(this.kernel, BPF.BPF_MAP_FREEZE, MAP_FREEZE, { map_fd: this.fd });
   }
 
   /** The keys, in the kernel's order; each step is a call, and the map may change in between. */
@@ -238,7 +227,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
         next_key: this.kernel.addressOf(next),
       });
       if (result === -ENOENT) return;
-      if (result < 0) throw new BpfError(cmd, result, accessHint(this.info, "walk", -result));
+      if (result < 0) throw refusal(this.kernel, cmd, result, { map_fd: this.fd });
       yield this.#key.decode(next);
       current = next;
     }
@@ -264,7 +253,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
       value: this.kernel.addressOf(value),
     });
     if (result === -ENOENT) return undefined;
-    if (result < 0) throw new BpfError(cmd, result, accessHint(this.info, "read", -result));
+    if (result < 0) throw refusal(this.kernel, cmd, result, { map_fd: this.fd });
     return this.#value.decode(value);
   }
 }
@@ -280,64 +269,4 @@ function readMapInfo(kernel: Kernel, fd: number): MapInfo {
     flags: info.map_flags,
     name: textOf(info.name),
   };
-}
-
-function createHint(options: MapOptions, errno: number): string {
-  const { type, keySize, valueSize, maxEntries, flags = 0, name = "" } = options;
-  switch (errno) {
-    case EINVAL:
-      return (
-        `${labelled(name)}: this kernel has no ${BPF.MAP_TYPE_NAMES[type] ?? `map type ${type}`} ` +
-        `with keys of ${keySize} and values of ${valueSize} bytes, ${maxEntries} entries ` +
-        `and flags 0x${flags.toString(16)}`
-      );
-    case EPERM:
-      return "creating maps needs CAP_BPF";
-    case E2BIG:
-      return `${labelled(name)}: keys of ${keySize} or values of ${valueSize} bytes are too large`;
-    default:
-      return "";
-  }
-}
-
-/** "map flows", or "a map" when it has no name. */
-function labelled(name: string): string {
-  return name === "" ? "a map" : `map ${name}`;
-}
-
-function updateHint(info: MapInfo, errno: number): string {
-  switch (errno) {
-    case E2BIG:
-      return `${labelled(info.name)} holds at most ${info.maxEntries} entries`;
-    case EEXIST:
-      return "the key is there already, and BPF_NOEXIST was asked for";
-    case ENOENT:
-      return "the key isn't there, and BPF_EXIST was asked for";
-    case EINVAL:
-      return `${labelled(info.name)} doesn't take this key, value or flag`;
-    default:
-      return accessHint(info, "write", errno);
-  }
-}
-
-/** Why a map doesn't let this be done to it. */
-function accessHint(
-  info: MapInfo,
-  what: "read" | "write" | "delete" | "walk" | "freeze",
-  errno: number,
-): string {
-  const map = labelled(info.name);
-  switch (errno) {
-    case EPERM:
-      if (what === "read" || what === "walk") return `this fd may not read ${map}`;
-      return `${map} is frozen, or this fd may not write`;
-    case EINVAL:
-    case ENOTSUPP:
-    case EOPNOTSUPP: {
-      const type = BPF.MAP_TYPE_NAMES[info.type] ?? `type ${info.type}`;
-      return `${map} is a ${type}, which doesn't allow that`;
-    }
-    default:
-      return "";
-  }
 }

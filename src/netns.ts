@@ -4,10 +4,8 @@
 
 import { PROG_QUERY } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { EACCES, EEXIST, EINVAL, ENOENT, EPERM, ESRCH } from "./abi/errno.ts";
 import { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
-import { callBpf, check } from "./call.ts";
-import { BpfError } from "./errors.ts";
+import { callBpf, check, refusal } from "./diagnosis/refusal.ts";
 import { Handle, OwnedFd } from "./handle.ts";
 import type { Dissection, Frame, Kernel, NetNsReference } from "./kernel.ts";
 
@@ -57,7 +55,7 @@ export class NetNs extends Handle {
    * @throws {BpfError} EEXIST if the name is taken; EPERM without CAP_SYS_ADMIN.
    */
   static create(kernel: Kernel, name: string): NetNs {
-    check("netns.create", kernel.netns.create(name), (errno) => nameHint(name, errno));
+    check(kernel, "netns.create", kernel.netns.create(name), { netns: name });
     return NetNs.open(kernel, { name });
   }
 
@@ -69,9 +67,9 @@ export class NetNs extends Handle {
    */
   static open(kernel: Kernel, reference: NetNsReference): NetNs {
     const label = labelOf(reference);
-    const fd = check("netns.open", kernel.netns.open(reference), (errno) =>
-      openHint(reference, label, errno),
-    );
+    const pid = typeof reference === "object" && "pid" in reference ? reference.pid : undefined;
+    const about = { netns: label, ...(pid !== undefined && { pid }) };
+    const fd = check(kernel, "netns.open", kernel.netns.open(reference), about);
     return new NetNs(kernel, fd, label);
   }
 
@@ -81,12 +79,13 @@ export class NetNs extends Handle {
    * @throws {BpfError} ENOENT if the name isn't there.
    */
   static remove(kernel: Kernel, name: string): void {
-    check("netns.remove", kernel.netns.remove(name), (errno) => nameHint(name, errno));
+    check(kernel, "netns.remove", kernel.netns.remove(name), { netns: name });
   }
 
   /** Its inode number, as links report it. Numbers are used again after a namespace's death. */
   get inode(): number {
-    return check("netns.inode", this.kernel.netns.inode(this.fd));
+    const { kernel, fd } = this;
+    return check(kernel, "netns.inode", kernel.netns.inode(fd), {}, { fd });
   }
 
   /**
@@ -99,7 +98,7 @@ export class NetNs extends Handle {
   enter<T>(call: () => T): T {
     const outcome = this.kernel.netns.enter(this.fd, call);
     if ("errno" in outcome) {
-      throw new BpfError("netns.enter", outcome.errno, enterHint(-outcome.errno));
+      throw refusal(this.kernel, "netns.enter", outcome.errno, { fd: this.fd });
     }
     if (outcome.value instanceof Promise) {
       throw new TypeError("call: must be synchronous, since it is inside only until it returns");
@@ -122,9 +121,7 @@ export class NetNs extends Handle {
       prog_ids: address,
       prog_cnt: MAX_PROGRAMS,
     };
-    callBpf(this.kernel, BPF.BPF_PROG_QUERY, PROG_QUERY, request, (errno) =>
-      errno === EPERM ? "asking what is attached needs CAP_NET_ADMIN" : "",
-    );
+    callBpf(this.kernel, BPF.BPF_PROG_QUERY, PROG_QUERY, request);
     return [...ids].filter((id) => id !== 0);
   }
 
@@ -136,14 +133,18 @@ export class NetNs extends Handle {
    *   network header is.
    * @param flags - BPF_FLOW_DISSECTOR_F_….
    * @throws {RangeError} for a packet shorter than an Ethernet header.
-   * @throws {BpfError} EINVAL for a frame whose network header isn't inside it, and on Linux for one
-   *   of more than 4096 bytes.
+   * @throws {BpfError} EINVAL for a frame whose network header isn't inside it, and on Linux for
+   *   one of more than 4096 bytes.
    */
   dissect(packet: Uint8Array | Frame, flags: number = 0): DissectedPacket {
     const frame = packet instanceof Uint8Array ? ethernetFrame(packet) : packet;
     const outcome = this.kernel.netns.dissect(this.fd, frame, flags);
     if (typeof outcome !== "number") return described(outcome);
-    throw new BpfError("netns.dissect", outcome, dissectHint(frame, -outcome));
+    throw refusal(this.kernel, "netns.dissect", outcome, {
+      fd: this.fd,
+      data_size_in: frame.data.length,
+      network_offset: frame.networkOffset,
+    });
   }
 }
 
@@ -173,49 +174,4 @@ function labelOf(reference: NetNsReference): string {
   if (reference === "self") return "self";
   if ("name" in reference) return reference.name;
   return "path" in reference ? reference.path : `of process ${reference.pid}`;
-}
-
-/** Creating or removing a name failed. */
-function nameHint(name: string, errno: number): string {
-  switch (errno) {
-    case EEXIST:
-      return `a network namespace ${name} exists already; open it, or remove it first`;
-    case ENOENT:
-      return `there is no network namespace ${name}`;
-    case EINVAL:
-      return `${JSON.stringify(name)} can't be a name: it must be a file name`;
-    case EPERM:
-    case EACCES:
-      return "making and removing network namespaces needs CAP_SYS_ADMIN";
-    default:
-      return "";
-  }
-}
-
-function openHint(reference: NetNsReference, label: string, errno: number): string {
-  switch (errno) {
-    case ENOENT:
-    case ESRCH:
-      return typeof reference === "object" && "pid" in reference
-        ? `there is no process ${reference.pid}`
-        : `there is no network namespace ${label}`;
-    case EINVAL:
-      return `${JSON.stringify(label)} is no network namespace`;
-    case EPERM:
-    case EACCES:
-      return `this task may not open the network namespace ${label}`;
-    default:
-      return "";
-  }
-}
-
-function enterHint(errno: number): string {
-  return errno === EPERM ? "entering a network namespace needs CAP_SYS_ADMIN" : "";
-}
-
-function dissectHint({ data, networkOffset }: Frame, errno: number): string {
-  if (errno !== EINVAL) return "";
-  return networkOffset < 0 || networkOffset > data.length
-    ? `a network header at ${networkOffset} lies outside of a packet of ${data.length} bytes`
-    : `a packet of ${data.length} bytes is shorter or longer than this kernel takes`;
 }

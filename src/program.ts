@@ -4,13 +4,15 @@
 
 import { PROG_ATTACH, PROG_LOAD, TEST_RUN } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { E2BIG, EINTR, EINVAL, EIO, ENOSPC, ENOTSUPP, EPERM } from "./abi/errno.ts";
+import { ENOSPC, EPERM } from "./abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
-import { callBpf, cString, objectName, textOf, tryBpf } from "./call.ts";
-import { BpfError, VerifierError } from "./errors.ts";
+import type { Values } from "./abi/layout.ts";
+import { cString, objectName, textOf, tryBpf } from "./call.ts";
+import { verdictOf } from "./diagnosis/programs.ts";
+import { callBpf, refusal } from "./diagnosis/refusal.ts";
+import { type BpfError, VerifierError } from "./errors.ts";
 import { ObjectHandle, OwnedFd, openById, openPin, readInfo, takeOver } from "./handle.ts";
-import { explainAttach, explainDetach } from "./hints.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** What to load. */
@@ -107,8 +109,7 @@ export class Program extends ObjectHandle {
     // A refusal alone doesn't say why: ask again with room for the log.
     if (result < 0 && result !== -EPERM) ({ result, log } = loadWithLog(kernel, options));
     if (result >= 0) return new Program(new OwnedFd(kernel, result));
-    if (log !== "") throw new VerifierError(result, options.name ?? "", log);
-    throw new BpfError(BPF.BPF_PROG_LOAD, result, loadHint(options, -result));
+    throw loadRefusal(kernel, options, result, log);
   }
 
   /**
@@ -151,7 +152,7 @@ export class Program extends ObjectHandle {
     const data = new Uint8Array(isDissector ? BPF_FLOW_KEYS_SIZE : packet.length + GROWTH_BYTES);
     const context = new Uint8Array(isDissector ? BPF_FLOW_KEYS_SIZE : 0);
     if (isDissector) new DataView(context.buffer).setUint32(FLAGS_OFFSET, options.flags ?? 0, true);
-    const { result, attr } = tryBpf(this.kernel, BPF.BPF_PROG_TEST_RUN, TEST_RUN, {
+    const request = {
       prog_fd: this.fd,
       data_size_in: packet.length,
       data_size_out: data.length,
@@ -160,10 +161,10 @@ export class Program extends ObjectHandle {
       repeat: options.repeat ?? 1,
       ctx_size_in: context.length,
       ctx_in: context.length === 0 ? 0n : this.kernel.addressOf(context),
-    });
-    if (result < 0) {
-      throw new BpfError(BPF.BPF_PROG_TEST_RUN, result, runHint(this.info, packet, -result));
-    }
+    };
+    const cmd = BPF.BPF_PROG_TEST_RUN;
+    const { result, attr } = tryBpf(this.kernel, cmd, TEST_RUN, request);
+    if (result < 0) throw refusal(this.kernel, cmd, result, request);
     return {
       retval: attr.retval,
       data: data.subarray(0, attr.data_size_out),
@@ -180,9 +181,7 @@ export class Program extends ObjectHandle {
    */
   attach(): void {
     const request = { attach_bpf_fd: this.fd, attach_type: BPF.BPF_FLOW_DISSECTOR };
-    callBpf(this.kernel, BPF.BPF_PROG_ATTACH, PROG_ATTACH, request, (errno) =>
-      explainAttach(this.kernel, this.info, errno),
-    );
+    callBpf(this.kernel, BPF.BPF_PROG_ATTACH, PROG_ATTACH, request);
   }
 
   /**
@@ -192,19 +191,17 @@ export class Program extends ObjectHandle {
    */
   detach(): void {
     const request = { attach_bpf_fd: this.fd, attach_type: BPF.BPF_FLOW_DISSECTOR };
-    callBpf(this.kernel, BPF.BPF_PROG_DETACH, PROG_ATTACH, request, (errno) =>
-      explainDetach(this.kernel, this.info, errno),
-    );
+    callBpf(this.kernel, BPF.BPF_PROG_DETACH, PROG_ATTACH, request);
   }
 }
 
-function tryLoad(
+function loadRequest(
   kernel: Kernel,
   options: ProgramOptions,
   log: Uint8Array | null,
-): { readonly result: number } {
+): Partial<Values<typeof PROG_LOAD>> {
   const { instructions, debug } = options;
-  return tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, {
+  return {
     prog_type: options.type,
     insn_cnt: instructions.length / SLOT_BYTES,
     insns: kernel.addressOf(instructions),
@@ -222,7 +219,29 @@ function tryLoad(
       line_info: kernel.addressOf(debug.lineInfo),
       line_info_cnt: debug.lineInfo.length / LINE_INFO_SIZE,
     }),
-  });
+  };
+}
+
+function tryLoad(
+  kernel: Kernel,
+  options: ProgramOptions,
+  log: Uint8Array | null,
+): { readonly result: number } {
+  return tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, loadRequest(kernel, options, log));
+}
+
+/** A verdict of the verifier's, or whatever else kept the program out. */
+function loadRefusal(
+  kernel: Kernel,
+  options: ProgramOptions,
+  result: number,
+  log: string,
+): BpfError {
+  const { instructions, name = "" } = options;
+  const attr = loadRequest(kernel, options, null);
+  const about = { instructions, log, name };
+  const error = refusal(kernel, BPF.BPF_PROG_LOAD, result, attr, about);
+  return verdictOf(log) === "" ? error : new VerifierError(error, log);
 }
 
 function loadWithLog(
@@ -252,37 +271,4 @@ function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
     loadTimeNs: info.load_time,
     verifiedInstructions: info.verified_insns,
   };
-}
-
-function loadHint(options: ProgramOptions, errno: number): string {
-  switch (errno) {
-    case EPERM:
-      return "loading needs CAP_BPF, and for flow dissectors and XDP CAP_NET_ADMIN as well";
-    case E2BIG: {
-      const count = options.instructions.length / SLOT_BYTES;
-      return count === 0
-        ? "a program has at least one instruction"
-        : `${count} instructions are more than this task may load`;
-    }
-    case EINVAL:
-      return "the program's type, attach type, flags or name is not one that the kernel takes";
-    default:
-      return "";
-  }
-}
-
-function runHint({ name, type }: ProgramInfo, packet: Uint8Array, errno: number): string {
-  const typeName = BPF.PROG_TYPE_NAMES[type] ?? `type ${type}`;
-  switch (errno) {
-    case EINVAL:
-      return `a ${typeName} doesn't run on a packet of ${packet.length} bytes: too short or too long`;
-    case ENOTSUPP:
-      return `programs of ${typeName} can't be run by hand`;
-    case EIO:
-      return `program ${name} was stopped: it did what Linux's verifier would have refused`;
-    case EINTR:
-      return "the repetitions were interrupted; ask for fewer";
-    default:
-      return "";
-  }
 }

@@ -11,7 +11,7 @@ const MAX_LINES = 600;
 
 /**
  * The rooms from the ground up, and what each may import besides itself. `seam` is src/kernel.ts,
- * `nouns` are the other files directly in src.
+ * `calls` are one bpf(2) call and the errors, `nouns` are the other files directly in src.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   abi: [],
@@ -20,10 +20,20 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   elf: ["abi", "asm"],
   packet: [],
   kernel: ["abi", "asm", "seam"],
-  nouns: ["abi", "asm", "elf", "seam"],
-  linux: ["abi", "seam", "nouns"],
-  cli: ["abi", "asm", "elf", "packet", "kernel", "linux", "seam", "nouns"],
+  calls: ["abi", "seam"],
+  diagnosis: ["abi", "seam", "calls"],
+  nouns: ["abi", "asm", "elf", "seam", "calls", "diagnosis"],
+  inventory: ["abi", "seam", "calls", "nouns"],
+  doctor: ["abi", "seam", "calls", "diagnosis"],
+  linux: ["abi", "seam", "calls", "nouns"],
+  cli: [
+    ...["abi", "asm", "elf", "packet", "kernel", "linux", "seam", "calls", "diagnosis"],
+    ...["nouns", "inventory", "doctor"],
+  ],
 };
+
+/** Files directly in src that are no nouns. */
+const CALLS: ReadonlySet<string> = new Set(["call.ts", "errors.ts"]);
 
 /** Rooms that run in a browser as they are. */
 const CORE: ReadonlySet<string> = new Set([
@@ -33,7 +43,11 @@ const CORE: ReadonlySet<string> = new Set([
   "elf",
   "packet",
   "kernel",
+  "calls",
+  "diagnosis",
   "nouns",
+  "inventory",
+  "doctor",
 ]);
 
 /** Packages, and the files or rooms that may import them. */
@@ -80,7 +94,8 @@ function importsOf({ text }: SourceFile): string[] {
 function roomOf(path: string): string {
   const [, second = "", third] = path.split("/");
   if (third !== undefined) return second;
-  return second === "kernel.ts" ? "seam" : "nouns";
+  if (second === "kernel.ts") return "seam";
+  return CALLS.has(second) ? "calls" : "nouns";
 }
 
 /** The file that a relative import leads to, from the project's root. */

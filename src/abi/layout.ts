@@ -40,10 +40,16 @@ export function sizeOf(type: FieldType): number {
   }
 }
 
+/** Ends by layout: a layout never changes, and every call asks for one. */
+const ends: WeakMap<Layout, number> = new WeakMap();
+
 /** The offset of the first byte after the last field. */
 export function endOf(layout: Layout): number {
+  const known = ends.get(layout);
+  if (known !== undefined) return known;
   let end = 0;
   for (const [offset, type] of Object.values(layout)) end = Math.max(end, offset + sizeOf(type));
+  ends.set(layout, end);
   return end;
 }
 
@@ -70,9 +76,12 @@ export function readField(view: DataView, [offset, type]: Field): number | bigin
 /** Writes one field; a byte array may be shorter than its field, the rest is left as it is. */
 export function writeField(
   view: DataView,
-  [offset, type]: Field,
+  field: Field,
   value: number | bigint | Uint8Array,
 ): void {
+  // Every field of every call comes through here: a pattern would make an iterator for each.
+  const offset = field[0];
+  const type = field[1];
   if (value instanceof Uint8Array) {
     if (value.length > sizeOf(type)) {
       throw new RangeError(`${value.length} bytes do not fit a field of ${sizeOf(type)}`);
@@ -114,13 +123,23 @@ export function encode<L extends Layout>(
   size: number = endOf(layout),
 ): Uint8Array {
   const bytes = new Uint8Array(size);
-  const view = new DataView(bytes.buffer);
-  for (const [name, value] of Object.entries(values)) {
+  encodeInto(new DataView(bytes.buffer), layout, values);
+  return bytes;
+}
+
+/** Writes fields of the struct that starts at byte 0 of `view`; those left out stay as they are. */
+export function encodeInto<L extends Layout>(
+  view: DataView,
+  layout: L,
+  values: Partial<Values<L>>,
+): void {
+  // No Object.entries() here: its arrays cost more than the writing does.
+  for (const name in values) {
     const field = layout[name];
     if (field === undefined) throw new TypeError(`the struct has no field ${name}`);
-    if (value !== undefined) writeField(view, field, value as number | bigint | Uint8Array);
+    const value = values[name];
+    if (value !== undefined) writeField(view, field, value);
   }
-  return bytes;
 }
 
 /**
@@ -131,6 +150,6 @@ export function encode<L extends Layout>(
 export function decode<L extends Layout>(layout: L, bytes: Uint8Array): Values<L> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values: Record<string, number | bigint | Uint8Array> = {};
-  for (const [name, field] of Object.entries(layout)) values[name] = readField(view, field);
+  for (const name in layout) values[name] = readField(view, layout[name] as Field);
   return values as Values<L>;
 }

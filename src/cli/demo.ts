@@ -6,72 +6,87 @@
 import { fileURLToPath } from "node:url";
 import { perCpu, u32, u64 } from "../codec.ts";
 import { Collection } from "../collection.ts";
-import type { ObjectSpec } from "../elf/index.ts";
 import { BpfError } from "../errors.ts";
-import { EmbeddedKernel } from "../kernel/index.ts";
+import type { Kernel } from "../kernel.ts";
 import { Link } from "../link.ts";
 import type { BpfMap } from "../map.ts";
-import { NetNs } from "../netns.ts";
+import type { NetNs } from "../netns.ts";
 import { networkFrame, readCapture } from "../packet/index.ts";
 import type { Program } from "../program.ts";
-import { chooseDissector, openCapture, readObject } from "./files.ts";
+import { openCapture, readObject } from "./files.ts";
 import { FlowTable, ipProtocolName } from "./flows.ts";
+import type { Output } from "./output.ts";
+import { privateNamespace } from "./private_namespace.ts";
+import type { KernelName, Session } from "./session.ts";
 import { counted, table } from "./text.ts";
+import { waitFor } from "./wait.ts";
 
-const NETNS = "blue";
 const CAPTURE = "examples/traffic.pcap";
+/** The program of either object that packets come to first. */
+const ENTRY = "dissect";
 /** The map of flow-v2.bpf.c that counts packets by IP protocol. */
 const COUNTERS = "proto_packets";
 /** Flows shown of the capture's many. */
 const FLOWS_SHOWN = 6;
 
+/** What the story calls each kernel. */
+const KERNELS: Readonly<Record<KernelName, string>> = {
+  embedded: "kernel booted: embedded, in this process, without root",
+  linux: "this machine's kernel: linux, as root, in namespaces of its own",
+};
+
 /** Tells the story; false when something in it wasn't so. */
-export async function demo(): Promise<boolean> {
+export async function demo(
+  session: Session,
+  options: { readonly kernel: KernelName },
+): Promise<boolean> {
   const [first, second] = await Promise.all([
     readObject(shipped("bpf/flow.bpf.o")),
     readObject(shipped("bpf/flow-v2.bpf.o")),
   ]);
-  const story = new Story();
-  using kernel = EmbeddedKernel.boot();
-  story.chapter("A program, a namespace, a link");
-  story.tell(`kernel booted: ${kernel.name}, in this process, without root`);
-  const netns = NetNs.create(kernel, NETNS);
-  story.tell(`network namespace ${NETNS} created, inode ${netns.inode}`);
+  const kernel = await session.kernel(options.kernel);
+  const story = new Story(session.output);
+  await story.chapter("A program, a namespace, a link");
+  story.tell(KERNELS[kernel.name]);
+  using netns = privateNamespace(kernel, "blue");
+  const name = netns.label;
+  story.tell(`network namespace ${name} created, inode ${netns.inode}`);
   using old = Collection.load(kernel, first);
   using young = Collection.load(kernel, second);
-  const before = entryOf(old, first);
-  const after = entryOf(young, second);
-  story.tell(`flow.bpf.o loaded: ${counted(old.programs.size, "program")}, ${described(before)}`);
-  story.tell(
-    `flow-v2.bpf.o loaded: ${counted(young.programs.size, "program")}, ${described(after)}`,
-  );
+  const before = old.program(ENTRY);
+  const after = young.program(ENTRY);
+  story.tell(`flow.bpf.o loaded: ${described(old, before)}`);
+  story.tell(`flow-v2.bpf.o loaded: ${described(young, after)}`);
   using link = Link.attach(before, netns);
   const { id } = link.info;
   story.check(
     netns.query().join() === `${before.info.id}` && link.info.netnsInode === netns.inode,
-    `link ${id} attaches program ${before.info.id} to ${NETNS}`,
+    `link ${id} attaches program ${before.info.id} to ${name}`,
   );
 
-  story.chapter("What the link excludes");
+  await story.chapter("What the link excludes");
   story.refused("a second link", "E2BIG", () => Link.attach(after, netns));
   story.refused("a direct attach", "EEXIST", () => netns.enter(() => after.attach()));
   story.refused("a direct detach", "EINVAL", () => netns.enter(() => before.detach()));
 
-  story.chapter("Update under traffic");
+  await story.chapter("Update under traffic");
   await traffic(story, { netns, link, before, after, counters: young.map(COUNTERS) });
 
-  story.chapter("The namespace dies, the link stays behind");
+  await story.chapter("The namespace dies, the link stays behind");
   netns[Symbol.dispose]();
-  NetNs.remove(kernel, NETNS);
+  await waitFor(() => link.info.netnsInode === 0);
   const orphan = link.info;
   story.check(
     orphan.netnsInode === 0 && orphan.id === id && orphan.programId === after.info.id,
-    `${NETNS} removed; link ${id} is defunct: inode ${orphan.netnsInode}, still holding program ` +
+    `${name} died; link ${id} is defunct: inode ${orphan.netnsInode}, still holding program ` +
       `${orphan.programId}`,
   );
   story.refused("an update", "ENOLINK", () => link.update(before));
   link[Symbol.dispose]();
-  story.check(isGone(kernel, id), `the last fd of link ${id} closed: the link is gone`);
+  story.check(
+    await waitFor(() => isGone(kernel, id)),
+    `the last fd of link ${id} closed: the link is gone`,
+  );
   return story.end();
 }
 
@@ -155,15 +170,11 @@ function shipped(name: string): string {
   return fileURLToPath(new URL(`../../${name}`, import.meta.url));
 }
 
-function entryOf(collection: Collection, object: ObjectSpec): Program {
-  return collection.program(chooseDissector(object, undefined).name);
+function described({ programs }: Collection, { info }: Program): string {
+  return `${counted(programs.size, "program")}, of which ${info.name} comes first, id ${info.id}`;
 }
 
-function described({ info }: Program): string {
-  return `the first of them "${info.name}", id ${info.id}, tag ${info.tag}`;
-}
-
-function isGone(kernel: EmbeddedKernel, id: number): boolean {
+function isGone(kernel: Kernel, id: number): boolean {
   try {
     using _link = Link.fromId(kernel, id);
     return false;
@@ -174,25 +185,34 @@ function isGone(kernel: EmbeddedKernel, id: number): boolean {
 
 /** What is told, line by line, and whether all of it held. */
 class Story {
+  readonly #output: Output;
+  readonly #lines: string[] = [];
   #held: boolean = true;
   #checks: number = 0;
 
-  chapter(title: string): void {
-    process.stdout.write(`\n${title}\n`);
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  /** Begins a chapter, and hands out what was told before. */
+  async chapter(title: string): Promise<void> {
+    await this.#flush();
+    this.#lines.push("", this.#output.paint("bold", title));
   }
 
   tell(line: string): void {
-    process.stdout.write(`    ${line}\n`);
+    this.#lines.push(`    ${line}`);
   }
 
   quote(text: string): void {
-    for (const line of text.trimEnd().split("\n")) process.stdout.write(`      ${line}\n`);
+    for (const line of text.trimEnd().split("\n")) this.#lines.push(`      ${line}`);
   }
 
   check(holds: boolean, line: string): void {
     this.#checks++;
     this.#held &&= holds;
-    process.stdout.write(`${holds ? "  ✓ " : "  ✗ "}${line}\n`);
+    const mark = holds ? this.#output.paint("green", "✓") : this.#output.paint("red", "✗");
+    this.#lines.push(`  ${mark} ${line}`);
   }
 
   /** Does what must be refused, and says how it was. */
@@ -206,9 +226,19 @@ class Story {
     }
   }
 
-  end(): boolean {
+  async #flush(): Promise<void> {
+    await this.#output.write(
+      this.#lines
+        .splice(0)
+        .map((line) => `${line}\n`)
+        .join(""),
+    );
+  }
+
+  async end(): Promise<boolean> {
     const verdict = this.#held ? "all of it so" : "NOT all of it so";
-    process.stdout.write(`\n${counted(this.#checks, "check")}, ${verdict}\n`);
+    this.#lines.push("", `${counted(this.#checks, "check")}, ${verdict}`);
+    await this.#flush();
     return this.#held;
   }
 }

@@ -5,6 +5,7 @@
 import { decodeInstructions, listing } from "../asm/index.ts";
 import type { ProgramSpec, SourceLine } from "../elf/index.ts";
 import { chooseProgram, readObject } from "./files.ts";
+import type { Session } from "./session.ts";
 import { printable } from "./text.ts";
 
 /** One instruction of a listing. */
@@ -24,6 +25,7 @@ interface Line {
 
 /** Prints the instructions of one program, or of all. */
 export async function disasm(
+  { output }: Session,
   path: string,
   options: { readonly program?: string; readonly json?: boolean },
 ): Promise<void> {
@@ -31,12 +33,12 @@ export async function disasm(
   const programs =
     options.program === undefined
       ? [...object.programs.values()]
-      : [chooseProgram(object, options.program)];
+      : [chooseProgram(object, path, options.program)];
   const text =
     options.json === true
       ? `${JSON.stringify(programs.map(asJson), null, 2)}\n`
       : printable(programs.map(asText).join("\n") || "no programs\n");
-  process.stdout.write(text);
+  await output.write(text);
 }
 
 function asJson(program: ProgramSpec): object {
@@ -49,7 +51,7 @@ function asText(program: ProgramSpec): string {
   return lines
     .flatMap(({ slot, bytes, text, subprogram, map, source }) => [
       ...(subprogram === undefined ? [] : [`${subprogram}:`]),
-      ...(source === undefined ? [] : [`; ${source.text.trim()} @ ${source.file}:${source.line}`]),
+      ...(source === undefined ? [] : [`; ${sourceText(source)}`]),
       `${`${slot}`.padStart(width + 2)}: ${bytes.slice(0, 16)}  ${text}${commentOf(map)}`,
     ])
     .join("\n")
@@ -75,6 +77,12 @@ function linesOf(program: ProgramSpec): Line[] {
       ...(source !== undefined && { source }),
     };
   });
+}
+
+/** The line and its place; the place alone when the compiler couldn't see the line. */
+function sourceText({ text, file, line }: SourceLine): string {
+  const place = `@ ${file}:${line}`;
+  return text.trim() === "" ? place : `${text.trim()} ${place}`;
 }
 
 function commentOf(map: string | undefined): string {

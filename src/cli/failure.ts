@@ -2,8 +2,7 @@
  * What went wrong, in one line and as an exit code.
  */
 
-import { BpfError, VerifierError } from "../errors.ts";
-import { printable } from "./text.ts";
+import { BpfError, UnsupportedError, VerifierError } from "../errors.ts";
 
 /** The user asked for something that can't be: a wrong file, an unknown program. */
 export class UsageError extends Error {
@@ -17,7 +16,7 @@ export class UsageError extends Error {
 export const EXIT_DONE = 0;
 /** The kernel refused, or a demo's story didn't hold. */
 export const EXIT_REFUSED = 1;
-/** Wrong usage, or files that can't be read or written. */
+/** Wrong usage, files that can't be read or written, or a machine that can't do what is asked. */
 export const EXIT_USAGE = 2;
 /** A fault of nslink itself: EX_SOFTWARE of sysexits.h. */
 export const EXIT_INTERNAL = 70;
@@ -25,20 +24,42 @@ export const EXIT_INTERNAL = 70;
 /** How many lines of a verifier's log are shown. */
 const LOG_LINES = 12;
 
-/** Writes what went wrong to standard error; returns the exit code. */
-export function report(error: unknown): number {
-  const [text, exitCode] = described(error);
-  process.stderr.write(`nslink: ${printable(text)}\n`);
-  return exitCode;
+/** What went wrong, in words and as an exit code. */
+export interface Failure {
+  readonly text: string;
+  readonly exitCode: number;
 }
 
-function described(error: unknown): [text: string, exitCode: number] {
-  if (error instanceof VerifierError) {
-    const log = error.log.trimEnd().split("\n").slice(-LOG_LINES);
-    return [[error.message, ...log.map((line) => `  ${line}`)].join("\n"), EXIT_REFUSED];
+/** Puts an error into words. */
+export function describeFailure(error: unknown): Failure {
+  if (error instanceof BpfError) {
+    const log =
+      error instanceof VerifierError ? error.log.trimEnd().split("\n").slice(-LOG_LINES) : [];
+    const remedies = error.remedies.map((command) => `  try: ${command}`);
+    const lines = [error.message, ...log.map((line) => `  ${line}`), ...remedies];
+    return { text: lines.join("\n"), exitCode: EXIT_REFUSED };
   }
-  if (error instanceof BpfError) return [error.message, EXIT_REFUSED];
-  if (error instanceof UsageError) return [error.message, EXIT_USAGE];
+  if (error instanceof UsageError || error instanceof UnsupportedError) {
+    return { text: error.message, exitCode: EXIT_USAGE };
+  }
   const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return [`a fault in nslink itself, please report it: ${trace}`, EXIT_INTERNAL];
+  const text = `a fault in nslink itself, please report it: ${trace}`;
+  return { text, exitCode: EXIT_INTERNAL };
+}
+
+/**
+ * Makes what the API says of wrong arguments wrong usage, for calls whose arguments come from the
+ * command line.
+ *
+ * @throws {UsageError} in place of TypeError and RangeError.
+ */
+export function asUsage<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) {
+      throw new UsageError(error.message);
+    }
+    throw error;
+  }
 }

@@ -4,7 +4,11 @@
 
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
-import { BPF_PROG_TYPE_FLOW_DISSECTOR, PROG_TYPE_NAMES } from "../abi/bpf.ts";
+import {
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
+  BPF_PROG_TYPE_SK_LOOKUP,
+  PROG_TYPE_NAMES,
+} from "../abi/bpf.ts";
 import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { loadObject, ObjectError } from "../elf/index.ts";
 import { UsageError } from "./failure.ts";
@@ -65,7 +69,7 @@ const REASONS: ReadonlyMap<unknown, string> = new Map([
 ]);
 
 /** @throws {UsageError} for what the file system said; anything else is thrown on. */
-function cannotRead(what: string, path: string, error: unknown): never {
+export function cannotRead(what: string, path: string, error: unknown): never {
   if (typeof error !== "object" || error === null || !("code" in error)) throw error;
   const reason = REASONS.get(error.code) ?? ("message" in error ? error.message : error.code);
   throw new UsageError(`cannot read ${what} ${path}: ${reason}`);
@@ -74,27 +78,56 @@ function cannotRead(what: string, path: string, error: unknown): never {
 /**
  * The program to run: the one named, or the first flow dissector of the object.
  *
+ * @param path - of the object, for messages.
  * @throws {UsageError} naming what there is, when there is no such program.
  */
-export function chooseDissector(object: ObjectSpec, name: string | undefined): ProgramSpec {
+export function chooseDissector(object: ObjectSpec, path: string, name?: string): ProgramSpec {
   const all = [...object.programs.values()];
   if (name === undefined) {
     const first = all.find(({ type }) => type === BPF_PROG_TYPE_FLOW_DISSECTOR);
-    if (first === undefined) throw new UsageError("the object holds no flow dissector program");
+    if (first === undefined) throw new UsageError(`${path} holds no flow dissector program`);
     return first;
   }
-  const chosen = chooseProgram(object, name);
+  const chosen = chooseProgram(object, path, name);
   if (chosen.type === BPF_PROG_TYPE_FLOW_DISSECTOR) return chosen;
   const type = PROG_TYPE_NAMES[chosen.type] ?? `type ${chosen.type}`;
   throw new UsageError(`program ${name} is a ${type}; captures are dissected by flow dissectors`);
 }
 
-/** A program by name. @throws {UsageError} naming those that there are. */
-export function chooseProgram(object: ObjectSpec, name: string): ProgramSpec {
+/**
+ * A program by name.
+ *
+ * @param path - of the object, for messages.
+ * @throws {UsageError} naming those that there are.
+ */
+export function chooseProgram(object: ObjectSpec, path: string, name: string): ProgramSpec {
   const found = object.programs.get(name);
   if (found !== undefined) return found;
   const known = [...object.programs.keys()].join(", ");
   throw new UsageError(
-    `the object holds no program ${name}; it holds ${known === "" ? "none" : known}`,
+    `${path} holds no program ${name}; it holds ${known === "" ? "none" : known}`,
   );
+}
+
+/**
+ * The first program that attaches to a network namespace.
+ *
+ * @param path - of the object, for messages.
+ * @throws {UsageError} when there is none.
+ */
+export function chooseAttachable(object: ObjectSpec, path: string): ProgramSpec {
+  const types = [BPF_PROG_TYPE_FLOW_DISSECTOR, BPF_PROG_TYPE_SK_LOOKUP];
+  const found = [...object.programs.values()].find(({ type }) => types.includes(type));
+  if (found !== undefined) return found;
+  throw new UsageError(`${path} holds no program that attaches to network namespaces`);
+}
+
+/**
+ * Names of a program and of those that it may tail-call, which are of its type; an object can hold
+ * other things as well.
+ */
+export function programsLoadedWith(object: ObjectSpec, chosen: ProgramSpec): string[] {
+  return [...object.programs.values()]
+    .filter((spec) => spec === chosen || (spec.type === chosen.type && spec.autoload))
+    .map(({ name }) => name);
 }

@@ -5,19 +5,24 @@
 import { ATTACH_TYPE_NAMES, MAP_TYPE_NAMES, PROG_TYPE_NAMES } from "../abi/bpf.ts";
 import type { MapSpec, ObjectSpec, ProgramSpec, SectionSpec } from "../elf/index.ts";
 import { readObject } from "./files.ts";
+import type { Session } from "./session.ts";
 import { type Column, grouped, printable, table } from "./text.ts";
 
 const SLOT_BYTES = 8;
 const SHF_ALLOC = 2;
 
 /** Prints an object's programs, maps and sections. */
-export async function inspect(path: string, options: { readonly json?: boolean }): Promise<void> {
+export async function inspect(
+  { output }: Session,
+  path: string,
+  options: { readonly json?: boolean },
+): Promise<void> {
   const object = await readObject(path);
   const text =
     options.json === true
       ? `${JSON.stringify(asJson(object), null, 2)}\n`
       : printable(asText(object));
-  process.stdout.write(text);
+  await output.write(text);
 }
 
 function asJson(object: ObjectSpec): object {

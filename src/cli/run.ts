@@ -3,10 +3,9 @@
  */
 
 import { Collection } from "../collection.ts";
-import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
-import { EmbeddedKernel } from "../kernel/index.ts";
+import { BpfError } from "../errors.ts";
 import { Link } from "../link.ts";
-import { NetNs } from "../netns.ts";
+import type { NetNs } from "../netns.ts";
 import {
   type CapturedPacket,
   CaptureError,
@@ -14,13 +13,16 @@ import {
   readCaptureBatches,
 } from "../packet/index.ts";
 import { UsageError } from "./failure.ts";
-import { chooseDissector, openCapture, readObject } from "./files.ts";
+import { chooseDissector, openCapture, programsLoadedWith, readObject } from "./files.ts";
 import { type Outcome, wasStopped } from "./outcome.ts";
+import { privateNamespace } from "./private_namespace.ts";
 import { Progress } from "./progress.ts";
 import { JsonReport, type Report, TableReport } from "./report.ts";
-import { counted, printable } from "./text.ts";
+import type { KernelName, Session } from "./session.ts";
+import { counted } from "./text.ts";
 
 export interface RunOptions {
+  readonly kernel: KernelName;
   readonly program?: string;
   readonly json?: boolean;
   readonly summary?: boolean;
@@ -30,17 +32,21 @@ export interface RunOptions {
 
 /** Attaches, dissects, reports. */
 export async function run(
+  session: Session,
   objectPath: string,
   capturePath: string,
   options: RunOptions,
 ): Promise<void> {
   const object = await readObject(objectPath);
-  const spec = chooseDissector(object, options.program);
+  const spec = chooseDissector(object, objectPath, options.program);
   const capture = await openCapture(capturePath);
 
-  using kernel = EmbeddedKernel.boot();
-  using netns = NetNs.create(kernel, "run");
-  using collection = Collection.load(kernel, object, { programs: dissectorsOf(object, spec) });
+  const { output } = session;
+  const kernel = await session.kernel(options.kernel);
+  using netns = privateNamespace(kernel, "run");
+  using collection = Collection.load(kernel, object, {
+    programs: programsLoadedWith(object, spec),
+  });
   using _link = Link.attach(collection.program(spec.name), netns);
 
   const withPackets = options.summary !== true;
@@ -68,8 +74,9 @@ export async function run(
         report.add(packet, outcome);
       }
       packets += wanted.length;
-      progress.clear();
-      await write(report.take());
+      const text = report.take();
+      if (text !== "") progress.clear();
+      await output.write(text);
       progress.update(bytesRead, counted(packets, "packet"));
       if (packets >= limit) break;
     }
@@ -81,37 +88,27 @@ export async function run(
   } finally {
     progress.clear();
   }
-  await write(report.end());
-  if (warning !== "") warn(warning);
+  await output.write(report.end());
+  if (warning !== "") output.complain(`warning: ${warning}`);
   if (stopped > 0) {
     const where = `program ${spec.name} was stopped on ${counted(stopped, "packet")}`;
-    warn(`${where}: it did what Linux's verifier would have refused`);
+    output.complain(`warning: ${where}: it did what Linux's verifier would have refused`);
   }
-}
-
-function warn(text: string): void {
-  process.stderr.write(`nslink: warning: ${printable(text)}\n`);
-}
-
-/** The chosen program and those that it may tail-call; an object can hold other things as well. */
-function dissectorsOf(object: ObjectSpec, chosen: ProgramSpec): string[] {
-  return [...object.programs.values()]
-    .filter((spec) => spec === chosen || (spec.type === chosen.type && spec.autoload))
-    .map(({ name }) => name);
 }
 
 function dissect(netns: NetNs, packet: CapturedPacket, flags: number): Outcome {
   const frame = networkFrame(packet);
-  if (frame.data !== null) return netns.dissect(frame, flags);
-  const reasons = {
-    short: "shorter than its link-layer header",
-    "no-protocol": "its link-layer header names no network protocol",
-  };
-  return { by: null, reason: reasons[frame.reason] };
+  if (frame.data === null) return { by: null, reason: REASONS[frame.reason] };
+  try {
+    return netns.dissect(frame, flags);
+  } catch (error) {
+    // Linux runs a program by hand on packets of certain sizes only.
+    if (!(error instanceof BpfError) || error.code !== "EINVAL") throw error;
+    return { by: null, reason: error.hint };
+  }
 }
 
-/** Waits while the reader is slow, so that output never piles up in memory. */
-async function write(text: string): Promise<void> {
-  if (text === "" || process.stdout.write(text)) return;
-  await new Promise<void>((resolve) => process.stdout.once("drain", resolve));
-}
+const REASONS = {
+  short: "shorter than its link-layer header",
+  "no-protocol": "its link-layer header names no network protocol",
+} as const;

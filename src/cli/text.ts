@@ -6,15 +6,21 @@
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
+  /** Colours a cell; its width stays. */
+  readonly paint?: (cell: string) => string;
 }
 
 /** A table whose rows are all known; columns are as wide as they need to be. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const widths = columns.map(({ title }, i) =>
-    Math.max(title.length, ...rows.map((row) => (row[i] ?? "").length)),
+    Math.max(title.length, ...rows.map((row) => cellText(row[i]).length)),
   );
   const header = columns.map(({ title }) => title);
-  return [header, ...rows].map((row) => `${formatRow(columns, widths, row)}\n`).join("");
+  const titles = columns.map(({ align = "left" }): Column => ({ title: "", align }));
+  return [
+    `${formatRow(titles, widths, header)}\n`,
+    ...rows.map((row) => `${formatRow(columns, widths, row)}\n`),
+  ].join("");
 }
 
 /** One row of a table whose widths are fixed. */
@@ -24,13 +30,18 @@ export function formatRow(
   row: readonly string[],
 ): string {
   return columns
-    .map(({ align }, i) => {
-      const cell = row[i] ?? "";
-      const width = widths[i] ?? 0;
-      return align === "right" ? cell.padStart(width) : cell.padEnd(width);
+    .map(({ align, paint = (cell) => cell }, i) => {
+      const cell = cellText(row[i]);
+      const padding = " ".repeat(Math.max((widths[i] ?? 0) - cell.length, 0));
+      return align === "right" ? padding + paint(cell) : paint(cell) + padding;
     })
     .join("  ")
     .trimEnd();
+}
+
+/** Names that somebody else gave may hold anything, even the end of a line. */
+function cellText(cell: string = ""): string {
+  return printable(cell).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
 }
 
 /**

@@ -23,13 +23,14 @@ export class Attr {
 
   /** @param user - the caller's bytes. @param size - how many of them the call passes. */
   load(user: Uint8Array | null, size: number): this {
+    const bytes = this.#bytes;
+    const length = user === null ? 0 : Math.min(size, BPF_ATTR_SIZE);
+    // Loops, not set() and fill(): for so few bytes a call, or a view for it, costs more.
+    for (let i = 0; i < length; i++) bytes[i] = (user as Uint8Array)[i] as number;
+    for (let i = length; i < this.#length; i++) bytes[i] = 0;
     this.#user = user;
-    this.#bytes.fill(0, 0, this.#length);
     this.#size = size;
-    this.#length = Math.min(size, BPF_ATTR_SIZE);
-    if (user !== null) {
-      this.#bytes.set(user.length === this.#length ? user : user.subarray(0, this.#length));
-    }
+    this.#length = length;
     return this;
   }
 
@@ -39,8 +40,8 @@ export class Attr {
   }
 
   /** Every u32 of the union lies at a multiple of 4. */
-  u32([offset]: Field<"u32">): number {
-    return this.#words[offset >> 2] as number;
+  u32(field: Field<"u32">): number {
+    return this.#words[field[0] >> 2] as number;
   }
 
   s32([offset]: Field<"s32">): number {

@@ -11,13 +11,26 @@ import type {
   NetNsCalls,
   NetNsEntry,
   NetNsReference,
+  OpenObject,
 } from "../kernel.ts";
+
+<<<<<<< HEAD
+
 import type { EngineName } from "./engine.ts";
 import { isFileName } from "./fs.ts";
+
+=======
+
+import { BPFFS_MOUNT, isFileName } from "./fs.ts";
+
+>>>>>>> main
+
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
 import { flowDissect } from "./net/flow_dissector.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
+import { openObjects } from "./open_objects.ts";
+import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
 import { ALL_CAPABILITIES, type Capability, type Task } from "./task.ts";
 import { BufferMemory, type UserMemory } from "./user_memory.ts";
@@ -60,6 +73,8 @@ export interface SpawnOptions {
   readonly capabilities?: Iterable<Capability>;
   readonly uid?: number;
   readonly openFilesLimit?: number;
+  /** Its name, as /proc/PID/comm has it; the first task's is "init". */
+  readonly command?: string;
   /** The memory its addresses lie in; by default that of this process's buffers. */
   readonly memory?: UserMemory;
 }
@@ -114,6 +129,7 @@ export class EmbeddedKernel implements Kernel {
       capabilities: ALL_CAPABILITIES,
       uid: 0,
       openFilesLimit: options.openFilesLimit ?? DEFAULT_OPEN_FILES,
+      command: "init",
       memory: buffers,
     });
     return new EmbeddedKernel(task, buffers);
@@ -140,6 +156,7 @@ export class EmbeddedKernel implements Kernel {
       capabilities: options.capabilities ?? ALL_CAPABILITIES,
       uid: options.uid ?? parent.uid,
       openFilesLimit: options.openFilesLimit ?? parent.files.limit,
+      command: options.command ?? parent.command,
       memory: options.memory ?? this.#buffers,
     });
     return new EmbeddedKernel(task, this.#buffers);
@@ -193,6 +210,14 @@ export class EmbeddedKernel implements Kernel {
     return this.#task.files.getAny(fd)?.name ?? "";
   }
 
+  readText(path: string): string | number {
+    return readProcText(this.#task, path);
+  }
+
+  openObjects(): readonly OpenObject[] {
+    return openObjects(this.#task);
+  }
+
   /** Ends the task: its fds are closed, and what nobody else holds goes. */
   [Symbol.dispose](): void {
     this.#task.exit();
@@ -231,7 +256,7 @@ function netnsCalls(task: Task): NetNsCalls {
       const file = task.file(fd, NetnsFile);
       return typeof file === "number" ? file : file.net.inode;
     },
-    list() {
+    list(open = openObjects(task)) {
       const named = [...filesystem.namedNetns()];
       const tasks = [...task.machine.tasks.values()];
       return [...namespaces.list]
@@ -239,8 +264,11 @@ function netnsCalls(task: Task): NetNsCalls {
         .map(
           (net): NetNsEntry => ({
             inode: net.inode,
+            cookie: net.cookie,
+            isRoot: net === namespaces.init,
             names: named.filter(([, each]) => each === net).map(([name]) => name),
             pids: tasks.filter((each) => each.netns === net).map(({ pid }) => pid),
+            fds: open.filter(({ kind, id }) => kind === "netns" && id === net.inode),
           }),
         );
     },
@@ -281,5 +309,7 @@ function bpffsCalls(task: Task): BpffsCalls {
     rmdir: (path) => filesystem.rmdir(task, path),
     unlink: (path) => filesystem.unlink(task, path),
     readdir: (path) => filesystem.readdir(task, path),
+    mounts: () => [BPFFS_MOUNT],
+    walk: (path) => filesystem.walk(task, path),
   };
 }

@@ -40,7 +40,7 @@ export type InstructionObserver = (slot: number, registers: Registers, prog: Pro
 
 /** How to run. */
 export interface RunOptions {
-  /** More instructions than this are a fault. The JIT, whose programs are verified, never counts. */
+  /** More instructions than this are a fault. The JIT never counts: its programs are verified. */
   readonly instructionLimit?: number;
   /** A run that is observed is always the interpreter's. */
   readonly onInstruction?: InstructionObserver | undefined;
@@ -57,8 +57,8 @@ export interface Outcome {
   /** The lower half of r0: what programs return. */
   readonly retval: number;
   /**
-   * Instructions executed, those of tail called programs and callbacks included; 0 on the JIT, which
-   * doesn't count.
+   * Instructions executed, those of tail called programs and callbacks included; 0 on the JIT,
+   * which doesn't count.
    */
   readonly instructions: number;
   /** Why the run was stopped; null when it came to its end. */
@@ -67,7 +67,7 @@ export interface Outcome {
 
 /** Flow keys that are put back before each of several runs. */
 export interface KeysTemplate {
-  /** Addresses of BPF_FLOW_KEYS_SIZE bytes each: where they are kept, and where the program's are. */
+  /** Addresses of BPF_FLOW_KEYS_SIZE bytes each: what is kept, and what the program gets. */
   readonly template: number;
   readonly keys: number;
 }

@@ -12,22 +12,36 @@ export const O_ACCMODE = 3;
 export const O_DIRECTORY = 0o200000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
+const O_LARGEFILE = 0o100000;
+/** All that an O_PATH fd remembers of how it was opened. */
+const O_PATH_FLAGS = O_DIRECTORY | O_CLOEXEC | O_PATH;
 
 /** An open file: what an fd refers to, counted, shared by dup and by passing it on. */
 export abstract class File {
   readonly #name: string;
-  /** Access mode and O_CLOEXEC, as fdinfo prints them. */
-  readonly flags: number;
+  #flags: number;
   #references: number = 1;
 
   protected constructor(name: string, flags: number) {
     this.#name = name;
-    this.flags = flags;
+    this.#flags = flags;
   }
 
   /** What /proc/self/fd shows, such as "anon_inode:bpf_link". */
   get name(): string {
     return this.#name;
+  }
+
+  /** Access mode, O_CLOEXEC and the like, as fdinfo prints them. */
+  get flags(): number {
+    return this.#flags;
+  }
+
+  /** Notes how open(2) came to it; whatever is opened is closed on exec here. */
+  openedWith(flags: number): this {
+    const kept = flags & O_PATH ? flags & O_PATH_FLAGS : flags | O_LARGEFILE;
+    this.#flags = kept | O_CLOEXEC;
+    return this;
   }
 
   /** One more holder. */
@@ -65,8 +79,12 @@ export class PathFile extends File {
 
   /** @param target - taken over: put when this file goes. */
   constructor(target: File) {
-    super(target.name, O_PATH);
+    super("", O_PATH);
     this.target = target;
+  }
+
+  override get name(): string {
+    return this.target.name;
   }
 
   protected release(): void {

@@ -11,6 +11,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
+  ENXIO,
   EPERM,
   EROFS,
 } from "../abi/errno.ts";
@@ -22,6 +23,8 @@ import type { Task } from "./task.ts";
 /** Longest path and longest name in it, in bytes. */
 export const PATH_MAX = 4096;
 const NAME_MAX = 255;
+/** Where the BPF file system is. */
+export const BPFFS_MOUNT = "/sys/fs/bpf";
 
 /** Permission bits, as in the last digit of a mode. */
 export const MAY_READ = 4;
@@ -60,12 +63,19 @@ export class DirectoryFile extends File {
   readonly directory: Directory;
 
   constructor(directory: Directory) {
-    super("directory", O_RDONLY | O_DIRECTORY);
+    super("", O_RDONLY | O_DIRECTORY);
     this.directory = directory;
+  }
+
+  override get name(): string {
+    return this.directory.path;
   }
 
   protected release(): void {}
 }
+
+/** What Linux puts behind the path of a file that has none any more. */
+const DELETED = " (deleted)";
 
 /** What kind of file system a directory belongs to. */
 type DirectoryKind = "bpffs" | "other";
@@ -74,11 +84,40 @@ export class Directory extends Node {
   readonly kind: DirectoryKind;
   readonly parent: Directory | null;
   readonly entries: Map<string, Node> = new Map();
+  readonly #name: string;
+  #isRemoved: boolean = false;
 
-  constructor(parent: Directory | null, kind: DirectoryKind, uid: number, mode: number) {
+  constructor(
+    parent: Directory | null,
+    kind: DirectoryKind,
+    uid: number,
+    mode: number,
+    name: string = "",
+  ) {
     super(uid, mode);
     this.parent = parent;
     this.kind = kind;
+    this.#name = name;
+  }
+
+  /** Where it is, or was before it was removed. */
+  get path(): string {
+    return this.parent === null ? "/" : this.parent.pathOf(this.#name, this);
+  }
+
+  /** Where a node is that was put here under a name, or where it was. */
+  pathOf(name: string, node: Node): string {
+    const path = this.parent === null ? `/${name}` : `${this.path}/${name}`;
+    return this.entries.get(name) === node ? path : `${path}${DELETED}`;
+  }
+
+  /** Whether rmdir(2) has taken it away; who has an fd on it still has it. */
+  get isRemoved(): boolean {
+    return this.#isRemoved;
+  }
+
+  override unlinked(): void {
+    this.#isRemoved = true;
   }
 
   /** The node under a name, or a negative errno. */
@@ -101,7 +140,7 @@ export class Directory extends Node {
 
   /** A directory below, made if need be. */
   below(name: string, kind: DirectoryKind = "other", mode: number = 0o755): Directory {
-    const directory = new Directory(this, kind, 0, mode);
+    const directory = new Directory(this, kind, 0, mode, name);
     this.entries.set(name, directory);
     return directory;
   }
@@ -117,13 +156,51 @@ class ProcDirectory extends Directory {
 }
 
 function taskDirectory(proc: Directory, task: Task): Directory {
-  const directory = new Directory(proc, "other", task.uid, 0o555);
+  const directory = new TaskDirectory(proc, task);
   const ns = directory.below("ns");
   ns.entries.set("net", new NetnsNode(task.netns));
   for (const other of ["mnt", "uts", "ipc", "pid", "user", "cgroup", "time"]) {
     ns.entries.set(other, new OtherNode(`${other}:[1]`));
   }
   return directory;
+}
+
+/** /proc/PID: its namespaces, and its fds when somebody asks for them. */
+class TaskDirectory extends Directory {
+  readonly #task: Task;
+
+  constructor(proc: Directory, task: Task) {
+    super(proc, "other", task.uid, 0o555);
+    this.#task = task;
+  }
+
+  override lookup(task: Task, name: string): Node | number {
+    if (name !== "fd") return super.lookup(task, name);
+    const directory = new Directory(this, "other", this.#task.uid, 0o500);
+    for (const [fd, file] of this.#task.files.entries()) {
+      directory.entries.set(`${fd}`, new FdNode(file));
+    }
+    return directory;
+  }
+}
+
+/** /proc/PID/fd/N: a way to a namespace that has no other; the other files have no second open. */
+class FdNode extends Node {
+  readonly #file: File;
+
+  constructor(file: File) {
+    super(0, 0o600);
+    this.#file = file instanceof PathFile ? file.target : file;
+  }
+
+  open(): File | number {
+    const file = this.#file;
+    return file instanceof NetnsFile ? new NetnsFile(file.net, () => file.name) : -ENXIO;
+  }
+
+  openPath(): File {
+    return this.#file.get();
+  }
 }
 
 /** A file that is of no interest here but for not being a BPF object. */
@@ -240,7 +317,8 @@ export class Filesystem {
     if ((flags & O_DIRECTORY) !== 0 && !(node instanceof Directory)) return -ENOTDIR;
     const file = (flags & O_PATH) === 0 ? node.open(task, flags) : node.openPath(task);
     if (typeof file === "number") return file;
-    return task.files.add((flags & O_PATH) === 0 ? file : new PathFile(file));
+    const opened = (flags & O_PATH) === 0 ? file : new PathFile(file);
+    return task.files.add(opened.openedWith(flags));
   }
 
   mkdir(task: Task, path: string): number {
@@ -249,7 +327,7 @@ export class Filesystem {
     if (place.directory.kind !== "bpffs") return -EROFS;
     const refused = place.directory.permission(task, MAY_WRITE);
     if (refused !== 0) return refused;
-    const made = new Directory(place.directory, "bpffs", task.uid, 0o700);
+    const made = new Directory(place.directory, "bpffs", task.uid, 0o700, place.name);
     place.directory.entries.set(place.name, made);
     return 0;
   }
@@ -281,6 +359,16 @@ export class Filesystem {
     return refused === 0 ? [...node.entries.keys()].sort() : refused;
   }
 
+  /** Paths of all files below a directory that the task may read, sorted; or a negative errno. */
+  walk(task: Task, path: string): readonly string[] | number {
+    const node = this.find(task, path);
+    if (typeof node === "number") return node;
+    if (!(node instanceof Directory)) return -ENOTDIR;
+    const refused = node.permission(task, MAY_READ | MAY_SEARCH);
+    if (refused !== 0) return refused;
+    return [...filesBelow(task, node, path.replace(/\/+$/, ""))].sort();
+  }
+
   /** What a path leads to, or a negative errno. */
   find(task: Task, path: string, from: Directory = this.root): Node | number {
     const place = this.#locate(task, path, from);
@@ -297,6 +385,8 @@ export class Filesystem {
     const place = this.#locate(task, path, from);
     if (typeof place === "number") return place;
     if (typeof place.node !== "number") return -EEXIST;
+    // Nothing can be put into a directory that is gone.
+    if (place.directory.isRemoved) return -ENOENT;
     if (place.node !== -ENOENT) return place.node;
     return path.endsWith("/") && !isDirectory ? -ENOENT : place;
   }
@@ -334,6 +424,15 @@ export class Filesystem {
     }
     const mustBeDirectory = path.endsWith("/") && typeof place.node !== "number";
     return mustBeDirectory && !(place.node instanceof Directory) ? -ENOTDIR : place;
+  }
+}
+
+function* filesBelow(task: Task, directory: Directory, path: string): Generator<string> {
+  for (const [name, node] of directory.entries) {
+    if (!(node instanceof Directory)) yield `${path}/${name}`;
+    else if (node.permission(task, MAY_READ | MAY_SEARCH) === 0) {
+      yield* filesBelow(task, node, `${path}/${name}`);
+    }
   }
 }
 

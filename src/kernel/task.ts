@@ -33,6 +33,8 @@ export interface TaskOptions {
   readonly uid: number;
   /** How many fds it may have. */
   readonly openFilesLimit: number;
+  /** Its name, as /proc/PID/comm has it. */
+  readonly command?: string;
   readonly memory: UserMemory;
 }
 
@@ -44,9 +46,11 @@ export class Task {
   readonly machine: Machine;
   readonly pid: number;
   readonly uid: number;
+  readonly command: string;
   readonly files: FdTable;
   readonly memory: UserMemory;
-  readonly #capabilities: ReadonlySet<Capability>;
+  /** Those that it was given; {@link Task.capable} says what it may. */
+  readonly capabilities: ReadonlySet<Capability>;
   #netns: Net;
   #alive: boolean = true;
 
@@ -54,8 +58,9 @@ export class Task {
     this.machine = machine;
     this.pid = pid;
     this.uid = options.uid;
+    this.command = options.command ?? "init";
     this.memory = options.memory;
-    this.#capabilities = new Set(options.capabilities);
+    this.capabilities = new Set(options.capabilities);
     this.#netns = options.netns.get();
     this.files = new FdTable(options.openFilesLimit);
     for (let i = 0; i < STANDARD_FILES; i++) this.files.add(new OtherFile("/dev/null"));
@@ -90,12 +95,12 @@ export class Task {
 
   /** Whether it may, CAP_SYS_ADMIN standing in for the narrower ones as in Linux. */
   capable(capability: Capability): boolean {
-    return this.#capabilities.has(capability) || this.#capabilities.has("CAP_SYS_ADMIN");
+    return this.capabilities.has(capability) || this.capabilities.has("CAP_SYS_ADMIN");
   }
 
   /** Whether file permissions bind it. */
   get overridesPermissions(): boolean {
-    return this.#capabilities.has("CAP_DAC_OVERRIDE");
+    return this.capabilities.has("CAP_DAC_OVERRIDE");
   }
 
   /** Ends it: every fd is closed, the namespace let go. */

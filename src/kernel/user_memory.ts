@@ -2,13 +2,13 @@
  * The memory of a caller, as the pointer fields of an attr reach it.
  */
 
-import { EFAULT, ENAMETOOLONG } from "../abi/errno.ts";
+import { E2BIG, EFAULT, ENAMETOOLONG } from "../abi/errno.ts";
 
 /** Memory that a kernel reads and writes on behalf of a task, by virtual address. */
 export interface UserMemory {
   /** The bytes there (not to be written to), or null where some of them are not mapped. */
   read(address: bigint, length: number): Uint8Array | null;
-  /** Writes bytes; false, with nothing written, where some of the room is not mapped. */
+  /** Writes bytes, up to the first that is not mapped; false when there is one. */
   write(address: bigint, bytes: Uint8Array): boolean;
 }
 
@@ -46,14 +46,17 @@ export class BufferMemory implements UserMemory {
 
   read(address: bigint, length: number): Uint8Array | null {
     if (length === 0) return new Uint8Array(0);
-    return this.#resolve(address, length);
+    const room = this.#resolve(address, length);
+    return room !== null && room.length === length ? room : null;
   }
 
   write(address: bigint, bytes: Uint8Array): boolean {
     if (bytes.length === 0) return true;
     const room = this.#resolve(address, bytes.length);
-    room?.set(bytes);
-    return room !== null;
+    if (room === null) return false;
+    const fits = room.length === bytes.length;
+    room.set(fits ? bytes : bytes.subarray(0, room.length));
+    return fits;
   }
 
   #map(buffer: ArrayBufferLike): number {
@@ -67,6 +70,7 @@ export class BufferMemory implements UserMemory {
     return base;
   }
 
+  /** The bytes from an address on, as many of `length` as are mapped; null when not even one is. */
   #resolve(virtual: bigint, length: number): Uint8Array | null {
     // What doesn't fit a number exactly is above every mapping all the same.
     const address = Number(virtual);
@@ -80,15 +84,33 @@ export class BufferMemory implements UserMemory {
     const mapping = this.#mappings[low - 1];
     if (mapping === undefined) return null;
     const offset = address - mapping.base;
-    if (offset + length > mapping.length) return null;
+    if (offset >= mapping.length) return null;
     const buffer = mapping.buffer.deref();
-    return buffer === undefined ? null : new Uint8Array(buffer, offset, length);
+    if (buffer === undefined) return null;
+    return new Uint8Array(buffer, offset, Math.min(length, mapping.length - offset));
   }
 
   #sweep(): void {
     this.#mappings = this.#mappings.filter((mapping) => mapping.buffer.deref() !== undefined);
     this.#sweepAt = Math.max(MIN_SWEEP, 2 * this.#mappings.length);
   }
+}
+
+/**
+ * Whether bytes that this kernel knows nothing about are all 0. What comes first decides: a byte
+ * that is not, or one that is not mapped. Analogous to bpf_check_uarg_tail_zero() in Linux.
+ *
+ * @returns 0, -E2BIG or -EFAULT.
+ */
+export function checkZeroTail(memory: UserMemory, address: bigint, length: number): number {
+  const whole = memory.read(address, length);
+  if (whole !== null) return whole.every((byte) => byte === 0) ? 0 : -E2BIG;
+  for (let i = 0; i < length; i++) {
+    const byte = memory.read(address + BigInt(i), 1)?.[0];
+    if (byte === undefined) return -EFAULT;
+    if (byte !== 0) return -E2BIG;
+  }
+  return 0;
 }
 
 /**

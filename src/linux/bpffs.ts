@@ -3,8 +3,10 @@
  */
 
 import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { join } from "node:path";
 import type { BpffsCalls } from "../kernel.ts";
 import { attempt, attemptVoid } from "./files.ts";
+import { mountPoints } from "./mounts.ts";
 
 /** Directories are their owner's alone: whoever gets at a pin controls the object. */
 const DIRECTORY_MODE = 0o700;
@@ -14,4 +16,29 @@ export const linuxBpffs: BpffsCalls = {
   rmdir: (path) => attemptVoid(() => rmdirSync(path)),
   unlink: (path) => attemptVoid(() => unlinkSync(path)),
   readdir: (path) => attempt(() => readdirSync(path).sort()),
+  mounts: bpffsMounts,
+  walk(path) {
+    const readable = attemptVoid(() => void readdirSync(path));
+    return readable < 0 ? readable : [...filesBelow(path)].sort();
+  },
 };
+
+/** One path for each file system, the one that shows most of it, unless another hides it. */
+function bpffsMounts(): readonly string[] {
+  const byDevice = new Map<string, { readonly path: string; readonly root: string }>();
+  for (const { device, ...mount } of mountPoints("bpf")) {
+    const known = byDevice.get(device);
+    if (known === undefined || mount.root.length < known.root.length) byDevice.set(device, mount);
+  }
+  return [...new Set([...byDevice.values()].map(({ path }) => path))];
+}
+
+function* filesBelow(path: string): Generator<string> {
+  const entries = attempt(() => readdirSync(path, { withFileTypes: true }));
+  if (typeof entries === "number") return;
+  for (const entry of entries) {
+    const below = join(path, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(below);
+    else if (entry.isFile()) yield below;
+  }
+}

@@ -3,11 +3,12 @@
  */
 
 import { readFileSync, readlinkSync } from "node:fs";
-import type { BpffsCalls, Kernel, NetNsCalls } from "../kernel.ts";
+import type { BpffsCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
 import { linuxBpffs } from "./bpffs.ts";
 import { attempt } from "./files.ts";
 import * as libc from "./libc.ts";
-import { LinuxNetNs } from "./netns.ts";
+import { isNetnsAt, LinuxNetNs } from "./netns.ts";
+import { openObjects } from "./processes.ts";
 import { BpfSyscall } from "./system_calls.ts";
 
 // include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h
@@ -58,6 +59,14 @@ export class LinuxKernel implements Kernel {
   fdname(fd: number): string {
     const target = attempt(() => readlinkSync(`/proc/thread-self/fd/${fd}`));
     return typeof target === "number" ? "" : target;
+  }
+
+  readText(path: string): string | number {
+    return attempt(() => readFileSync(path, "utf8"));
+  }
+
+  openObjects(): readonly OpenObject[] {
+    return openObjects(isNetnsAt);
   }
 
   [Symbol.dispose](): void {}

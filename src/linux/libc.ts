@@ -27,6 +27,14 @@ const libcFcntl = libc.func("fcntl", "int", ["int", "int", "long"]);
 const libcIoctl = libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]);
 const libcSetns = libc.func("setns", "int", ["int", "int"]);
 const libcUnshare = libc.func("unshare", "int", ["int"]);
+const libcSocket = libc.func("socket", "int", ["int", "int", "int"]);
+const libcGetsockopt = libc.func("getsockopt", "int", [
+  "int",
+  "int",
+  "int",
+  "uintptr_t",
+  "uintptr_t",
+]);
 const libcMount = libc.func("mount", "int", ["str", "str", "str", "ulong", "str"]);
 const libcUmount2 = libc.func("umount2", "int", ["str", "int"]);
 
@@ -64,6 +72,21 @@ export function setns(fd: number, type: number): number {
 
 export function unshare(flags: number): number {
   return checked(libcUnshare(flags));
+}
+
+export function socket(domain: number, type: number, protocol: number = 0): number {
+  return checked(libcSocket(domain, type, protocol));
+}
+
+/** @param value - address of the value. @param length - address of its length, a u32, in/out. */
+export function getsockopt(
+  fd: number,
+  level: number,
+  option: number,
+  value: number,
+  length: number,
+): number {
+  return checked(libcGetsockopt(fd, level, option, value, length));
 }
 
 export function mount(

@@ -2,21 +2,21 @@
  * Network namespaces of Linux, named where `ip netns` names its own.
  */
 
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  unlinkSync,
-} from "node:fs";
-import { EBADF, EEXIST, EINVAL } from "../abi/errno.ts";
-import type { Dissection, Frame, NetNsCalls, NetNsEntry, NetNsReference } from "../kernel.ts";
+import { constants, fstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { EBADF, EEXIST, EINVAL, ENOENT } from "../abi/errno.ts";
+import type {
+  Dissection,
+  Frame,
+  NetNsCalls,
+  NetNsEntry,
+  NetNsReference,
+  OpenObject,
+} from "../kernel.ts";
 import { dissect } from "./dissect.ts";
 import { attempt, attemptVoid } from "./files.ts";
 import * as libc from "./libc.ts";
-import { openRoot } from "./root.ts";
+import { namesIn, netnsOf, openObjects, processes } from "./processes.ts";
+import { openRoot, rootIsInSight } from "./root.ts";
 
 /** Where `ip netns` keeps a file a name, each with a namespace mounted on it (man ip-netns). */
 const NETNS_DIRECTORY = "/run/netns";
@@ -27,10 +27,17 @@ const OWN_NETNS = "/proc/thread-self/ns/net";
 // include/uapi/linux/sched.h, nsfs.h, mount.h
 const CLONE_NEWNET = 0x4000_0000;
 const NS_GET_NSTYPE = 0xb703;
+const NS_GET_ID = 0x8008_b70d;
 const MS_BIND = 4096;
 const MS_REC = 16384;
 const MS_SHARED = 1 << 20;
 const MNT_DETACH = 2;
+
+// include/uapi/asm-generic/socket.h, include/linux/socket.h, net.h
+const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
+const SOL_SOCKET = 1;
+const SO_NETNS_COOKIE = 71;
 
 const { O_RDONLY, O_CREAT, O_EXCL } = constants;
 // Node has no constant for it (include/uapi/asm-generic/fcntl.h).
@@ -78,25 +85,32 @@ export class LinuxNetNs implements NetNsCalls {
     return kind < 0 ? kind : attempt(() => fstatSync(fd).ino);
   }
 
-  /** In ascending order of inodes. Namespaces that only open fds or sockets hold are not found. */
-  list(): readonly NetNsEntry[] {
-    const found = new Map<number, { names: string[]; pids: number[] }>();
-    const entryOf = (inode: number): { names: string[]; pids: number[] } => {
-      const entry = found.get(inode) ?? { names: [], pids: [] };
+  /** In ascending order of inodes. */
+  list(open: readonly OpenObject[] = openObjects(isNetnsAt)): readonly NetNsEntry[] {
+    const found = new Map<number, Found>();
+    const entryOf = (inode: number, path: string): Found => {
+      const entry = found.get(inode) ?? { names: [], pids: [], fds: [], paths: [] };
+      entry.paths.push(path);
       found.set(inode, entry);
       return entry;
     };
-    for (const name of namesIn(NETNS_DIRECTORY).sort()) {
-      const inode = this.#inodeOfName(name);
-      if (inode >= 0) entryOf(inode).names.push(name);
+    for (const name of [...namesIn(NETNS_DIRECTORY)].sort()) {
+      const inode = this.#inodeOf({ name });
+      if (inode >= 0) entryOf(inode, pathOf(name)).names.push(name);
     }
     for (const pid of processes()) {
-      const inode = inodeOfProcess(pid);
-      if (inode !== null) entryOf(inode).pids.push(pid);
+      const inode = netnsOf(pid);
+      if (inode !== null) entryOf(inode, `/proc/${pid}/ns/net`).pids.push(pid);
     }
+    for (const each of open) {
+      if (each.kind === "netns") entryOf(each.id, `/proc/${each.pid}/fd/${each.fd}`).fds.push(each);
+    }
+    const root = rootIsInSight() ? this.#inodeOfRoot() : -ENOENT;
     return [...found]
       .sort(([a], [b]) => a - b)
-      .map(([inode, { names, pids }]) => ({ inode, names, pids }));
+      .map(([inode, { paths, ...holders }]) => {
+        return { inode, cookie: this.#cookieOf(inode, paths), isRoot: inode === root, ...holders };
+      });
   }
 
   enter<T>(fd: number, call: () => T): { readonly value: T } | { readonly errno: number } {
@@ -120,13 +134,83 @@ export class LinuxNetNs implements NetNsCalls {
     }
   }
 
-  #inodeOfName(name: string): number {
-    const fd = this.open({ name });
+  #inodeOf(reference: NetNsReference): number {
+    const fd = this.open(reference);
     if (fd < 0) return fd;
-    const inode = fstatSync(fd).ino;
-    closeSync(fd);
+    const inode = this.inode(fd);
+    libc.close(fd);
     return inode;
   }
+
+  #inodeOfRoot(): number {
+    const fd = openRoot(this);
+    if (fd < 0) return fd;
+    const inode = this.inode(fd);
+    libc.close(fd);
+    return inode;
+  }
+
+  /** By the first path that still leads there; null when none does, or the kernel can't say. */
+  #cookieOf(inode: number, paths: readonly string[]): bigint | null {
+    for (const path of paths.slice(0, MAX_WAYS)) {
+      const fd = this.open({ path });
+      if (fd < 0) continue;
+      try {
+        if (this.inode(fd) === inode) return cookieById(fd) ?? cookieBySocket(fd);
+      } finally {
+        libc.close(fd);
+      }
+    }
+    return null;
+  }
+}
+
+/** A namespace found, and the paths that led there. */
+interface Found {
+  readonly names: string[];
+  readonly pids: number[];
+  readonly fds: OpenObject[];
+  readonly paths: string[];
+}
+
+/** How many ways to a namespace are tried, should it be about to go. */
+const MAX_WAYS = 8;
+
+/** Whether a path leads to a network namespace. */
+export function isNetnsAt(path: string): boolean {
+  const fd = libc.open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const kind = checkKind(fd);
+  libc.close(fd);
+  return kind === 0;
+}
+
+/** The number by which Linux tells namespaces apart since 6.18: for this kind it is the cookie. */
+export function cookieById(fd: number): bigint | null {
+  const id = new BigUint64Array(1);
+  const address = Number(libc.addressOf(new Uint8Array(id.buffer)));
+  return libc.ioctl(fd, NS_GET_ID, address) < 0 ? null : (id[0] ?? null);
+}
+
+/** The netns cookie of a socket made inside, which is how it is had since Linux 5.14. */
+export function cookieBySocket(fd: number): bigint | null {
+  const cookie = new BigUint64Array(1);
+  const length = Uint32Array.of(cookie.byteLength);
+  const addresses = [cookie, length].map(({ buffer }) =>
+    Number(libc.addressOf(new Uint8Array(buffer))),
+  );
+  const got = comingBack(
+    () => libc.setns(fd, CLONE_NEWNET),
+    () => {
+      const socket = libc.socket(AF_UNIX, SOCK_DGRAM | O_CLOEXEC);
+      if (socket < 0) return socket;
+      const [value = 0, size = 0] = addresses;
+      const got = libc.getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, value, size);
+      libc.close(socket);
+      return got;
+    },
+  );
+  return got < 0 || length[0] !== cookie.byteLength ? null : (cookie[0] ?? null);
 }
 
 /**
@@ -187,24 +271,4 @@ function shareDirectory(): number {
   // A directory that nothing is mounted on can't be shared; one that is mounted on itself can.
   const bound = libc.mount(NETNS_DIRECTORY, NETNS_DIRECTORY, "none", MS_BIND | MS_REC);
   return bound < 0 ? bound : share();
-}
-
-function namesIn(directory: string): string[] {
-  const names = attempt(() => readdirSync(directory));
-  return typeof names === "number" ? [] : names;
-}
-
-/** Pids of all processes, in ascending order. */
-function processes(): number[] {
-  return namesIn("/proc")
-    .filter((name) => /^[0-9]+$/.test(name))
-    .map(Number)
-    .sort((a, b) => a - b);
-}
-
-/** Null when the process is gone, or not ours to look into. */
-function inodeOfProcess(pid: number): number | null {
-  const target = attempt(() => readlinkSync(`/proc/${pid}/ns/net`));
-  const inode = typeof target === "number" ? null : /^net:\[([0-9]+)\]$/.exec(target)?.[1];
-  return inode == null ? null : Number(inode);
 }

@@ -13,6 +13,11 @@ const INIT = 1;
 const STAT_FLAGS = 6;
 const PF_KTHREAD = 0x0020_0000;
 
+/** Whether what {@link openRoot} opens is the root namespace for sure: not in a container. */
+export function rootIsInSight(): boolean {
+  return isKernelThread(KTHREADD);
+}
+
 /**
  * Opens the root network namespace.
  *
@@ -23,7 +28,7 @@ const PF_KTHREAD = 0x0020_0000;
  * @returns an fd, or a negative errno.
  */
 export function openRoot(netns: NetNsCalls): number {
-  const fd = isKernelThread(KTHREADD) ? netns.open({ pid: KTHREADD }) : -1;
+  const fd = rootIsInSight() ? netns.open({ pid: KTHREADD }) : -1;
   return fd >= 0 ? fd : netns.open({ pid: INIT });
 }
 

@@ -2,19 +2,22 @@
  * bpf(2) with the care that a garbage-collected caller needs.
  */
 
-import { BPF_ATTR_MAX_SIZE } from "../abi/attr.ts";
+import { BPF_ATTR_SIZE } from "../abi/attr.ts";
 import * as libc from "./libc.ts";
 
 /** Keeps buffers where the kernel was told they are, and attrs where it can write to them. */
 export class BpfSyscall {
   /**
-   * Every attr passes through here: the kernel may write output fields past the size that the
-   * call named, which in a shorter buffer of the caller's would be somebody else's memory.
+   * Attrs shorter than the union pass through here: the kernel may write output fields past the
+   * size that the call named, which in the caller's buffer would be somebody else's memory.
    */
-  readonly #scratch: Uint8Array = new Uint8Array(BPF_ATTR_MAX_SIZE);
+  readonly #scratch: Uint8Array = new Uint8Array(BPF_ATTR_SIZE);
   readonly #address: number = Number(libc.addressOf(this.#scratch));
   /** The first n bytes of the scratch, by n: made once, because a call is shorter than a `new`. */
   readonly #prefixes: Uint8Array[] = [];
+  /** The last attr that was passed as it is: callers use theirs again, and asking where costs. */
+  #whole: Uint8Array | null = null;
+  #wholeAddress: number = 0;
   /** Buffers whose addresses were given out since the last call. */
   #held: Uint8Array[] = [];
 
@@ -33,12 +36,19 @@ export class BpfSyscall {
     if (size > attr.length) {
       throw new RangeError(`size is ${size}, and attr has only ${attr.length} bytes`);
     }
-    // Past the scratch there is nothing to see: the kernel refuses such a size without a look.
-    if (attr.length > BPF_ATTR_MAX_SIZE) return libc.bpf(cmd, this.#address, size);
+    if (attr.length >= BPF_ATTR_SIZE) return libc.bpf(cmd, this.#addressOfWhole(attr), size);
     this.#scratch.set(attr);
     const result = libc.bpf(cmd, this.#address, size);
     attr.set(this.#prefix(attr.length));
     return result;
+  }
+
+  #addressOfWhole(attr: Uint8Array): number {
+    if (attr !== this.#whole) {
+      this.#whole = attr;
+      this.#wholeAddress = Number(libc.addressOf(attr));
+    }
+    return this.#wholeAddress;
   }
 
   #prefix(length: number): Uint8Array {

@@ -115,6 +115,18 @@ export class Case {
   /** Whatever a pointer was made to, alive as long as the case is. */
   readonly #buffers: Uint8Array[] = [];
   static #serial: number = 0;
+  static readonly #programIds: Set<number> = new Set();
+  static readonly #mapIds: Set<number> = new Set();
+
+  /** Ids of all programs that cases of this process have loaded. */
+  static get programIds(): ReadonlySet<number> {
+    return Case.#programIds;
+  }
+
+  /** Ids of all maps that cases of this process have made. */
+  static get mapIds(): ReadonlySet<number> {
+    return Case.#mapIds;
+  }
 
   constructor(world: World) {
     this.world = world;
@@ -141,7 +153,15 @@ export class Case {
   raw(command: number, bytes: Uint8Array | null, size?: number): number {
     const result = this.kernel.bpf(command, bytes, size);
     if (result >= 0 && OPENS.has(command)) this.#fds.add(result);
+    if (result >= 0 && command === bpf.BPF_PROG_LOAD) this.#note(Case.#programIds, result);
+    if (result >= 0 && command === bpf.BPF_MAP_CREATE) this.#note(Case.#mapIds, result);
     return result;
+  }
+
+  /** Remembers the id of an object that has just been made. */
+  #note(ids: Set<number>, fd: number): void {
+    const id = /^(?:prog|map)_id:\t(\d+)$/m.exec(this.kernel.fdinfo(fd))?.[1];
+    if (id !== undefined) ids.add(Number(id));
   }
 
   /** bpf(2) by field name: the result, or a negative errno. */

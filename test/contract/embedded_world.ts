@@ -2,7 +2,7 @@
  * The contract's surroundings on the embedded kernel: a machine of its own for each run.
  */
 
-import { EmbeddedKernel } from "../../src/kernel/index.ts";
+import { type BootOptions, EmbeddedKernel } from "../../src/kernel/index.ts";
 import type { Holder, World, WorldKind } from "./world.ts";
 
 /** What a new task has open already. */
@@ -19,8 +19,9 @@ export const embeddedKind: WorldKind = {
   open: async () => openEmbeddedWorld(),
 };
 
-function openEmbeddedWorld(): World {
-  const kernel = EmbeddedKernel.boot({ possibleCpus: 2 });
+/** A machine of its own. */
+export function openEmbeddedWorld(options: BootOptions = { possibleCpus: 2 }): World {
+  const kernel = EmbeddedKernel.boot(options);
   const made = kernel.bpffs.mkdir(PIN_DIRECTORY);
   if (made < 0) throw new RangeError(`mkdir ${PIN_DIRECTORY}: ${made}`);
   return {

@@ -5,28 +5,23 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmdirSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import koffi from "koffi";
 import * as bpf from "../../src/abi/bpf.ts";
+import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
 import * as libc from "../../src/linux/libc.ts";
 import { openRoot } from "../../src/linux/root.ts";
-import { Case, OBJECT_NAME } from "./case.ts";
+import { Case } from "./case.ts";
 import type { Holder, World, WorldKind } from "./world.ts";
 
 /** _LINUX_CAPABILITY_VERSION_3 (include/uapi/linux/capability.h) */
 const CAPABILITY_VERSION = 0x20080522;
 const MNT_DETACH = 2;
+const NETNS_DIRECTORY = "/run/netns";
 const RLIMIT_NOFILE = 7;
 
 const self = koffi.load(null);
@@ -49,14 +44,20 @@ function seesKernelThreads(): boolean {
   return existsSync("/proc/2/comm") && readFileSync("/proc/2/comm", "latin1") === "kthreadd\n";
 }
 
-/** Prefix of the names of network namespaces that a run of this process makes. */
+/** Prefix of the names of network namespaces and mounts that a run of this process makes. */
 export const NAME_PREFIX: string = `nslink-contract-${process.pid}-`;
+/** Such a name, of any process. */
+const ANY_NAME = /^nslink-contract-(\d+)-/;
 
 async function openLinuxWorld(): Promise<World> {
   const kernel = await openLinuxKernel();
-  const pinDirectory = mkdtempSync(join(tmpdir(), "nslink-contract-"));
+  clearAfterDead(kernel);
+  const pinDirectory = mkdtempSync(join(tmpdir(), NAME_PREFIX));
   const mounted = libc.mount("bpf", pinDirectory, "bpf", 0);
   if (mounted < 0) throw new RangeError(`mount of bpffs: ${mounted}`);
+  // Also when a test fails before the world is ended, or the process is told to exit.
+  const unmount = (): void => unmountAndRemove(pinDirectory);
+  process.once("exit", unmount);
   return {
     kernel,
     pinDirectory,
@@ -69,11 +70,28 @@ async function openLinuxWorld(): Promise<World> {
     holder,
     turn: () => delay(1),
     async end() {
-      libc.umount2(pinDirectory, MNT_DETACH);
-      rmdirSync(pinDirectory);
+      process.off("exit", unmount);
+      unmount();
       kernel[Symbol.dispose]();
     },
   };
+}
+
+/** Puts away what runs have left that were killed: their pids are in the names. */
+function clearAfterDead(kernel: Kernel): void {
+  const isLeft = (name: string): boolean => {
+    const pid = ANY_NAME.exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  };
+  for (const name of readdirSync(tmpdir()).filter(isLeft)) unmountAndRemove(join(tmpdir(), name));
+  if (!existsSync(NETNS_DIRECTORY)) return;
+  for (const name of readdirSync(NETNS_DIRECTORY).filter(isLeft)) kernel.netns.remove(name);
+}
+
+/** Nothing happens when another process is doing the same and comes first. */
+function unmountAndRemove(directory: string): void {
+  libc.umount2(directory, MNT_DETACH);
+  rmSync(directory, { recursive: true, force: true });
 }
 
 /** Runs a function while there is room for fd 0 alone, which is taken; what is open stays so. */
@@ -133,28 +151,27 @@ async function holder(fd: number): Promise<Holder> {
   };
 }
 
-/** How many programs and maps that this suite has loaded are still there. */
+/**
+ * How many programs and maps that cases of this process have made are still there. Ids are only
+ * walked: opening maps again and again while they go keeps Linux from ever freeing a prog array.
+ */
 export function objectsLeft(world: World): number {
   const c = new Case(world);
-  const walk = (
+  const left = (
     next: typeof bpf.BPF_PROG_GET_NEXT_ID | typeof bpf.BPF_MAP_GET_NEXT_ID,
-    byId: typeof bpf.BPF_PROG_GET_FD_BY_ID | typeof bpf.BPF_MAP_GET_FD_BY_ID,
-    nameOf: (fd: number) => Uint8Array,
+    made: ReadonlySet<number>,
   ): number => {
-    let ours = 0;
+    let count = 0;
     let step = c.answer(next, { start_id: 0 });
     while (step.outcome === "ok") {
       const id = step.attr.next_id;
-      const fd = c.call(byId, { id });
-      if (fd >= 0 && Buffer.from(nameOf(fd)).toString().startsWith(OBJECT_NAME)) ours++;
-      if (fd >= 0) c.close(fd);
+      if (made.has(id)) count++;
       step = c.answer(next, { start_id: id });
     }
-    return ours;
+    return count;
   };
   return (
-    walk(bpf.BPF_PROG_GET_NEXT_ID, bpf.BPF_PROG_GET_FD_BY_ID, (fd) => c.progInfo(fd).name) +
-    walk(bpf.BPF_MAP_GET_NEXT_ID, bpf.BPF_MAP_GET_FD_BY_ID, (fd) => c.mapInfo(fd).name)
+    left(bpf.BPF_PROG_GET_NEXT_ID, Case.programIds) + left(bpf.BPF_MAP_GET_NEXT_ID, Case.mapIds)
   );
 }
 
@@ -170,8 +187,8 @@ export function traces(): readonly string[] {
   const mounts = readFileSync("/proc/self/mountinfo", "latin1").split("\n");
   return [
     ...fds.filter((name) => /^anon_inode:bpf|^(net|uts|mnt):\[/.test(name)),
-    ...mounts.filter((line) => line.includes("nslink-contract-")),
-    ...readdirSync("/run/netns").filter((name) => name.startsWith(NAME_PREFIX)),
+    ...mounts.filter((line) => line.includes(NAME_PREFIX)),
+    ...readdirSync(NETNS_DIRECTORY).filter((name) => name.startsWith(NAME_PREFIX)),
     readlinkSync("/proc/thread-self/ns/net"),
   ].sort();
 }

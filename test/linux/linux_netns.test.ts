@@ -84,7 +84,7 @@ await describeOnLinux("network namespaces of Linux", () => {
       const listed = netns.list().find((entry) => entry.names.includes(name));
       child.stdin.end();
       await gone;
-      expect(listed).toEqual({ inode, names: [name], pids: [child.pid] });
+      expect(listed).toMatchObject({ inode, names: [name], pids: [child.pid], fds: [] });
     }));
 
   test("another thread has a namespace of its own to be in", () =>

@@ -5,7 +5,7 @@
 
 import { LINK_CREATE, LINK_DETACH, LINK_UPDATE, PROG_ATTACH, PROG_QUERY } from "../../abi/attr.ts";
 import * as BPF from "../../abi/bpf.ts";
-import { EINVAL } from "../../abi/errno.ts";
+import { EBADF, EINVAL } from "../../abi/errno.ts";
 import type { Field } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
 import type { Task } from "../task.ts";
@@ -136,8 +136,10 @@ export function linkDetach(task: Task, attr: Attr): number {
 }
 
 function linkFromFd(task: Task, fd: number): BpfLink | number {
-  const file = task.file(fd, LinkFile);
-  return typeof file === "number" ? file : file.link;
+  const file = task.files.get(fd);
+  // As in progFromFd(): quick, because the class is known.
+  if (file instanceof LinkFile) return file.link;
+  return file === null ? -EBADF : -EINVAL;
 }
 
 /** BPF_PROG_ATTACH */

@@ -4,7 +4,7 @@
 
 import { OBJ } from "../../abi/attr.ts";
 import { BPF_F_PATH_FD, BPF_F_RDONLY, BPF_F_WRONLY } from "../../abi/bpf.ts";
-import { EACCES, EBADF, EINVAL, EIO, ENOTDIR, EPERM } from "../../abi/errno.ts";
+import { EACCES, EBADF, EINVAL, EIO, ENOENT, ENOTDIR, EPERM } from "../../abi/errno.ts";
 import type { Attr } from "../attr.ts";
 import { File, O_PATH, PathFile } from "../file.ts";
 import { type Directory, DirectoryFile, MAY_READ, MAY_WRITE, Node, PATH_MAX } from "../fs.ts";
@@ -25,12 +25,20 @@ const PIN_MODE = 0o600;
 /** A pinned object; the name holds it, and so does each O_PATH fd. */
 class Pin extends Node {
   readonly object: Pinnable;
+  readonly #directory: Directory;
+  readonly #name: string;
   #references: number = 1;
 
   /** @param object - the pin takes the caller's reference over. */
-  constructor(object: Pinnable, uid: number) {
+  constructor(object: Pinnable, uid: number, directory: Directory, name: string) {
     super(uid, PIN_MODE);
     this.object = object;
+    this.#directory = directory;
+    this.#name = name;
+  }
+
+  get path(): string {
+    return this.#directory.pathOf(this.#name, this);
   }
 
   /** Objects are had by BPF_OBJ_GET. */
@@ -64,9 +72,13 @@ class PinFile extends File {
   readonly #pin: Pin;
 
   constructor(task: Task, pin: Pin) {
-    super("bpf pin", O_PATH);
+    super("", O_PATH);
     this.#task = task;
     this.#pin = pin;
+  }
+
+  override get name(): string {
+    return this.#pin.path;
   }
 
   protected release(): void {
@@ -90,7 +102,8 @@ export function objPin(task: Task, attr: Attr): number {
   const refused = directory.permission(task, MAY_WRITE);
   if (refused !== 0) return refused;
   getObject(object);
-  directory.entries.set(place.name, new Pin(object, task.uid));
+  const pin = new Pin(object, task.uid, directory, place.name);
+  directory.entries.set(place.name, pin);
   return 0;
 }
 
@@ -133,6 +146,8 @@ function pathOf(
 ): { readonly path: string; readonly from: Directory } | number {
   const bytes = readCString(task.memory, attr.u64(OBJ.pathname), PATH_MAX);
   if (typeof bytes === "number") return bytes;
+  // A path of nothing is refused before anybody looks where it starts.
+  if (bytes.length === 0) return -ENOENT;
   const path = new TextDecoder().decode(bytes);
   const { root } = task.machine.filesystem;
   if ((attr.u32(OBJ.file_flags) & BPF_F_PATH_FD) === 0 || path.startsWith("/")) {

@@ -14,6 +14,7 @@ import {
 } from "../../abi/bpf.ts";
 import {
   E2BIG,
+  EBADF,
   EEXIST,
   EFAULT,
   EINVAL,
@@ -107,8 +108,8 @@ export class BpfNetnsLink extends BpfLink {
 
 /** Packets on their way keep the array that they found; the next ones meet the new one. */
 function rebuildRunArray(attachments: NetnsAttachments): void {
-  const { links } = attachments;
-  const progs = links.flatMap(({ prog }) => (prog === null ? [] : [prog]));
+  const progs: Prog[] = [];
+  for (const { prog } of attachments.links) if (prog !== null) progs.push(prog);
   attachments.runArray = progs.length === 0 ? null : progs;
 }
 
@@ -225,8 +226,10 @@ export function netnsProgQuery(task: Task, attr: Attr): number {
 
 /** Analogous to get_net_ns_by_fd() in Linux, but the fd's reference serves for the call. */
 function netFromFd(task: Task, fd: number): Net | number {
-  const file = task.file(fd, NetnsFile);
-  return typeof file === "number" ? file : file.net;
+  const file = task.files.get(fd);
+  // As in progFromFd(): quick, because the class is known.
+  if (file instanceof NetnsFile) return file.net;
+  return file === null ? -EBADF : -EINVAL;
 }
 
 /** Before a namespace's exit: no more packets for programs, links defunct, the program let go. */

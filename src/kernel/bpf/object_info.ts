@@ -15,6 +15,7 @@ import { endOf } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
 import type { File } from "../file.ts";
 import type { Task } from "../task.ts";
+import { checkZeroTail } from "../user_memory.ts";
 import { BtfFile, fillBtfInfo } from "./btf.ts";
 import { fillLinkInfo, LinkFile } from "./link.ts";
 import { fillMapInfo } from "./map/info.ts";
@@ -42,9 +43,9 @@ export function objGetInfoByFd(task: Task, attr: Attr): number {
   const address = attr.u64(OBJ_GET_INFO.info);
   if (length > BPF_ATTR_MAX_SIZE) return -E2BIG;
   if (length > struct.end) {
-    const excess = task.memory.read(address + BigInt(struct.end), length - struct.end);
-    if (excess === null) return -EFAULT;
-    if (excess.some((byte) => byte !== 0)) return -E2BIG;
+    const start = address + BigInt(struct.end);
+    const refused = checkZeroTail(task.memory, start, length - struct.end);
+    if (refused !== 0) return refused;
   }
   const known = Math.min(length, struct.size);
   const given = task.memory.read(address, known);

@@ -23,6 +23,8 @@ export interface ProgFacts {
   /** BPF_PROG_TYPE_… */
   readonly type: number;
   readonly expectedAttachType: number;
+  /** Loaded with BPF_F_XDP_HAS_FRAGS, whatever its type. */
+  readonly xdpHasFrags?: boolean;
   readonly name: string;
   /** First 8 bytes of the SHA-256 of its instructions, map fds zeroed. */
   readonly tag: Uint8Array;
@@ -65,6 +67,10 @@ export class Prog {
 
   get type(): number {
     return this.facts.type;
+  }
+
+  get xdpHasFrags(): boolean {
+    return this.facts.xdpHasFrags === true;
   }
 
   get expectedAttachType(): number {

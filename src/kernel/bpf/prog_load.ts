@@ -21,7 +21,8 @@ import { VerifierLog } from "../verifier/log.ts";
 import { checkStructure, type Structure } from "../verifier/structure.ts";
 import { BtfFile } from "./btf.ts";
 import { CONTEXTS } from "./context.ts";
-import { ProgArray } from "./map/prog_array.ts";
+import { loadObjectName } from "./map/name.ts";
+import { ProgArray, type TailCallFacts } from "./map/prog_array.ts";
 import { Prog } from "./prog.ts";
 import { newProgFd } from "./prog_fd.ts";
 import { checkToken } from "./token.ts";
@@ -111,21 +112,22 @@ export function progLoad(task: Task, attr: Attr): number {
   const rejected = checkSignature(task, attr) || checkDevice(attr, type);
   if (rejected !== 0) return rejected;
   if (!CONTEXTS.has(type)) return -EINVAL;
-  const name = readName(attr);
-  if (name === null) return -EINVAL;
+  const name = loadObjectName(attr.bytes(PROG_LOAD.prog_name));
+  if (typeof name === "number") return name;
 
   const digest = digestOf(bytes);
   const gplCompatible = GPL_COMPATIBLE.has(license);
   const structure = verify(task, attr, { type, gplCompatible, bytes, digest });
   if (typeof structure === "number") return structure;
   const expectedAttachType = attr.u32(PROG_LOAD.expected_attach_type);
-  if (!fitsProgArrays(structure, type, expectedAttachType)) return -EINVAL;
+  const xdpHasFrags = (attr.u32(PROG_LOAD.prog_flags) & BPF.BPF_F_XDP_HAS_FRAGS) !== 0;
+  const kind = { type, expectedAttachType, xdpHasFrags };
+  if (!fitsProgArrays(structure, kind)) return -EINVAL;
   const { debugInfo, processed, ...rest } = structure;
   const prog = new Prog(task.machine, {
     ...rest,
     ...(debugInfo === null ? {} : { debugInfo }),
-    type,
-    expectedAttachType,
+    ...kind,
     name,
     tag: digest.slice(0, BPF.BPF_TAG_SIZE),
     gplCompatible,
@@ -189,15 +191,6 @@ function checkDevice(attr: Attr, type: number): number {
   return ifindex === LOOPBACK_IFINDEX ? -EOPNOTSUPP : -EINVAL;
 }
 
-/** The name up to its NUL; null when it has none, or another character than a name may have. */
-function readName(attr: Attr): string | null {
-  const bytes = attr.bytes(PROG_LOAD.prog_name);
-  const end = bytes.indexOf(0);
-  if (end < 0) return null;
-  const name = String.fromCharCode(...bytes.subarray(0, end));
-  return /^[A-Za-z0-9_.]*$/.test(name) ? name : null;
-}
-
 /** SHA-256 of the instructions, fds of maps zeroed: analogous to bpf_prog_calc_tag() in Linux. */
 function digestOf(bytes: Uint8Array): Uint8Array {
   const hashed = bytes.slice();
@@ -237,8 +230,6 @@ function verify(task: Task, attr: Attr, { bytes, ...loaded }: Loaded): Structure
 }
 
 /** Tail calls lead only to programs of one kind. Analogous to bpf_check_tail_call() in Linux. */
-function fitsProgArrays({ maps }: Structure, type: number, expectedAttachType: number): boolean {
-  return maps.every(
-    (map) => !(map instanceof ProgArray) || map.checkOwner({ type, expectedAttachType }),
-  );
+function fitsProgArrays({ maps }: Structure, kind: TailCallFacts): boolean {
+  return maps.every((map) => !(map instanceof ProgArray) || map.checkOwner(kind));
 }

@@ -27,8 +27,8 @@ const SLOT = 4;
 const OFFSET = 5;
 
 /**
- * The function (address, size, write, frame, slot), all i32, which returns when the access is good. It
- * has one i32 local.
+ * The function (address, size, write, frame, slot), all i32, which returns when the access is good.
+ * It has one i32 local.
  *
  * @param kernel - the function with the same parameters that has the last word.
  */

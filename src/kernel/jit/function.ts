@@ -97,7 +97,7 @@ export class FunctionWriter implements BlockWriter {
     this.known = new KnownValues(program.maps);
   }
 
-  /** Writes the function that begins at a slot. Null when it has more blocks than an engine takes. */
+  /** Writes the function that begins at a slot. Null when engines take no code like it. */
   write(start: number): WrittenFunction | null {
     const { code } = this;
     const blocks = buildGraph(this.insns, start);

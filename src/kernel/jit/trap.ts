@@ -9,8 +9,8 @@ import { type CompiledFunction, compileProgram } from "./program.ts";
 const PLACE = /wasm-function\[(\d+)\]:0x([0-9a-f]+)/g;
 
 /**
- * The slot of the instruction that trapped; -1 where the engine doesn't say. The program is compiled
- * once more for it: traps are rare, and places would have to be kept for all programs.
+ * The slot of the instruction that trapped; -1 where the engine doesn't say. The program is
+ * compiled once more for it: traps are rare, and places would have to be kept for all programs.
  */
 export function slotOfTrap(error: WebAssembly.RuntimeError, prog: Prog, hardened: boolean): number {
   const compiled = compileProgram(prog, { hardened, marks: true });

@@ -11,6 +11,7 @@ import type { Field } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
 import { DEFAULT_INSTRUCTION_LIMIT, type Outcome } from "../engine.ts";
 import type { Task } from "../task.ts";
+import { checkZeroTail } from "../user_memory.ts";
 
 export const PAGE_SIZE = 4096;
 /** What a socket buffer keeps after its data: struct skb_shared_info, aligned. */
@@ -58,9 +59,8 @@ export function readContext(task: Task, attr: Attr, size: number): Uint8Array | 
   const given = attr.u32(TEST_RUN.ctx_size_in);
   if (given > PAGE_SIZE) return -E2BIG;
   if (given > size) {
-    const tail = task.memory.read(address + BigInt(size), given - size);
-    if (tail === null) return -EFAULT;
-    if (tail.some((byte) => byte !== 0)) return -E2BIG;
+    const refused = checkZeroTail(task.memory, address + BigInt(size), given - size);
+    if (refused !== 0) return refused;
   }
   const bytes = task.memory.read(address, Math.min(given, size));
   if (bytes === null) return -EFAULT;
@@ -129,6 +129,10 @@ export function repeatRun<T extends Outcome>(
 /**
  * Gives out the packet (or keys), its size, the return value and the duration.
  *
+ * With too little room a packet in fragments loses the end of its linear part, not of its
+ * fragments; room for less than the fragments is -ENOSPC with nothing given out.
+ *
+ * @param linearSize - how much of `data` is not in fragments, in bytes.
  * @returns 0; -ENOSPC after all of that when the packet was cut; -EFAULT.
  */
 export function finishData(
@@ -136,9 +140,16 @@ export function finishData(
   attr: Attr,
   data: Uint8Array,
   { outcome, durationNs }: Repeated<Outcome>,
+  linearSize: number = data.length,
 ): number {
-  const error = copyOut(task, attr, data, TEST_RUN.data_out, TEST_RUN.data_size_out);
-  if (error === -EFAULT) return error;
+  const room = attr.u32(TEST_RUN.data_size_out) || data.length;
+  const missing = Math.max(0, data.length - room);
+  const isFragmented = linearSize < data.length;
+  if (isFragmented && missing > linearSize && attr.u64(TEST_RUN.data_out) !== 0n) return -ENOSPC;
+  const given = isFragmented && missing > 0 ? data.slice() : data;
+  if (given !== data) given.copyWithin(linearSize - missing, linearSize);
+  const { error, arrived } = copyOut(task, attr, given, TEST_RUN.data_out, TEST_RUN.data_size_out);
+  if (!arrived) return error;
   attr.put(TEST_RUN.data_size_out, data.length);
   attr.put(TEST_RUN.retval, outcome.retval);
   attr.put(TEST_RUN.duration, durationNs);
@@ -148,23 +159,27 @@ export function finishData(
 /** Gives out the context. 0; -ENOSPC after that when it was cut; -EFAULT. */
 export function finishContext(task: Task, attr: Attr, context: Uint8Array | null): number {
   if (context === null || attr.u64(TEST_RUN.ctx_out) === 0n) return 0;
-  const error = copyOut(task, attr, context, TEST_RUN.ctx_out, TEST_RUN.ctx_size_out);
-  if (error !== -EFAULT) attr.put(TEST_RUN.ctx_size_out, context.length);
+  const { error, arrived } = copyOut(task, attr, context, TEST_RUN.ctx_out, TEST_RUN.ctx_size_out);
+  if (arrived) attr.put(TEST_RUN.ctx_size_out, context.length);
   return error;
 }
 
-/** As many bytes as the caller says it has room for; a room of 0 is no limit. */
+/**
+ * As many bytes as the caller says it has room for; a room of 0 is no limit. That something had to
+ * be cut wins over a bad address.
+ */
 function copyOut(
   task: Task,
   attr: Attr,
   bytes: Uint8Array,
   address: Field<"u64">,
   room: Field<"u32">,
-): number {
+): { readonly error: number; readonly arrived: boolean } {
   const limit = attr.u32(room);
   const isCut = limit !== 0 && bytes.length > limit;
   const to = attr.u64(address);
   const copied = isCut ? bytes.subarray(0, limit) : bytes;
-  if (to !== 0n && !task.memory.write(to, copied)) return -EFAULT;
-  return isCut ? -ENOSPC : 0;
+  const arrived = to === 0n || task.memory.write(to, copied);
+  if (isCut) return { error: -ENOSPC, arrived };
+  return { error: arrived ? 0 : -EFAULT, arrived };
 }

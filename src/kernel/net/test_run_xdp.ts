@@ -87,9 +87,11 @@ function readBuffer(task: Task, attr: Attr, context: Uint8Array | null): XdpBuff
     if (md.ingress_ifindex > LOOPBACK_IFINDEX) return -ENODEV;
     if (md.rx_queue_index !== 0) return -EINVAL;
   }
-  if (size - linearSize > MAX_FRAGS * PAGE_SIZE) return -ENOMEM;
-  const data = task.memory.read(attr.u64(TEST_RUN.data_in), size)?.slice();
-  return data === undefined ? -EFAULT : { data, metaSize, linearSize };
+  // Taken in page by page: a bad address comes to light before there are too many.
+  const taken = Math.min(size, linearSize + MAX_FRAGS * PAGE_SIZE);
+  const data = task.memory.read(attr.u64(TEST_RUN.data_in), taken)?.slice();
+  if (data === undefined) return -EFAULT;
+  return taken < size ? -ENOMEM : { data, metaSize, linearSize };
 }
 
 function run(
@@ -120,7 +122,7 @@ function run(
   );
   if (typeof repeated === "number") return repeated;
   const written = machine.memory.bytes.slice(area.packet, area.packet + data.length);
-  const error = finishData(task, attr, written, repeated);
+  const error = finishData(task, attr, written, repeated, linearSize);
   if (error !== 0 || context === null) return error;
   const md = { ...decode(XDP_MD, context), data: metaSize, data_end: linearSize, data_meta: 0 };
   return finishContext(task, attr, encode(XDP_MD, md));

@@ -45,6 +45,9 @@ const TYPE_SIZE = 12;
 const INFO_MASK = 0x9f00ffff;
 const INT_MASK = 0x0fffffff;
 const MAX_TYPE_ID = 0x000fffff;
+/** Letters are those of ISO 8859-1, which is what Linux's isalpha() goes by. */
+const LETTERS = "A-Za-z_.\\u00c0-\\u00d6\\u00d8-\\u00f6\\u00f8-\\u00ff";
+const NAME: RegExp = new RegExp(`^[${LETTERS}][${LETTERS}0-9]*$`);
 const MAX_NAME_OFFSET = 0x00ffffff;
 /** The longest name, its NUL included (KSYM_NAME_LEN). */
 const MAX_NAME = 512;
@@ -87,7 +90,7 @@ export function btfName({ strings }: ParsedBtf, offset: number): string | null {
 
 /** Whether a name could be C's; dots are allowed, for what compilers make up. */
 export function isIdentifier(name: string | null): boolean {
-  return name !== null && name.length < MAX_NAME && /^[A-Za-z_.][A-Za-z0-9_.]*$/.test(name);
+  return name !== null && name.length < MAX_NAME && NAME.test(name);
 }
 
 /** Takes BTF apart, or a negative errno. */

@@ -175,7 +175,8 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
 
     /** bpf_for_each_map_elem over a callback that adds key and value to a sum, until a key. */
     const forEach = (flags: number, last: number): string =>
-      `*(u64 *)(r10 - 8) = 0\nr1 = map_fd[m]\nr2 = func[body]\nr3 = r10\nr3 += -8\nr4 = ${flags}\n` +
+      "*(u64 *)(r10 - 8) = 0\nr1 = map_fd[m]\nr2 = func[body]\nr3 = r10\nr3 += -8\n" +
+      `r4 = ${flags}\n` +
       "call bpf_for_each_map_elem\nr1 = *(u64 *)(r10 - 8)\nr1 <<= 32\nr0 <<= 32\nr0 >>= 32\n" +
       "r0 |= r1\nexit\n" +
       "body:\nr5 = *(u32 *)(r2 + 0)\nr1 = *(u64 *)(r3 + 0)\nr1 += r5\nr2 = *(u64 *)(r4 + 0)\n" +
@@ -225,7 +226,8 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const { machine } = boot(options);
       const m = arrayMap(machine, { maxEntries: 1 });
       const text =
-        "r1 = map_fd[m]\nr2 = func[body]\nr3 = r10\nr3 += -8\nr4 = 0\ncall bpf_for_each_map_elem\n" +
+        "r1 = map_fd[m]\nr2 = func[body]\nr3 = r10\nr3 += -8\nr4 = 0\n" +
+        "call bpf_for_each_map_elem\n" +
         "r1 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r1 + 0)\nexit\n" +
         "body:\n*(u64 *)(r4 + 0) = r2\nr0 = 0\nexit";
       expect(run(machine, program(machine, text, { maps: { m } })).fault?.slot).toBe(9);

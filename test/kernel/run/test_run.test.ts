@@ -137,6 +137,18 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
   const XDP = { type: BPF_PROG_TYPE_XDP };
   const RETURN_7 = "r0 = 7\nexit";
 
+  test("XDP: room for less than the fragments is ENOSPC, more room cuts what is not in them", () => {
+    const runner = new Runner(RETURN_7, XDP);
+    const data = Uint8Array.from({ length: 4000 }, (_, i) => i % 251);
+    const linear = 4096 - 256 - 320;
+    const none = runner.call({ data, room: 10 });
+    expect([none.result, none.retval, none.out[0]]).toEqual([ENOSPC, UNTOUCHED, POISON]);
+    const some = runner.call({ data, room: 490 });
+    expect([some.result, some.retval, some.sizeOut]).toEqual([ENOSPC, 7, data.length]);
+    const given = [...data.subarray(0, 10), ...data.subarray(linear), POISON];
+    expect([...some.out.subarray(0, 491)]).toEqual(given);
+  });
+
   describe.each([
     ["flow dissector", DISSECTOR, 56],
     ["socket filter", FILTER, 192],
@@ -186,7 +198,10 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
     });
 
     test("too little room: what fits is written, and the size, but no context", () => {
+      // A context of zeros would put all of an XDP packet into fragments, which are not cut.
+      const context = options === XDP ? words(contextSize, { 4: FRAME.length }) : null;
       const { result, out, sizeOut, retval, contextOut, contextSizeOut } = runner.call({
+        context,
         room: 10,
         contextRoom: 200,
       });

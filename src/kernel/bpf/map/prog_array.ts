@@ -21,6 +21,8 @@ export interface TailCallFacts {
   /** BPF_PROG_TYPE_… */
   readonly type: number;
   readonly expectedAttachType: number;
+  /** Whether packets in fragments may come to it (BPF_F_XDP_HAS_FRAGS). */
+  readonly xdpHasFrags?: boolean;
 }
 
 /** An array of programs; it holds a reference on each. */
@@ -39,9 +41,13 @@ export class ProgArray extends IndexedMap {
    * for all to come. PROG_LOAD asks for each prog array of a program it has verified, and answers
    * EINVAL. Mirrors bpf_prog_map_compatible() in Linux.
    */
-  checkOwner({ type, expectedAttachType }: TailCallFacts): boolean {
-    this.#owner ??= { type, expectedAttachType };
-    return this.#owner.type === type && this.#owner.expectedAttachType === expectedAttachType;
+  checkOwner({ type, expectedAttachType, xdpHasFrags = false }: TailCallFacts): boolean {
+    this.#owner ??= { type, expectedAttachType, xdpHasFrags };
+    return (
+      this.#owner.type === type &&
+      this.#owner.expectedAttachType === expectedAttachType &&
+      this.#owner.xdpHasFrags === xdpHasFrags
+    );
   }
 
   /** Programs can't look programs up: the verifier refuses. */

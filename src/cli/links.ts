@@ -1,0 +1,323 @@
+/**
+ * `nslink attach | update | detach | pin | unpin | release`: links, made and changed. Each of them
+ * takes effect by one call of the kernel, so that whoever is killed in between leaves either the
+ * old state or the new one.
+ */
+
+import { ENOENT } from "../abi/errno.ts";
+import { check } from "../diagnosis/refusal.ts";
+import { BpfError } from "../errors.ts";
+import { listPins, explain as takeExplanation } from "../inventory/index.ts";
+import type { Kernel } from "../kernel.ts";
+import { Link } from "../link.ts";
+import { NetNs } from "../netns.ts";
+import { asUsage, UsageError } from "./failure.ts";
+import {
+  keepMaps,
+  mapsBeside,
+  mapsReachedBy,
+  type PinnedMaps,
+  pinMapsBeside,
+  sweepMapsBeside,
+  unpinMapsBeside,
+} from "./map_pins.ts";
+import {
+  type Loaded,
+  linkReference,
+  loadProgram,
+  netnsReference,
+  openLink,
+  openProgram,
+} from "./references.ts";
+import { Interruption, type KernelName, type Session } from "./session.ts";
+import { waitFor } from "./wait.ts";
+
+/** What every command of an operator can be told. */
+export interface OperatorOptions {
+  readonly kernel: KernelName;
+  readonly json?: boolean;
+}
+
+export interface AttachOptions extends OperatorOptions {
+  readonly netns: string;
+  readonly pin?: string;
+  readonly replaceMap?: readonly string[];
+  readonly as?: string;
+}
+
+/** Links a program to a namespace; without a pin the link is held for as long as this runs. */
+export async function attach(
+  session: Session,
+  object: string,
+  options: AttachOptions,
+): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  if (options.as !== undefined && options.pin !== undefined) {
+    throw new UsageError("--as names a link that the script holds, and --pin lets it go: give one");
+  }
+  using netns = NetNs.open(kernel, netnsReference(options.netns));
+  const loaded = await loadProgram(kernel, object, options.replaceMap);
+  if (options.pin !== undefined) {
+    using _loaded = loaded;
+    const maps = attachPinned(kernel, loaded, netns, options.pin);
+    await tellAttached(session, options, { netns, ...maps });
+    return;
+  }
+  const link = linked(loaded, netns);
+  session.hold({ link, others: [loaded], label: options.as ?? "" });
+  const { id, programId } = link.info;
+  // From here on a signal ends the waiting, not the process.
+  const interruption = session.isScript ? null : new Interruption();
+  await tellAttached(session, options, { netns, id, programId, maps: [] });
+  await interruption?.wait();
+}
+
+/** @throws {BpfError} with nothing left of it. */
+function linked(loaded: Loaded, netns: NetNs): Link {
+  try {
+    return Link.attach(loaded.program, netns);
+  } catch (error) {
+    loaded[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function orUndo({ undo }: PinnedMaps, call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    undo();
+    throw error;
+  }
+}
+
+interface Attached {
+  readonly id: number;
+  readonly programId: number;
+  /** Where maps are pinned. */
+  readonly maps: readonly string[];
+}
+
+/** The maps are pinned first: from the moment the link's pin is there, nothing is missing. */
+function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string): Attached {
+  const programId = loaded.program.info.id;
+  using link = Link.attach(loaded.program, netns);
+  const maps = pinMapsBeside(kernel, pin, programId, loaded.maps);
+  orUndo(maps, () => link.pin(pin));
+  sweepMapsBeside(kernel, pin);
+  return { id: link.info.id, programId, maps: maps.paths };
+}
+
+async function tellAttached(
+  session: Session,
+  options: AttachOptions,
+  { netns, id, programId, maps }: Attached & { readonly netns: NetNs },
+): Promise<void> {
+  const { inode } = netns;
+  const { pin = null } = options;
+  if (options.json === true) {
+    const held = pin === null;
+    await session.output.json({ id, program_id: programId, netns_inode: inode, pin, maps, held });
+    return;
+  }
+  const holder = session.isScript ? "this script holds it" : "held by this process";
+  await session.output.lines([
+    `link ${id}: program ${programId} attached to ${netns.label} (inode ${inode})`,
+    ...(pin === null ? [] : [`pinned at ${pin}${mapsNote(pin, programId, maps)}`]),
+    ...(pin === null && session.isScript ? [`${holder} until it ends, or releases it`] : []),
+    ...(pin === null && !session.isScript
+      ? [`${holder} (${process.pid}) until it ends: press Ctrl-C, or use --pin to let it live on`]
+      : []),
+  ]);
+}
+
+function mapsNote(pin: string, programId: number, maps: readonly string[]): string {
+  return maps.length === 0 ? "" : `, its maps in ${mapsBeside(pin)}/${programId}`;
+}
+
+export interface UpdateOptions extends OperatorOptions {
+  readonly expect?: string;
+  readonly replaceMap?: readonly string[];
+  readonly pinMaps?: string;
+}
+
+/** Puts another program into a link. */
+export async function update(
+  session: Session,
+  reference: string,
+  object: string,
+  options: UpdateOptions,
+): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  using link = openLink(session, kernel, reference);
+  const before = link.info;
+  using expected =
+    options.expect === undefined ? null : openProgram(kernel, options.expect, before.programId);
+  const loaded = await loadProgram(kernel, object, options.replaceMap);
+  session.keep(loaded);
+  const swap = (): void =>
+    link.update(loaded.program, expected === null ? {} : { expect: expected });
+  const pin = options.pinMaps === undefined ? pinOf(session, kernel, reference, before.id) : null;
+  let maps: PinnedMaps;
+  if (pin === null) {
+    maps = keepMaps(session, kernel, loaded, options.pinMaps);
+    orUndo(maps, swap);
+  } else {
+    maps = updatePinned(kernel, { link, pin, before: before.programId, loaded, swap });
+  }
+  const { id: programId } = loaded.program.info;
+  if (options.json === true) {
+    const { id, programId: was } = before;
+    await session.output.json({
+      id,
+      program_id: programId,
+      replaced_program_id: was,
+      maps: maps.paths,
+    });
+    return;
+  }
+  await session.output.lines([
+    `link ${before.id}: program ${programId} in place of ${before.programId}`,
+  ]);
+}
+
+interface PinnedUpdate {
+  readonly link: Link;
+  readonly pin: string;
+  /** Id of the program that the link had. */
+  readonly before: number;
+  readonly loaded: Loaded;
+  readonly swap: () => void;
+}
+
+/** New maps are pinned before the swap, old ones unpinned after it. */
+function updatePinned(
+  kernel: Kernel,
+  { link, pin, before, loaded, swap }: PinnedUpdate,
+): PinnedMaps {
+  const mine = loaded.program.info.id;
+  const maps = pinMapsBeside(kernel, pin, mine, loaded.maps);
+  orUndo(maps, swap);
+  // Somebody else may have come right after: only what is known to be out of use goes.
+  const { programId } = link.info;
+  for (const id of [before, mine]) if (id !== programId) unpinMapsBeside(kernel, pin, id);
+  sweepMapsBeside(kernel, pin);
+  return maps;
+}
+
+/** Where a link is pinned that was named by a path, or by its id. */
+function pinOf(session: Session, kernel: Kernel, reference: string, id: number): string | null {
+  const named = linkReference(session, reference);
+  if (typeof named === "string") return named;
+  const pins = listPins(kernel).filter((pin) => pin.kind === "link" && pin.id === id);
+  const withMaps = pins.find(({ path }) => Array.isArray(kernel.bpffs.readdir(mapsBeside(path))));
+  return (withMaps ?? pins[0])?.path ?? null;
+}
+
+/** Takes a link's program off its namespace, for good. */
+export async function detach(
+  session: Session,
+  reference: string,
+  options: OperatorOptions,
+): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  using link = openLink(session, kernel, reference);
+  const { id, programId, netnsInode } = link.info;
+  link.detach();
+  if (options.json === true) {
+    await session.output.json({ id, program_id: programId, netns_inode: netnsInode });
+    return;
+  }
+  await session.output.lines([
+    netnsInode === 0
+      ? `link ${id} was attached to nothing already`
+      : `link ${id}: program ${programId} is off its namespace; the link lives until it is unpinned ` +
+        "and closed",
+  ]);
+}
+
+/** Gives a link a name, and its program's maps. */
+export async function pin(
+  session: Session,
+  reference: string,
+  path: string,
+  options: OperatorOptions,
+): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  using link = openLink(session, kernel, reference);
+  const { id, programId } = link.info;
+  const reached = mapsReachedBy(kernel, programId);
+  session.keep(...reached.values());
+  const maps = pinMapsBeside(kernel, path, programId, reached);
+  orUndo(maps, () => link.pin(path));
+  if (options.json === true) {
+    await session.output.json({ id, program_id: programId, pin: path, maps: maps.paths });
+    return;
+  }
+  const note = mapsNote(path, programId, maps.paths);
+  await session.output.lines([`link ${id} pinned at ${path}${note}`]);
+}
+
+/** Takes a link's name away, and its program's maps from beside it. */
+export async function unpin(
+  session: Session,
+  path: string,
+  options: OperatorOptions,
+): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  const { id, goes } = linkAt(kernel, path);
+  const result = kernel.bpffs.unlink(path);
+  const leftMaps = Array.isArray(kernel.bpffs.readdir(mapsBeside(path)));
+  // A command that was killed between the two left maps alone: they go now.
+  if (!(result === -ENOENT && leftMaps)) check(kernel, "bpffs.unlink", result, { path });
+  unpinMapsBeside(kernel, path);
+  // Linux lets go of a pinned object some time after its last name went.
+  if (goes && id !== null) await waitFor(() => isGone(kernel, id));
+  const isLinkGone = id !== null && isGone(kernel, id);
+  if (options.json === true) {
+    await session.output.json({ path, id, gone: isLinkGone });
+    return;
+  }
+  const rest = id === null ? "" : isLinkGone ? `; link ${id} is gone` : `; link ${id} lives on`;
+  await session.output.lines([`${path} unpinned${rest}`]);
+}
+
+/** The link pinned at a path, and whether it goes with the pin; no id where that can't be known. */
+function linkAt(
+  kernel: Kernel,
+  path: string,
+): { readonly id: number | null; readonly goes: boolean } {
+  try {
+    const { link, foretold } = asUsage(() => takeExplanation(kernel, path));
+    const goes = foretold.some(
+      ({ event, outcome }) =>
+        event.kind === "unpin" && event.path === path && outcome.state === "gone",
+    );
+    return { id: link.id, goes };
+  } catch (error) {
+    if (error instanceof BpfError) return { id: null, goes: false };
+    throw error;
+  }
+}
+
+function isGone(kernel: Kernel, id: number): boolean {
+  try {
+    using _link = Link.fromId(kernel, id);
+    return false;
+  } catch (error) {
+    return error instanceof BpfError && error.errno === ENOENT;
+  }
+}
+
+/** Lets go of a link that this script holds. */
+export async function release(session: Session, reference: string): Promise<void> {
+  const kernel = await session.kernel("embedded");
+  const id = openedId(session, kernel, reference);
+  session.release(id);
+  await session.output.lines([`link ${id} released`]);
+}
+
+function openedId(session: Session, kernel: Kernel, reference: string): number {
+  using link = openLink(session, kernel, reference);
+  return link.info.id;
+}

@@ -1,0 +1,113 @@
+/**
+ * `nslink prog attach | detach | query`: programs on a namespace without a link, and what is there.
+ */
+
+import { BPF_FLOW_DISSECTOR, BPF_PROG_DETACH, BPF_SK_LOOKUP } from "../abi/bpf.ts";
+import { ENOENT } from "../abi/errno.ts";
+import { BpfError } from "../errors.ts";
+import { takeInventory } from "../inventory/index.ts";
+import { NetNs } from "../netns.ts";
+import { Program } from "../program.ts";
+import { attachTypeName } from "./as_json.ts";
+import type { OperatorOptions } from "./links.ts";
+import { keepMaps } from "./map_pins.ts";
+import { loadProgram, netnsReference, openProgram } from "./references.ts";
+import type { Session } from "./session.ts";
+import { type Column, table } from "./text.ts";
+
+interface NamespaceOptions extends OperatorOptions {
+  readonly netns: string;
+}
+
+export interface ProgAttachOptions extends NamespaceOptions {
+  readonly replaceMap?: readonly string[];
+  readonly pinMaps?: string;
+}
+
+/** Attaches a program: it stays until it is detached or replaced, or the namespace dies. */
+export async function attachDirectly(
+  session: Session,
+  object: string,
+  options: ProgAttachOptions,
+): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  using netns = NetNs.open(kernel, netnsReference(options.netns));
+  const loaded = await loadProgram(kernel, object, options.replaceMap);
+  session.keep(loaded);
+  const maps = keepMaps(session, kernel, loaded, options.pinMaps);
+  try {
+    netns.enter(() => loaded.program.attach());
+  } catch (error) {
+    maps.undo();
+    throw error;
+  }
+  const { id } = loaded.program.info;
+  if (options.json === true) {
+    const { inode } = netns;
+    await session.output.json({ program_id: id, netns_inode: inode, maps: maps.paths });
+    return;
+  }
+  await session.output.lines([`program ${id} attached to ${netns.label} (inode ${netns.inode})`]);
+}
+
+/** Detaches a program; without a name for it, the one that is there. */
+export async function detachDirectly(
+  session: Session,
+  reference: string | undefined,
+  options: NamespaceOptions,
+): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  using netns = NetNs.open(kernel, netnsReference(options.netns));
+  const [attached] = netns.query();
+  const text = reference ?? attached?.toString();
+  if (text === undefined) {
+    throw new BpfError(BPF_PROG_DETACH, ENOENT, `nothing is attached to ${netns.label}`);
+  }
+  using program = openProgram(kernel, text, attached);
+  netns.enter(() => program.detach());
+  const { id } = program.info;
+  if (options.json === true) {
+    await session.output.json({ program_id: id, netns_inode: netns.inode });
+    return;
+  }
+  await session.output.lines([`program ${id} detached from ${netns.label} (inode ${netns.inode})`]);
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: "program", align: "right" },
+  { title: "name" },
+  { title: "tag" },
+  { title: "type" },
+  { title: "attached" },
+];
+
+/** Lists the programs of a namespace, in the order in which they run. */
+export async function query(session: Session, options: NamespaceOptions): Promise<void> {
+  const kernel = await session.kernel(options.kernel);
+  using netns = NetNs.open(kernel, netnsReference(options.netns));
+  const { inode } = netns;
+  const links = takeInventory(kernel).links.filter((link) => link.namespace?.inode === inode);
+  const programs = [BPF_FLOW_DISSECTOR, BPF_SK_LOOKUP].flatMap((attachType) => {
+    // Several links may have the same program: each place in the order has a link of its own.
+    const rest = links.filter((link) => link.attachType === attachType);
+    return netns.query(attachType).map((id) => {
+      using program = Program.fromId(kernel, id);
+      const at = rest.findIndex((link) => link.program.id === id);
+      const [link = null] = at < 0 ? [] : rest.splice(at, 1);
+      const { name, tag } = program.info;
+      return { id, name, tag, attach_type: attachTypeName(attachType), link_id: link?.id ?? null };
+    });
+  });
+  if (options.json === true) {
+    await session.output.json({ netns_inode: inode, programs });
+    return;
+  }
+  if (programs.length === 0) {
+    await session.output.lines([`nothing is attached to ${netns.label} (inode ${inode})`]);
+    return;
+  }
+  const rows = programs.map(({ id, name, tag, attach_type: type, link_id: linkId }) => {
+    return [`${id}`, name || "-", tag, type, linkId === null ? "directly" : `by link ${linkId}`];
+  });
+  await session.output.write(table(COLUMNS, rows));
+}

@@ -1,0 +1,268 @@
+/**
+ * Why a program, or its types, are not loaded.
+ */
+
+import { PROG_LOAD } from "../abi/attr.ts";
+import * as BPF from "../abi/bpf.ts";
+import { E2BIG, EACCES, EINVAL, ENOSPC } from "../abi/errno.ts";
+import { BPF_LD_IMM64, BPF_PSEUDO_MAP_FD } from "../abi/insn.ts";
+import { cString, textOf, tryBpf } from "../call.ts";
+import type { Kernel } from "../kernel.ts";
+import { mapAt, programTypeName, withFd } from "./ask.ts";
+import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
+
+const LOAD: readonly number[] = [BPF.BPF_PROG_LOAD];
+/** Bytes of an instruction slot. */
+const SLOT_BYTES = 8;
+/** `r0 = 0` and `exit`: what every type of program allows, or nearly so. */
+const SMALLEST_PROGRAM: readonly number[] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+/** All flags of BPF_PROG_LOAD, BPF_F_TOKEN_FD (1 << 16) among them. */
+const KNOWN_FLAGS = 0x1_00ff;
+
+/**
+ * Loads the smallest program of a type.
+ *
+ * @returns an fd, or a negative errno.
+ */
+export function loadSmallest(
+  kernel: Kernel,
+  type: number,
+  expectedAttachType: number = type === BPF.BPF_PROG_TYPE_SK_LOOKUP ? BPF.BPF_SK_LOOKUP : 0,
+): number {
+  return tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, {
+    prog_type: type,
+    expected_attach_type: expectedAttachType,
+    insns: kernel.addressOf(Uint8Array.from(SMALLEST_PROGRAM)),
+    insn_cnt: SMALLEST_PROGRAM.length / SLOT_BYTES,
+    license: kernel.addressOf(cString("GPL")),
+  }).result;
+}
+
+/** What the verifier had to say against a program: the last line of its log; "" for nothing. */
+export function verdictOf(log: string): string {
+  const lines = log.trimEnd().split("\n");
+  return lines.filter((line) => line !== "" && !line.startsWith("processed ")).at(-1) ?? "";
+}
+
+function nameOf({ attr, about }: FailedCall): string {
+  const bytes = attr.prog_name;
+  const name = about.name ?? (bytes instanceof Uint8Array ? textOf(bytes) : "");
+  return name === "" ? "the program" : `program ${name}`;
+}
+
+function rejected(call: FailedCall, advice: string): Finding {
+  const text = `${nameOf(call)} was rejected: ${verdictOf(call.about.log ?? "")}`;
+  return {
+    hint: advice === "" ? text : `${text}; ${advice}`,
+    remedies: ["nslink disasm OBJECT"],
+  };
+}
+
+/** A cause that a verdict of the verifier tells by its words. */
+function verdict(id: string, title: string, words: RegExp, advice: string): Cause {
+  return {
+    id,
+    title,
+    commands: LOAD,
+    errnos: [EINVAL, EACCES],
+    find: (call) => (words.test(verdictOf(call.about.log ?? "")) ? rejected(call, advice) : null),
+  };
+}
+
+function anyVerdict(call: FailedCall): Finding | null {
+  return verdictOf(call.about.log ?? "") === "" ? null : rejected(call, "");
+}
+
+function instructionCount(call: FailedCall): Finding | null {
+  const count = field(call, "insn_cnt");
+  if (count === 0) return null;
+  return {
+    hint:
+      `${count} instructions are more than this task may load: ` +
+      `${BPF.BPF_MAXINSNS_PRIVILEGED} with CAP_BPF, ${BPF.BPF_MAXINSNS} without`,
+  };
+}
+
+function noInstructions(call: FailedCall): Finding | null {
+  return field(call, "insn_cnt") === 0 ? { hint: "a program has at least one instruction" } : null;
+}
+
+function badName({ attr }: FailedCall): Finding | null {
+  const bytes = attr.prog_name ?? attr.map_name;
+  if (!(bytes instanceof Uint8Array)) return null;
+  const ends = bytes.length < BPF.BPF_OBJ_NAME_LEN || bytes.includes(0);
+  const name = textOf(bytes);
+  if (ends && /^[A-Za-z0-9_.]*$/.test(name)) return null;
+  return {
+    hint:
+      `${JSON.stringify(name)} is no name that Linux takes: ` +
+      "at most 15 letters, digits, underscores and dots",
+  };
+}
+
+function flagsGiven(call: FailedCall): Finding | null {
+  const flags = field(call, "prog_flags");
+  if ((flags & ~KNOWN_FLAGS) === 0) return null;
+  return { hint: `prog_flags 0x${(flags >>> 0).toString(16)} has bits that Linux doesn't know` };
+}
+
+function expectedAttachType(call: FailedCall): Finding | null {
+  const type = field(call, "prog_type");
+  const given = field(call, "expected_attach_type");
+  if (type !== BPF.BPF_PROG_TYPE_SK_LOOKUP || given === BPF.BPF_SK_LOOKUP) return null;
+  return {
+    hint:
+      `an sk_lookup program is loaded with the expected attach type BPF_SK_LOOKUP (36), ` +
+      `not ${given}; name its section "sk_lookup"`,
+    remedies: ["nslink inspect OBJECT"],
+  };
+}
+
+function unknownType(call: FailedCall): Finding | null {
+  const { kernel } = call;
+  const type = field(call, "prog_type");
+  const again = loadSmallest(kernel, type, field(call, "expected_attach_type"));
+  if (withFd(kernel, again, () => true) !== null || again !== -EINVAL) return null;
+  return {
+    hint: `this kernel has no ${programTypeName(type)}, or not with these attach types`,
+    remedies: ["nslink doctor"],
+  };
+}
+
+/** A prog array takes programs of one type, which the first one that used it has set. */
+function otherOwner(call: FailedCall): Finding | null {
+  const { kernel, about } = call;
+  const type = field(call, "prog_type");
+  for (const fd of mapFds(about.instructions ?? new Uint8Array())) {
+    const map = mapAt(kernel, fd);
+    if (map?.type !== BPF.BPF_MAP_TYPE_PROG_ARRAY || map.ownerType === null) continue;
+    return {
+      hint:
+        `${map.label} (id ${map.id}) is for tail calls of ${programTypeName(map.ownerType)} ` +
+        `with the attach type of its first user, and ${nameOf(call)} is another ` +
+        `(${programTypeName(type)}); give it a prog array of its own`,
+    };
+  }
+  return null;
+}
+
+/** The fds of maps in a program's instructions. */
+function mapFds(instructions: Uint8Array): readonly number[] {
+  const view = new DataView(instructions.buffer, instructions.byteOffset, instructions.length);
+  const fds: number[] = [];
+  for (let at = 0; at + SLOT_BYTES <= instructions.length; at += SLOT_BYTES) {
+    if (view.getUint8(at) !== BPF_LD_IMM64) continue;
+    if (view.getUint8(at + 1) >> 4 === BPF_PSEUDO_MAP_FD) fds.push(view.getInt32(at + 4, true));
+    // The second slot of the pair holds no opcode.
+    at += SLOT_BYTES;
+  }
+  return fds;
+}
+
+function logRoom(call: FailedCall): Finding | null {
+  const size = field(call, call.command === BPF.BPF_BTF_LOAD ? "btf_log_size" : "log_size");
+  if (size === 0) return null;
+  return { hint: `the log has no room in ${size} bytes; give it more` };
+}
+
+function btfRefused(call: FailedCall): Finding | null {
+  const words = verdictOf(call.about.log ?? "");
+  return {
+    hint:
+      `the types (BTF) were refused${words === "" ? "" : `: ${words}`}; programs run without, ` +
+      "so load without, or build for an older Linux (clang -g with fewer BTF kinds)",
+    remedies: ["nslink inspect OBJECT"],
+  };
+}
+
+/** Causes of refused programs and BTF, the special before the general. */
+export const PROGRAM_CAUSES: readonly Cause[] = [
+  verdict(
+    "helper-missing",
+    "the program calls a helper that this kernel doesn't have",
+    /^(invalid|unknown) func /,
+    "this kernel has no such helper: run a newer Linux, or do without",
+  ),
+  verdict(
+    "helper-not-for-type",
+    "the program calls a helper that its type may not call",
+    /^program of this type cannot use helper/,
+    "leave that call out",
+  ),
+  verdict(
+    "helper-gpl-only",
+    "the program calls what only GPL-compatible programs may call",
+    /from non-GPL compatible program$/,
+    'give the object the license "GPL", if that is yours to give',
+  ),
+  {
+    id: "verifier-rejected",
+    title: "the verifier can't prove the program safe",
+    commands: LOAD,
+    errnos: [EINVAL, EACCES, E2BIG],
+    find: anyVerdict,
+  },
+  {
+    id: "no-instructions",
+    title: "the program is empty",
+    commands: LOAD,
+    errnos: [E2BIG],
+    find: noInstructions,
+  },
+  {
+    id: "too-many-instructions",
+    title: "the program is too long",
+    commands: LOAD,
+    errnos: [E2BIG],
+    find: instructionCount,
+  },
+  {
+    id: "bad-object-name",
+    title: "the name is too long, or has a character that Linux doesn't take",
+    commands: [...LOAD, BPF.BPF_MAP_CREATE],
+    errnos: [EINVAL],
+    find: badName,
+  },
+  {
+    id: "unknown-load-flags",
+    title: "a flag is set that BPF_PROG_LOAD doesn't know",
+    commands: LOAD,
+    errnos: [EINVAL],
+    find: flagsGiven,
+  },
+  {
+    id: "wrong-expected-attach-type",
+    title: "the program was loaded for another attach type than its type allows",
+    commands: LOAD,
+    errnos: [EINVAL],
+    find: expectedAttachType,
+  },
+  {
+    id: "prog-array-owner",
+    title: "the prog array belongs to programs of another type",
+    commands: LOAD,
+    errnos: [EINVAL],
+    find: otherOwner,
+  },
+  {
+    id: "program-type-missing",
+    title: "the kernel has no programs of this type",
+    commands: LOAD,
+    errnos: [EINVAL],
+    find: unknownType,
+  },
+  {
+    id: "log-too-small",
+    title: "the log doesn't fit",
+    commands: [...LOAD, BPF.BPF_BTF_LOAD],
+    errnos: [ENOSPC],
+    find: logRoom,
+  },
+  {
+    id: "btf-refused",
+    title: "the kernel doesn't take these types",
+    commands: [BPF.BPF_BTF_LOAD],
+    errnos: [EINVAL],
+    find: btfRefused,
+  },
+];

@@ -1,0 +1,183 @@
+/**
+ * Refusals for want of a right: which capability is missing, and who could give it.
+ */
+
+import * as BPF from "../abi/bpf.ts";
+import { EACCES, EPERM } from "../abi/errno.ts";
+import { programTypeName } from "./ask.ts";
+import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
+import { isBefore, readTask, type TaskFacts } from "./task.ts";
+
+const CREATING: readonly number[] = [BPF.BPF_MAP_CREATE, BPF.BPF_PROG_LOAD, BPF.BPF_BTF_LOAD];
+const BY_ID: readonly number[] = [
+  BPF.BPF_PROG_GET_NEXT_ID,
+  BPF.BPF_MAP_GET_NEXT_ID,
+  BPF.BPF_LINK_GET_NEXT_ID,
+  BPF.BPF_BTF_GET_NEXT_ID,
+  BPF.BPF_PROG_GET_FD_BY_ID,
+  BPF.BPF_MAP_GET_FD_BY_ID,
+  BPF.BPF_LINK_GET_FD_BY_ID,
+  BPF.BPF_BTF_GET_FD_BY_ID,
+];
+const NAMESPACE_CALLS: readonly string[] = ["netns.create", "netns.remove", "netns.enter"];
+
+/** Since this Linux memory of BPF is counted by cgroups, not by RLIMIT_MEMLOCK. */
+const LINUX_WITHOUT_MEMLOCK = [5, 11] as const;
+
+/** Types that a task without capabilities may use where unprivileged BPF is on. */
+const OPEN_PROGRAM_TYPES: ReadonlySet<number> = new Set([
+  BPF.BPF_PROG_TYPE_SOCKET_FILTER,
+  BPF.BPF_PROG_TYPE_CGROUP_SKB,
+]);
+const OPEN_MAP_TYPES: ReadonlySet<number> = new Set([
+  BPF.BPF_MAP_TYPE_HASH,
+  BPF.BPF_MAP_TYPE_ARRAY,
+  BPF.BPF_MAP_TYPE_PROG_ARRAY,
+  BPF.BPF_MAP_TYPE_PERCPU_HASH,
+  BPF.BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF.BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  BPF.BPF_MAP_TYPE_HASH_OF_MAPS,
+  BPF.BPF_MAP_TYPE_RINGBUF,
+]);
+
+/** Types of programs that look into the kernel. */
+const TRACING_TYPES: ReadonlySet<number> = new Set([
+  BPF.BPF_PROG_TYPE_KPROBE,
+  BPF.BPF_PROG_TYPE_TRACEPOINT,
+  BPF.BPF_PROG_TYPE_PERF_EVENT,
+  BPF.BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
+  BPF.BPF_PROG_TYPE_TRACING,
+  BPF.BPF_PROG_TYPE_STRUCT_OPS,
+  BPF.BPF_PROG_TYPE_EXT,
+  BPF.BPF_PROG_TYPE_LSM,
+]);
+
+/** What shows all rights, and what to do about those that are missing. */
+const REMEDIES: readonly string[] = ["nslink doctor"];
+
+/** Whether a capability, or CAP_SYS_ADMIN in its stead, is there; unknown counts as missing. */
+function has({ capabilities }: Pick<TaskFacts, "capabilities">, name: string): boolean {
+  return capabilities !== null && (capabilities.has(name) || capabilities.has("CAP_SYS_ADMIN"));
+}
+
+function creatingWhat({ command }: FailedCall): string {
+  switch (command) {
+    case BPF.BPF_MAP_CREATE:
+      return "creating maps needs CAP_BPF";
+    case BPF.BPF_BTF_LOAD:
+      return "loading BTF needs CAP_BPF";
+    default:
+      return "loading needs CAP_BPF, and for flow dissectors and XDP CAP_NET_ADMIN as well";
+  }
+}
+
+function unprivilegedOff(call: FailedCall): Finding | null {
+  const isOpen =
+    call.command === BPF.BPF_MAP_CREATE
+      ? OPEN_MAP_TYPES.has(field(call, "map_type"))
+      : OPEN_PROGRAM_TYPES.has(field(call, "prog_type"));
+  const { unprivilegedBpfDisabled: disabled, ...task } = readTask(call.kernel);
+  if (!isOpen || has(task, "CAP_BPF") || disabled === null || disabled === 0) return null;
+  return {
+    hint:
+      `unprivileged BPF is off (kernel.unprivileged_bpf_disabled = ${disabled}), ` +
+      `so that ${creatingWhat(call)}`,
+    remedies: REMEDIES,
+  };
+}
+
+function memlock(call: FailedCall): Finding | null {
+  const { version, memlockBytes, ...task } = readTask(call.kernel);
+  if (!has(task, "CAP_BPF") || !isBefore(version, LINUX_WITHOUT_MEMLOCK)) return null;
+  if (memlockBytes === null || memlockBytes === Number.POSITIVE_INFINITY) return null;
+  return {
+    hint:
+      `this Linux (${version}) counts BPF's memory as locked, and this task may lock ` +
+      `${memlockBytes} bytes (RLIMIT_MEMLOCK); raise that limit`,
+    remedies: ["ulimit -l unlimited"],
+  };
+}
+
+/** A right that was given in a user namespace doesn't count for the machine's BPF. */
+function inUserNamespace(call: FailedCall): Finding | null {
+  const { inUserNamespace: inside, capabilities } = readTask(call.kernel);
+  if (!inside || capabilities?.has("CAP_SYS_ADMIN") !== true) return null;
+  return {
+    hint:
+      "this task's capabilities count in its user namespace only; " +
+      "run it outside, as in a container with --privileged",
+    remedies: REMEDIES,
+  };
+}
+
+function missing(
+  title: string,
+  capability: string,
+  commands: readonly (number | string)[],
+  hint: (call: FailedCall) => string | null,
+  errnos: readonly number[] = [EPERM],
+): Cause {
+  return {
+    id: `no-${capability.toLowerCase().replaceAll("_", "-")}`,
+    title,
+    commands,
+    errnos,
+    find(call) {
+      if (has(readTask(call.kernel), capability)) return null;
+      const text = hint(call);
+      return text === null ? null : { hint: text, remedies: REMEDIES };
+    },
+  };
+}
+
+/** Causes that have to do with rights; a capability that can't be asked for counts as missing. */
+export const RIGHTS_CAUSES: readonly Cause[] = [
+  {
+    id: "user-namespace",
+    title: "the capabilities were given in a user namespace",
+    commands: [...CREATING, ...BY_ID, BPF.BPF_PROG_QUERY, ...NAMESPACE_CALLS],
+    errnos: [EPERM],
+    find: inUserNamespace,
+  },
+  {
+    id: "unprivileged-bpf-off",
+    title: "a sysctl keeps those without CAP_BPF out",
+    commands: [BPF.BPF_MAP_CREATE, BPF.BPF_PROG_LOAD],
+    errnos: [EPERM],
+    find: unprivilegedOff,
+  },
+  missing("CAP_BPF is missing", "CAP_BPF", CREATING, creatingWhat),
+  missing("CAP_PERFMON is missing", "CAP_PERFMON", [BPF.BPF_PROG_LOAD], (call) => {
+    const type = field(call, "prog_type");
+    return TRACING_TYPES.has(type) ? `loading ${programTypeName(type)} needs CAP_PERFMON` : null;
+  }),
+  missing(
+    "CAP_NET_ADMIN is missing",
+    "CAP_NET_ADMIN",
+    [BPF.BPF_PROG_LOAD, BPF.BPF_PROG_QUERY],
+    (call) =>
+      call.command === BPF.BPF_PROG_QUERY
+        ? "asking what is attached needs CAP_NET_ADMIN"
+        : `loading ${programTypeName(field(call, "prog_type"))} needs CAP_NET_ADMIN`,
+  ),
+  missing(
+    "CAP_SYS_ADMIN is missing",
+    "CAP_SYS_ADMIN",
+    [...BY_ID, ...NAMESPACE_CALLS],
+    ({ command }) => {
+      if (command === "netns.enter") return "entering a network namespace needs CAP_SYS_ADMIN";
+      return typeof command === "string"
+        ? "making and removing network namespaces needs CAP_SYS_ADMIN"
+        : "opening by id needs CAP_SYS_ADMIN";
+    },
+    [EPERM, EACCES],
+  ),
+  {
+    id: "memlock",
+    title: "the limit on locked memory is used up (before Linux 5.11)",
+    commands: CREATING,
+    errnos: [EPERM],
+    find: memlock,
+  },
+];
