@@ -14,17 +14,8 @@ import type {
   OpenObject,
 } from "../kernel.ts";
 
-<<<<<<< HEAD
-
 import type { EngineName } from "./engine.ts";
-import { isFileName } from "./fs.ts";
-
-=======
-
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
-
->>>>>>> main
-
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
 import { flowDissect } from "./net/flow_dissector.ts";
