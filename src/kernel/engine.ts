@@ -7,6 +7,7 @@ import type { Prog } from "./bpf/prog.ts";
 import type { Skb } from "./helpers/helper.ts";
 import type { RunFault } from "./interpreter/fault.ts";
 import type { Registers } from "./interpreter/registers.ts";
+import type { PacketBatch } from "./net/packet_batch.ts";
 
 /** Engines by name. */
 export type EngineName = "interpreter" | "jit";
@@ -72,6 +73,15 @@ export interface KeysTemplate {
   readonly keys: number;
 }
 
+/** A batch of packets for flow dissectors. */
+export interface BatchRequest {
+  readonly batch: PacketBatch;
+  /** The program that is attached at the moment: it may change from packet to packet. */
+  readonly attached: () => Prog | null;
+  /** What the program of a packet is run on. */
+  readonly invocation: (index: number) => Invocation;
+}
+
 /** Runs the programs of one machine. */
 export interface Engine {
   readonly name: EngineName;
@@ -92,6 +102,9 @@ export interface Engine {
     times: number,
     keys: KeysTemplate | null,
   ): Outcome | null;
+
+  /** Runs all packets of a batch. False when there is no memory for a stack. */
+  dissectBatch(request: BatchRequest): boolean;
 
   /** What a prog array keeps beside a program's id, for tail calls; 0 where that isn't needed. */
   entryOf(prog: Prog): number;

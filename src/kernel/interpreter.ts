@@ -5,11 +5,19 @@
 
 import { BPF_FLOW_KEYS_SIZE } from "../abi/flow_keys.ts";
 import type { Prog } from "./bpf/prog.ts";
-import type { Engine, Invocation, KeysTemplate, Outcome, RunOptions } from "./engine.ts";
+import type {
+  BatchRequest,
+  Engine,
+  Invocation,
+  KeysTemplate,
+  Outcome,
+  RunOptions,
+} from "./engine.ts";
 import { RunFault } from "./interpreter/fault.ts";
 import { recordFault } from "./interpreter/fault_log.ts";
 import { Run } from "./interpreter/run.ts";
 import type { Machine } from "./machine.ts";
+import { dissectOneByOne } from "./net/dissect_batch.ts";
 
 export {
   DEFAULT_INSTRUCTION_LIMIT,
@@ -77,6 +85,10 @@ export class InterpreterEngine implements Engine {
     keys: KeysTemplate | null,
   ): Outcome | null {
     return repeatInterpreted(this.#machine, prog, invocation, times, keys);
+  }
+
+  dissectBatch(request: BatchRequest): boolean {
+    return dissectOneByOne(this.#machine, request);
   }
 
   entryOf(): number {

@@ -69,7 +69,7 @@ export abstract class ProgramRun implements HelperCaller {
   }
 
   /** A run of a program on something begins. */
-  protected begin(prog: Prog, invocation: Invocation): void {
+  protected begin(prog: Prog | null, invocation: Invocation): void {
     this.current = prog;
     this.invocation = invocation;
     this.depth = 0;

@@ -2,8 +2,8 @@
  * Dominators of a control-flow graph, in O(edges * log blocks), and whether the graph is reducible.
  *
  * Blocks are numbered in reverse postorder. In a reducible graph the edges that go backwards have
- * no say in who dominates whom, so one pass over the others is enough; and if then each backward edge
- * leads to a dominator of where it begins, the graph was reducible.
+ * no say in who dominates whom, so one pass over the others is enough; and if then each backward
+ * edge leads to a dominator of where it begins, the graph was reducible.
  */
 
 import { type Block, successors } from "./cfg.ts";

@@ -3,11 +3,20 @@
  */
 
 import type { Prog } from "../bpf/prog.ts";
-import type { Engine, Invocation, KeysTemplate, Outcome, RunOptions } from "../engine.ts";
+import type {
+  BatchRequest,
+  Engine,
+  Invocation,
+  KeysTemplate,
+  Outcome,
+  RunOptions,
+} from "../engine.ts";
 import { RunFault } from "../interpreter/fault.ts";
 import { recordFault } from "../interpreter/fault_log.ts";
 import { interpret, repeatInterpreted } from "../interpreter.ts";
 import type { Machine } from "../machine.ts";
+import { RECORD, VERDICT } from "../net/packet_batch.ts";
+import { type BatchExports, batchModule } from "./batch.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { compileProgram } from "./program.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
@@ -43,6 +52,14 @@ interface RefusedProgram {
 
 type LoadedProgram = CompiledProgram | RefusedProgram;
 
+let compiledBatch: WebAssembly.Module | null = null;
+
+/** The same module for all machines. */
+function batchProgram(): WebAssembly.Module {
+  compiledBatch ??= new WebAssembly.Module(batchModule());
+  return compiledBatch;
+}
+
 /** Entries that a table begins with; the first one stands for no program. */
 const FIRST_ENTRIES = 16;
 
@@ -59,12 +76,19 @@ export class JitEngine implements Engine {
   /** Runs that wait to be used again, and those under way, the innermost last. */
   readonly #idle: JitRun[] = [];
   readonly #running: JitRun[] = [];
+  readonly #batch: BatchExports["batch"];
+  /** Looks which program is attached, for a batch under way: helpers may have changed it. */
+  #refresh: (() => void) | null = null;
 
   constructor(machine: Machine, hardened: boolean) {
     this.#machine = machine;
     this.#hardened = hardened;
     this.#table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_ENTRIES });
     for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
+    const { memory } = machine.memory;
+    const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
+    const { exports } = new WebAssembly.Instance(batchProgram(), imports);
+    this.#batch = (exports as unknown as BatchExports).batch;
   }
 
   run(prog: Prog, invocation: Invocation, options: RunOptions = {}): Outcome | null {
@@ -92,6 +116,52 @@ export class JitEngine implements Engine {
     return this.#within(loaded, invocation, (run) =>
       loaded.exports.repeat(invocation.context, run.top, times, template, target),
     );
+  }
+
+  dissectBatch(request: BatchRequest): boolean {
+    const { batch, attached } = request;
+    const run = this.#idle.pop() ?? JitRun.create(this.#machine);
+    if (run === null) return false;
+    this.#running.push(run);
+    const outer = this.#refresh;
+    const cell = run.cell;
+    let prog: Prog | null = null;
+    /** Programs that may be running; they live until the batch is done. */
+    const held = new Set<Prog>();
+    this.#refresh = () => {
+      const now = attached();
+      if (now === prog && now !== null) return;
+      prog = now;
+      if (now !== null && !held.has(now)) held.add(now.get());
+      const entry = now === null ? 0 : this.entryOf(now);
+      this.#machine.memory.view.setUint32(cell, entry, true);
+    };
+    try {
+      for (let index = 0; index < batch.count; ) {
+        this.#refresh();
+        run.prepareBatch(prog, (done) => request.invocation(index + done));
+        const [descriptor, record] = [batch.descriptor(index), batch.record(index)];
+        try {
+          const count = batch.count - index;
+          this.#batch(cell, batch.context, run.top, descriptor, record, count);
+          return true;
+        } catch (error) {
+          // It is logged; the packets that follow have nothing to do with it.
+          this.#faultOf(error, prog ?? run.prog, run);
+          index += run.done;
+          const { view } = this.#machine.memory;
+          view.setUint32(batch.record(index) + RECORD.retval, 0, true);
+          view.setUint32(batch.record(index) + RECORD.verdict, VERDICT.fault, true);
+          index++;
+        }
+      }
+      return true;
+    } finally {
+      this.#refresh = outer;
+      this.#running.pop();
+      this.#idle.push(run);
+      for (const each of held) each.put();
+    }
   }
 
   entryOf(prog: Prog): number {
@@ -147,6 +217,7 @@ export class JitEngine implements Engine {
       table: this.#table,
       helper: (id: number, frame: number, slot: number): void => {
         this.#current.callHelper(caller, id, frame, slot);
+        if (this.#refresh !== null) this.#refresh();
       },
       check: (a: number, size: number, write: number, frame: number, slot: number): void => {
         this.#current.check(caller, a, size, write, frame, slot);

@@ -14,6 +14,8 @@ import { MAX_REGIONS, REGION_BYTES, STACKS_BYTES, STATE, STATE_BYTES } from "./r
 const ARGUMENTS = 5;
 const TOO_DEEP: string = `calls deeper than ${MAX_CALL_FRAMES} frames`;
 
+const NO_INVOCATION: Invocation = { context: 0, layout: null, regions: [], skb: null };
+
 /** Calls a function of the program in a frame; arguments and result are in the state. */
 export type Callback = (frame: number) => void;
 
@@ -30,6 +32,7 @@ export class JitRun extends ProgramRun {
   readonly state: number;
   #caller: Caller | null = null;
   #frame: number = 0;
+  #packetInvocation: ((done: number) => Invocation) | null = null;
 
   private constructor(machine: Machine, stack: number) {
     super(machine, stack);
@@ -50,8 +53,19 @@ export class JitRun extends ProgramRun {
 
   /** What is being run on. */
   get invoked(): Invocation {
+    this.#enterPacket();
     if (this.invocation === null) throw new TypeError("no program runs");
     return this.invocation;
+  }
+
+  /** Where the entry of the program is that a batch meets. */
+  get cell(): number {
+    return this.state + STATE.cell;
+  }
+
+  /** Packets of a batch that are done. */
+  get done(): number {
+    return this.view.getUint32(this.state + STATE.done, true);
   }
 
   /** r0 as the run left it, in halves. */
@@ -65,8 +79,9 @@ export class JitRun extends ProgramRun {
   }
 
   /** Gets ready to run. @param hardened - whether regions will be looked for in the state. */
-  prepare(prog: Prog, invocation: Invocation, hardened: boolean): void {
+  prepare(prog: Prog | null, invocation: Invocation, hardened: boolean): void {
     this.begin(prog, invocation);
+    this.#packetInvocation = null;
     const { view, state } = this;
     const { skb } = invocation;
     view.setUint32(state + STATE.skb_tail, skb?.tail ?? 0, true);
@@ -76,6 +91,18 @@ export class JitRun extends ProgramRun {
       view.setUint32(state + STATE.skb_data, skb.data, true);
     }
     if (hardened) this.#writeRegions(invocation);
+  }
+
+  /** Gets ready to run a batch. @param invocation - what the packet after so many is run on. */
+  prepareBatch(prog: Prog | null, invocation: (done: number) => Invocation): void {
+    this.prepare(prog, NO_INVOCATION, false);
+    this.view.setUint32(this.state + STATE.done, 0, true);
+    this.#packetInvocation = invocation;
+  }
+
+  /** In a batch, what is run on follows from how many packets are done. */
+  #enterPacket(): void {
+    if (this.#packetInvocation !== null) this.invocation = this.#packetInvocation(this.done);
   }
 
   #writeRegions({ regions }: Invocation): void {
@@ -152,5 +179,6 @@ export class JitRun extends ProgramRun {
     this.current = caller.prog;
     this.slot = slot;
     this.depth = (this.state - frame) / MAX_BPF_STACK;
+    this.#enterPacket();
   }
 }

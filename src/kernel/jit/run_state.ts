@@ -36,6 +36,8 @@ export const STATE = {
   skb_tail: 68,
   /** u32: how many packets of a batch are done. */
   done: 72,
+  /** u32: the table index of the program that is attached, for a batch. */
+  cell: 76,
   /** {@link MAX_REGIONS} regions; size 0 where there is none. */
   regions: 80,
 } as const;

@@ -15,12 +15,10 @@ import type { Net } from "../net_namespace.ts";
 import { type PacketArea, withPacketArea } from "./packet_area.ts";
 
 // Where struct __sk_buff has what a flow dissector may read.
-const SK_BUFF_DATA = 76;
-const SK_BUFF_DATA_END = 80;
-const SK_BUFF_FLOW_KEYS = 144;
+export const SK_BUFF = { data: 76, data_end: 80, flow_keys: 144 } as const;
 
 /** Flow keys have 16 bits for an offset. */
-const MAX_OFFSET = 0xffff;
+export const MAX_OFFSET = 0xffff;
 
 /** What a program made of a packet. */
 export interface FlowRun extends Outcome {
@@ -65,9 +63,9 @@ function dissectArea(
   const { keys, packet } = area;
   const end = packet + frame.data.length;
   area.setContext([
-    [SK_BUFF_DATA, packet],
-    [SK_BUFF_DATA_END, end],
-    [SK_BUFF_FLOW_KEYS, keys],
+    [SK_BUFF.data, packet],
+    [SK_BUFF.data_end, end],
+    [SK_BUFF.flow_keys, keys],
   ]);
   resetKeys(machine, keys, frame, flags);
   const invocation = {
@@ -101,7 +99,7 @@ function runTimes(
 }
 
 /** What a program finds in its keys: where the network header is, of which protocol, and flags. */
-function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number): void {
+export function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number): void {
   const { bytes, view } = machine.memory;
   bytes.fill(0, keys, keys + BPF_FLOW_KEYS_SIZE);
   view.setUint16(keys + FLOW_KEYS.n_proto[0], frame.protocol, false);
@@ -113,7 +111,7 @@ function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number):
 /**
  * Whatever the program returned: nhoff not before where it was, thoff not before that, both inside.
  */
-function clampOffsets(machine: Machine, keys: number, frame: Frame): void {
+export function clampOffsets(machine: Machine, keys: number, frame: Frame): void {
   const { view } = machine.memory;
   const end = Math.min(frame.data.length, MAX_OFFSET);
   const clamp = (offset: number, least: number): number => {
@@ -141,9 +139,8 @@ export function flowDissect(
   frame: Frame,
   flags: number,
 ): Dissection | number {
-  const root = machine.namespaces.init.bpf.flow_dissector.runArray;
-  const prog = (root ?? net.bpf.flow_dissector.runArray)?.[0];
-  if (prog === undefined) return handedOn(null, null);
+  const prog = attachedProgram(machine, net);
+  if (prog === null) return handedOn(null, null);
   // What the program does may detach it; it lives until it has returned.
   prog.get();
   const run = bpfFlowDissect(machine, prog, frame, flags);
@@ -155,6 +152,12 @@ export function flowDissect(
     return { by: "bpf", verdict: "drop", retval: null, keys: null, progId: id };
   if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval, id);
   return { by: "bpf", verdict: retval === BPF_OK ? "ok" : "drop", retval, keys, progId: id };
+}
+
+/** The program that packets in a namespace meet: the root namespace's goes first. */
+export function attachedProgram(machine: Machine, net: Net): Prog | null {
+  const root = machine.namespaces.init.bpf.flow_dissector.runArray;
+  return (root ?? net.bpf.flow_dissector.runArray)?.[0] ?? null;
 }
 
 function handedOn(retval: number | null, progId: number | null): Dissection {
