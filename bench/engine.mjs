@@ -5,11 +5,12 @@ import { Collection } from "nslink";
 import { loadObject } from "nslink/elf";
 import { EmbeddedKernel } from "nslink/embedded";
 import { CORPUS, fillMap, readObject } from "./corpus.mjs";
-import { printTable, summary } from "./measure.mjs";
+import { compare, printTable } from "./measure.mjs";
 
-const ROUNDS = 9;
-/** How long one measurement is to take, in ns. */
-const PORTION_NS = 20e6;
+/** Short rounds, and many: what disturbs the machine then disturbs few of them. */
+const ROUNDS = 21;
+/** How long one round of one engine is to take, in ns. */
+const PORTION_NS = 5e6;
 const MAX_REPEAT = 2_000_000;
 
 async function bootEngines() {
@@ -28,52 +29,42 @@ async function bootEngines() {
 }
 
 /** Mean ns of a run. Linux's own figure leaves out the system call, ours has finer steps. */
-function time(kernel, program, packet, repeat) {
+function time({ kernel, program, packet, repeat }) {
   const start = process.hrtime.bigint();
-  const { durationNs, retval } = program.run(packet, { repeat });
+  const { durationNs } = program.run(packet, { repeat });
   const elapsed = Number(process.hrtime.bigint() - start) / repeat;
-  return { ns: kernel.name === "linux" ? durationNs : elapsed, retval };
+  return kernel.name === "linux" ? durationNs : elapsed;
 }
 
-/** As many repetitions as take about {@link PORTION_NS}. */
-function repeatFor(kernel, program, packet) {
-  // Engines compile again what is run often.
+/** A program on one engine, run often enough that it has been compiled for good. */
+function prepare(kernel, object, packet) {
+  const collection = Collection.load(kernel, loadObject(readObject(object)));
+  fillMap(collection);
+  const program = collection.program("prog");
   for (let i = 0; i < 20; i++) program.run(packet, { repeat: 50 });
-  const { ns } = time(kernel, program, packet, 50);
-  return Math.max(1, Math.min(MAX_REPEAT, Math.round(PORTION_NS / Math.max(ns, 1))));
+  const ns = time({ kernel, program, packet, repeat: 50 });
+  const repeat = Math.max(1, Math.min(MAX_REPEAT, Math.round(PORTION_NS / Math.max(ns, 1))));
+  return { kernel, collection, program, packet, repeat };
 }
 
-/** @returns {Promise<object>} ns a run, by row and engine; ratios to Linux's JIT */
+/** @returns {Promise<object>} ns a run, by row and engine */
 export async function benchEngine() {
   const kernels = await bootEngines();
-  const names = Object.keys(kernels);
   const results = {};
   for (const [row, { object, packet, strict = false }] of Object.entries(CORPUS)) {
-    const candidates = names.map((name) => {
-      const collection = Collection.load(kernels[name], loadObject(readObject(object)));
-      fillMap(collection);
-      const program = collection.program("prog");
-      const repeat = repeatFor(kernels[name], program, packet);
-      return { name, collection, program, repeat, samples: [], retvals: new Set() };
-    });
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const { name, program, repeat, samples, retvals } of candidates) {
-        const { ns, retval } = time(kernels[name], program, packet, repeat);
-        samples.push(ns);
-        retvals.add(retval);
-      }
-    }
-    const retvals = new Set(candidates.flatMap((each) => [...each.retvals]));
-    // Seeds of hash maps differ, what a program finds in them doesn't.
-    if (retvals.size !== 1) throw new Error(`${row}: results differ: ${[...retvals]}`);
-    results[row] = { strict };
-    for (const { name, collection, samples } of candidates) {
-      results[row][name] = summary(samples);
-      collection[Symbol.dispose]();
-    }
+    const prepared = Object.entries(kernels).map(([name, kernel]) => [
+      name,
+      prepare(kernel, object, packet),
+    ]);
+    const retvals = prepared.map(([, { program }]) => program.run(packet).retval);
+    if (new Set(retvals).size !== 1) throw new Error(`${row}: results differ: ${retvals}`);
+    const candidates = prepared.map(([name, each]) => [name, () => time(each)]);
+    const figures = await compare(Object.fromEntries(candidates), { rounds: ROUNDS, warmUp: 2 });
+    results[row] = { strict, ...figures };
+    for (const [, { collection }] of prepared) collection[Symbol.dispose]();
   }
   for (const kernel of Object.values(kernels)) kernel[Symbol.dispose]();
-  print(results, names);
+  print(results, Object.keys(kernels));
   return results;
 }
 
