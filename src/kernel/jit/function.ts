@@ -9,6 +9,7 @@ import { writeAlu } from "./alu.ts";
 import { writeAtomic } from "./atomic.ts";
 import { writeCall } from "./calls.ts";
 import { type Block, buildGraph, nextSlot } from "./cfg.ts";
+import { writeCheck } from "./check.ts";
 import { Code } from "./code.ts";
 import { MAX_DISPATCH_BLOCKS, writeDispatched } from "./dispatch.ts";
 import { shapeOf } from "./dominators.ts";
@@ -55,6 +56,12 @@ export interface Mark {
   readonly slot: number;
 }
 
+/** Locals, both i32: a region's address, and how far in an access may begin. */
+export interface CheckedRegion {
+  readonly start: number;
+  readonly limit: number;
+}
+
 /** Writes a function. */
 export class FunctionWriter implements BlockWriter {
   readonly code: Code = new Code();
@@ -66,6 +73,9 @@ export class FunctionWriter implements BlockWriter {
   readonly wide: number;
   readonly address: number;
   readonly index: number;
+  /** Of a hardened program: where the last access was found, by its kind. */
+  readonly read: CheckedRegion;
+  readonly written: CheckedRegion;
   /** Rounds by may_goto that are left, and the block to dispatch to. */
   readonly #goto: number;
   readonly #next: number;
@@ -89,10 +99,12 @@ export class FunctionWriter implements BlockWriter {
     this.index = this.wide + 2;
     this.#goto = this.wide + 3;
     this.#next = this.wide + 4;
+    this.read = { start: this.wide + 5, limit: this.wide + 6 };
+    this.written = { start: this.wide + 7, limit: this.wide + 8 };
     const parameters = entry === "program" ? 0 : 5;
     this.#locals = [
       { count: registers.length - parameters + 1, type: I64 },
-      { count: 4, type: I32 },
+      { count: 8, type: I32 },
     ];
     this.known = new KnownValues(program.maps);
   }
@@ -241,7 +253,9 @@ export class FunctionWriter implements BlockWriter {
     }
     this.get32(register);
     if (this.program.hardened) {
-      this.program.writeCheck(this, offset, size, write);
+      code.i32(offset);
+      code.op("i32.add");
+      writeCheck(this, this.program.check(), size, write);
       return 0;
     }
     if (offset >= 0) return offset;

@@ -13,7 +13,7 @@ import { BPF_FLOW_KEYS_SIZE } from "../../abi/flow_keys.ts";
 import type { Instruction } from "../../asm/index.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { Prog } from "../bpf/prog.ts";
-import { checkCode } from "./check.ts";
+import { CHECK_LOCALS, checkCode } from "./check.ts";
 import { Code } from "./code.ts";
 import { type Entry, FunctionWriter, type Mark, stateField } from "./function.ts";
 import { packetAddressCode } from "./legacy_packet.ts";
@@ -175,23 +175,13 @@ export class ProgramWriter {
     return this.#packetAddress;
   }
 
-  /** Takes a base from the stack and leaves the address, checked for `size` bytes. */
-  writeCheck(writer: FunctionWriter, offset: number, size: number, write: boolean): void {
-    const { code, frame, index } = writer;
+  /** The function that {@link checkCode} is the code of. */
+  check(): number {
     if (this.#check < 0) {
       const type = this.#module.type([I32, I32, I32, I32, I32], []);
-      const locals = [{ count: 1, type: I32 }];
-      this.#check = this.#module.add(type, locals, checkCode(this.maps, this.#checkInKernel));
+      this.#check = this.#module.add(type, CHECK_LOCALS, checkCode(this.maps, this.#checkInKernel));
     }
-    code.i32(offset);
-    code.op("i32.add");
-    code.tee(index);
-    code.i32(size);
-    code.i32(write ? 1 : 0);
-    code.get(frame);
-    code.i32(writer.slot);
-    code.call(this.#check);
-    code.get(index);
+    return this.#check;
   }
 
   /** Takes a round of a loop from those that are left; the last one traps. */

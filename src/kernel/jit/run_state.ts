@@ -38,8 +38,11 @@ export const STATE = {
   done: 72,
   /** u32: the table index of the program that is attached, for a batch. */
   cell: 76,
+  /** Two u32: of the region that the last check found, its address and its size less 8. */
+  checked_start: 80,
+  checked_limit: 84,
   /** {@link MAX_REGIONS} regions; size 0 where there is none. */
-  regions: 80,
+  regions: 88,
 } as const;
 
 /** Bytes of the state. */
