@@ -12,7 +12,7 @@ const ROUNDS = 21;
 /** How long one round of one engine is to take, in ns. */
 const PORTION_NS = 5e6;
 /** How long a program is run before that, for the engine to compile it for good. */
-const WARM_UP_MS = 50;
+const WARM_UP_MS = 150;
 const MAX_REPEAT = 2_000_000;
 
 async function bootEngines() {

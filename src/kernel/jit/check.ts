@@ -184,6 +184,45 @@ export function writeCheck(
   code.get(index);
 }
 
+/**
+ * Lets a function begin with the first two regions as those where the last accesses were found: the
+ * packet is what most programs read, the keys what a dissector writes.
+ */
+export function seedChecks(writer: FunctionWriter): void {
+  const { code, address, index: usable } = writer;
+  writer.stateBase();
+  code.set(address);
+  for (const [{ start, limit }, number] of [
+    [writer.read, 0],
+    [writer.written, 1],
+  ] as const) {
+    const word = (index: number): void => {
+      code.get(address);
+      code.access("i32.load", stateField("regions") + number * REGION_BYTES + 4 * index);
+    };
+    word(1);
+    code.i32(WIDEST);
+    code.op("i32.ge_u");
+    if (number > 0) {
+      word(2);
+      code.op("i32.and");
+    }
+    code.set(usable);
+    word(0);
+    code.i32(0);
+    code.get(usable);
+    code.op("select");
+    code.set(start);
+    word(1);
+    code.i32(WIDEST);
+    code.op("i32.sub");
+    code.i32(0);
+    code.get(usable);
+    code.op("select");
+    code.set(limit);
+  }
+}
+
 /** Places of maps all of whose values may be read and written. */
 function extentsOf(maps: readonly BpfMap[]): readonly { start: number; size: number }[] {
   return maps.map(extentOf).filter((extent) => extent !== null);

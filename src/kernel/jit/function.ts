@@ -5,11 +5,12 @@
 
 import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_10, MAX_BPF_STACK } from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
+import { findField } from "../bpf/context.ts";
 import { writeAlu } from "./alu.ts";
 import { writeAtomic } from "./atomic.ts";
 import { writeCall } from "./calls.ts";
 import { type Block, buildGraph, nextSlot } from "./cfg.ts";
-import { writeCheck } from "./check.ts";
+import { seedChecks, writeCheck } from "./check.ts";
 import { Code } from "./code.ts";
 import { MAX_DISPATCH_BLOCKS, writeDispatched } from "./dispatch.ts";
 import { shapeOf } from "./dominators.ts";
@@ -82,6 +83,8 @@ export class FunctionWriter implements BlockWriter {
   readonly #registers: readonly number[];
   readonly #locals: readonly Locals[];
   readonly #entry: Entry;
+  /** The block that the function begins with, if nothing leads back there. */
+  #first: Block | null = null;
   readonly known: KnownValues;
   /** The instruction that is being written. */
   slot: number = 0;
@@ -113,19 +116,22 @@ export class FunctionWriter implements BlockWriter {
   write(start: number): WrittenFunction | null {
     const { code } = this;
     const blocks = buildGraph(this.insns, start);
-    this.known.prepare(this.insns, blocks);
+    const shape = shapeOf(blocks);
+    const isEnteredOnce = shape.isLoopHeader[0] !== 1;
+    this.#first = isEnteredOnce ? (blocks[0] ?? null) : null;
+    this.known.prepare(this.insns, blocks, isEnteredOnce && this.#entry === "program");
     if (this.#entry === "program") {
       for (const register of [BPF_REG_1, BPF_REG_2]) {
         code.get(register - BPF_REG_1);
         this.set32(register);
       }
     }
+    if (this.program.hardened) seedChecks(this);
     clearStack(code, this.frame, stackUse(this.insns, blocks));
     if (this.#usesMayGoto(blocks)) {
       code.i32(MAX_MAY_GOTO);
       code.set(this.#goto);
     }
-    const shape = shapeOf(blocks);
     if (!shape.reducible && blocks.length > MAX_DISPATCH_BLOCKS) return null;
     if (shape.reducible) writeStructured(blocks, shape, this);
     else writeDispatched(blocks, this, this.#next);
@@ -135,8 +141,9 @@ export class FunctionWriter implements BlockWriter {
 
   // What blocks are made of.
 
-  body({ start, end }: Block): void {
-    this.known.enterBlock();
+  body(block: Block): void {
+    const { start, end } = block;
+    this.known.enterBlock(block === this.#first);
     for (let slot = start; slot < end; ) {
       const insn = this.insns[slot] as Instruction;
       this.#mark(slot);
@@ -246,13 +253,14 @@ export class FunctionWriter implements BlockWriter {
    */
   base(register: number, offset: number, size: number, write: boolean): number {
     const { code } = this;
-    const inFrame = MAX_BPF_STACK + offset;
-    if (register === BPF_REG_10 && inFrame >= 0 && inFrame + size <= MAX_BPF_STACK) {
+    const fromTop = this.known.stackOffset(register);
+    const inFrame = MAX_BPF_STACK + (fromTop ?? 0) + offset;
+    if (fromTop !== null && inFrame >= 0 && inFrame + size <= MAX_BPF_STACK) {
       code.get(this.frame);
       return inFrame;
     }
     this.get32(register);
-    if (this.program.hardened) {
+    if (this.program.hardened && !this.#isField(register, offset, size, write)) {
       code.i32(offset);
       code.op("i32.add");
       writeCheck(this, this.program.check(), size, write);
@@ -262,6 +270,13 @@ export class FunctionWriter implements BlockWriter {
     code.i32(offset);
     code.op("i32.add");
     return 0;
+  }
+
+  /** Whether it is an access to the context that is known to be good. */
+  #isField(register: number, offset: number, size: number, write: boolean): boolean {
+    const { layout } = this.program;
+    if (layout === null || !this.known.isContext(register)) return false;
+    return findField(layout, offset, size, write) !== null;
   }
 
   /** Leaves the address of the last byte of the stacks, which {@link stateField} counts from. */

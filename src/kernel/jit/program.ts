@@ -11,6 +11,7 @@
 
 import { BPF_FLOW_KEYS_SIZE } from "../../abi/flow_keys.ts";
 import type { Instruction } from "../../asm/index.ts";
+import { type ContextLayout, contextOf } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { Prog } from "../bpf/prog.ts";
 import { CHECK_LOCALS, checkCode } from "./check.ts";
@@ -76,6 +77,7 @@ interface Wanted {
 export class ProgramWriter {
   readonly insns: readonly Instruction[];
   readonly maps: readonly BpfMap[];
+  readonly layout: ContextLayout | null;
   readonly hardened: boolean;
   readonly wantsMarks: boolean;
   readonly #module: ModuleBuilder = new ModuleBuilder();
@@ -95,6 +97,7 @@ export class ProgramWriter {
   constructor({ facts }: Prog, { hardened, marks }: CompileOptions) {
     this.insns = facts.instructions;
     this.maps = facts.maps;
+    this.layout = contextOf(facts.type, facts.expectedAttachType) ?? null;
     this.hardened = hardened;
     this.wantsMarks = marks;
     const module = this.#module;
