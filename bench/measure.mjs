@@ -7,7 +7,7 @@
  *   how many ns an operation of it took.
  * @param {{ rounds: number, warmUp?: number }} options - `warmUp` rounds come first, not counted.
  * @returns {Promise<Record<string, Summary>>}
- * @typedef {{ medianNs: number, minNs: number, maxNs: number }} Summary
+ * @typedef {{ median: number, min: number, max: number }} Summary
  */
 export async function compare(candidates, { rounds, warmUp = 1 }) {
   const samples = Object.fromEntries(Object.keys(candidates).map((name) => [name, []]));
@@ -18,7 +18,7 @@ export async function compare(candidates, { rounds, warmUp = 1 }) {
     }
   }
   return Object.fromEntries(
-    Object.entries(samples).map(([name, values]) => [name, summary(values)]),
+    Object.entries(samples).map(([name, values]) => [name, summarize(values)]),
   );
 }
 
@@ -30,10 +30,10 @@ export function time(call, operations = 1) {
 }
 
 /** @param {number[]} values @returns {Summary} */
-function summary(values) {
+export function summarize(values) {
   const sorted = values.toSorted((a, b) => a - b);
-  const [minNs, medianNs, maxNs] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)];
-  return { medianNs, minNs, maxNs };
+  const [min, median, max] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)];
+  return { median, min, max };
 }
 
 /** A duration that people can read. @param {number} ns */
@@ -44,8 +44,8 @@ export function formatNs(ns) {
 }
 
 /** @param {Summary} summary */
-export function formatSpread({ minNs, maxNs }) {
-  return `${formatNs(minNs)} - ${formatNs(maxNs)}`;
+export function formatSpread({ min, max }) {
+  return `${formatNs(min)} - ${formatNs(max)}`;
 }
 
 /** @param {string[]} header @param {string[][]} rows */

@@ -27,12 +27,12 @@ export async function benchStartup() {
       }),
   ]);
   const results = await compare(Object.fromEntries(candidates), { rounds: ROUNDS });
-  const bare = results["node -e 0"].medianNs;
+  const bare = results["node -e 0"].median;
   const rows = Object.entries(results).map(([name, result]) => [
     name,
-    formatNs(result.medianNs),
+    formatNs(result.median),
     formatSpread(result),
-    (result.medianNs / bare).toFixed(2),
+    (result.median / bare).toFixed(2),
   ]);
   printTable("Start-up", ["command", "median", "spread", "/ node -e 0"], rows);
   return results;

@@ -82,11 +82,11 @@ function linked(loaded: Loaded, netns: NetNs): Link {
   }
 }
 
-function orUndo({ undo }: PinnedMaps, call: () => void): void {
+function orUndo(pinned: readonly PinnedMaps[], call: () => void): void {
   try {
     call();
   } catch (error) {
-    undo();
+    for (const { undo } of pinned) undo();
     throw error;
   }
 }
@@ -103,7 +103,7 @@ function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string)
   const programId = loaded.program.info.id;
   using link = Link.attach(loaded.program, netns);
   const maps = pinMapsBeside(kernel, pin, programId, loaded.maps);
-  orUndo(maps, () => link.pin(pin));
+  orUndo([maps], () => link.pin(pin));
   sweepMapsBeside(kernel, pin);
   return { id: link.info.id, programId, maps: maps.paths };
 }
@@ -120,14 +120,13 @@ async function tellAttached(
     await session.output.json({ id, program_id: programId, netns_inode: inode, pin, maps, held });
     return;
   }
-  const holder = session.isScript ? "this script holds it" : "held by this process";
+  const holder = session.isScript
+    ? "this script holds it until it ends, or releases it"
+    : `held by this process (${process.pid}) until it ends: ` +
+      "press Ctrl-C, or use --pin to let it live on";
   await session.output.lines([
     `link ${id}: program ${programId} attached to ${netns.label} (inode ${inode})`,
-    ...(pin === null ? [] : [`pinned at ${pin}${mapsNote(pin, programId, maps)}`]),
-    ...(pin === null && session.isScript ? [`${holder} until it ends, or releases it`] : []),
-    ...(pin === null && !session.isScript
-      ? [`${holder} (${process.pid}) until it ends: press Ctrl-C, or use --pin to let it live on`]
-      : []),
+    pin === null ? holder : `pinned at ${pin}${mapsNote(pin, programId, maps)}`,
   ]);
 }
 
@@ -157,23 +156,19 @@ export async function update(
   session.keep(loaded);
   const swap = (): void =>
     link.update(loaded.program, expected === null ? {} : { expect: expected });
-  const pin = options.pinMaps === undefined ? pinOf(session, kernel, reference, before.id) : null;
-  let maps: PinnedMaps;
-  if (pin === null) {
-    maps = keepMaps(session, kernel, loaded, options.pinMaps);
-    orUndo(maps, swap);
+  const pins = options.pinMaps === undefined ? pinsOf(session, kernel, reference, before.id) : [];
+  let maps: readonly string[];
+  if (pins.length === 0) {
+    const kept = keepMaps(session, kernel, loaded, options.pinMaps);
+    orUndo([kept], swap);
+    maps = kept.paths;
   } else {
-    maps = updatePinned(kernel, { link, pin, before: before.programId, loaded, swap });
+    maps = updatePinned(kernel, { link, pins, before: before.programId, loaded, swap });
   }
   const { id: programId } = loaded.program.info;
   if (options.json === true) {
     const { id, programId: was } = before;
-    await session.output.json({
-      id,
-      program_id: programId,
-      replaced_program_id: was,
-      maps: maps.paths,
-    });
+    await session.output.json({ id, program_id: programId, replaced_program_id: was, maps });
     return;
   }
   await session.output.lines([
@@ -183,35 +178,55 @@ export async function update(
 
 interface PinnedUpdate {
   readonly link: Link;
-  readonly pin: string;
+  readonly pins: readonly string[];
   /** Id of the program that the link had. */
   readonly before: number;
   readonly loaded: Loaded;
   readonly swap: () => void;
 }
 
-/** New maps are pinned before the swap, old ones unpinned after it. */
+/**
+ * New maps are pinned before the swap, old ones unpinned after it.
+ *
+ * @returns where the new maps are.
+ */
 function updatePinned(
   kernel: Kernel,
-  { link, pin, before, loaded, swap }: PinnedUpdate,
-): PinnedMaps {
+  { link, pins, before, loaded, swap }: PinnedUpdate,
+): readonly string[] {
   const mine = loaded.program.info.id;
-  const maps = pinMapsBeside(kernel, pin, mine, loaded.maps);
-  orUndo(maps, swap);
+  const made: PinnedMaps[] = [];
+  orUndo(made, () => {
+    for (const pin of pins) made.push(pinMapsBeside(kernel, pin, mine, loaded.maps));
+    swap();
+  });
   // Somebody else may have come right after: only what is known to be out of use goes.
   const { programId } = link.info;
-  for (const id of [before, mine]) if (id !== programId) unpinMapsBeside(kernel, pin, id);
-  sweepMapsBeside(kernel, pin);
-  return maps;
+  for (const pin of pins) {
+    for (const id of [before, mine]) if (id !== programId) unpinMapsBeside(kernel, pin, id);
+    sweepMapsBeside(kernel, pin);
+  }
+  return made.flatMap(({ paths }) => paths);
 }
 
-/** Where a link is pinned that was named by a path, or by its id. */
-function pinOf(session: Session, kernel: Kernel, reference: string, id: number): string | null {
+/**
+ * Pins of a link that its program's maps belong beside: the one that it was named by, and all that
+ * have maps beside them; else the first.
+ */
+function pinsOf(
+  session: Session,
+  kernel: Kernel,
+  reference: string,
+  id: number,
+): readonly string[] {
   const named = linkReference(session, reference);
-  if (typeof named === "string") return named;
-  const pins = listPins(kernel).filter((pin) => pin.kind === "link" && pin.id === id);
-  const withMaps = pins.find(({ path }) => Array.isArray(kernel.bpffs.readdir(mapsBeside(path))));
-  return (withMaps ?? pins[0])?.path ?? null;
+  const all = listPins(kernel)
+    .filter((pin) => pin.kind === "link" && pin.id === id)
+    .map(({ path }) => path);
+  const hasMaps = (path: string): boolean => Array.isArray(kernel.bpffs.readdir(mapsBeside(path)));
+  const pins = all.filter((path) => path === named || hasMaps(path));
+  if (typeof named === "string" && !pins.includes(named)) pins.push(named);
+  return pins.length > 0 ? pins : all.slice(0, 1);
 }
 
 /** Takes a link's program off its namespace, for good. */
@@ -231,8 +246,8 @@ export async function detach(
   await session.output.lines([
     netnsInode === 0
       ? `link ${id} was attached to nothing already`
-      : `link ${id}: program ${programId} is off its namespace; the link lives until it is unpinned ` +
-        "and closed",
+      : `link ${id}: program ${programId} is off its namespace; the link lives until it is ` +
+        "unpinned and closed",
   ]);
 }
 
@@ -249,7 +264,7 @@ export async function pin(
   const reached = mapsReachedBy(kernel, programId);
   session.keep(...reached.values());
   const maps = pinMapsBeside(kernel, path, programId, reached);
-  orUndo(maps, () => link.pin(path));
+  orUndo([maps], () => link.pin(path));
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, pin: path, maps: maps.paths });
     return;

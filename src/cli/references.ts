@@ -30,13 +30,6 @@ export function netnsReference(text: string): NetNsReference {
   return text.includes("/") ? { path: text } : { name: text };
 }
 
-/** A REF, as it was written. */
-export function netnsText(reference: NetNsReference): string {
-  if (reference === "self") return "self";
-  if ("pid" in reference) return `pid:${reference.pid}`;
-  return "path" in reference ? reference.path : reference.name;
-}
-
 /** LINK as it was written: an id, a path to a pin, or in a script @ and a name. */
 export type LinkReference = number | string;
 

@@ -41,6 +41,7 @@ export function formatRow(
 
 /** Names that somebody else gave may hold anything, even the end of a line. */
 function cellText(cell: string = ""): string {
+  if (!/\p{Cc}/u.test(cell)) return cell;
   return printable(cell).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
 }
 

@@ -7,7 +7,9 @@ import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { assemble } from "../../src/asm/index.ts";
+import { Output } from "../../src/cli/output.ts";
 import { Progress } from "../../src/cli/progress.ts";
+import { table } from "../../src/cli/text.ts";
 import { FLOW } from "../nouns/stage.ts";
 import { Command, expectUsageError, projectFile } from "./command.ts";
 
@@ -40,7 +42,7 @@ describe("demo", () => {
       /^✓ 478 packets of examples\/traffic\.pcap dissected: /,
       /^✓ LINK_UPDATE after packet 239: program 1 dissected 239, program 8 239, lost 0$/,
       /^✓ program 8 counted \d+ IP packets in its map proto_packets: \d+ TCP, /,
-      /^✓ blue removed; link 1 is defunct: inode 0, still holding program 8$/,
+      /^✓ blue died; link 1 is defunct: inode 0, still holding program 8$/,
       /^✓ an update is refused: BPF_LINK_UPDATE: ENOLINK: link 1 is defunct: /,
       /^✓ the last fd of link 1 closed: the link is gone$/,
       /^10 checks, all of it so$/,
@@ -173,7 +175,10 @@ function escaped(text: string): string {
 describe("usage", () => {
   test("--help names every command, and a command's help its options", async () => {
     const help = await succeeds("--help");
-    for (const command of ["run", "demo", "inspect", "disasm"]) {
+    for (const command of [
+      ...["attach", "update", "detach", "pin", "unpin", "ls", "show", "explain", "prog", "netns"],
+      ...["run", "demo", "inspect", "disasm", "doctor", "script", "completion"],
+    ]) {
       expect(help).toMatch(new RegExp(`^  ${command} `, "m"));
     }
     const run = await succeeds("run", "--help");
@@ -195,7 +200,7 @@ describe("usage", () => {
   });
 
   test("what there isn't is one line and exit 2", async () => {
-    expectUsageError(await nslink.run(["attach"]), /unknown command 'attach'/);
+    expectUsageError(await nslink.run(["link"]), /unknown command 'link'/);
     expectUsageError(await nslink.run(["inspct"]), /'inspct' \(Did you mean inspect\?\)/);
     expectUsageError(await nslink.run(["inspect"]), /missing required argument 'object'/);
     expectUsageError(await nslink.run(["inspect", "nowhere"]), /object nowhere: there is no such/);
@@ -232,6 +237,40 @@ const hasTerminal = spawnSync("script", ["--version"], { encoding: "utf8" }).std
   "util-linux",
 );
 if (!hasTerminal) console.warn("NOT RUN: the progress bar: there is no script(1) of util-linux");
+
+describe("colours", () => {
+  const painted = (isTTY: boolean, environment: NodeJS.ProcessEnv): string => {
+    const sink = { isTTY, write: () => true, once: () => {} };
+    return new Output(sink, sink, environment).paint("red", "x");
+  };
+
+  test("are for terminals that show them", () => {
+    expect(painted(true, {})).toBe("\x1b[31mx\x1b[0m");
+    expect(painted(true, { TERM: "xterm", NO_COLOR: "" })).toBe("\x1b[31mx\x1b[0m");
+    expect(painted(true, { NO_COLOR: "1" })).toBe("x");
+    expect(painted(true, { TERM: "dumb" })).toBe("x");
+    expect(painted(false, {})).toBe("x");
+  });
+
+  test("leave columns as wide as they are, and names can't bring their own", () => {
+    const paint = (cell: string): string => `\x1b[31m${cell}\x1b[0m`;
+    const text = table(
+      [{ title: "a", paint }, { title: "b", align: "right", paint }, { title: "c" }],
+      [
+        ["x\x1b[2J", "1", "y\nz"],
+        ["long", "", "\t"],
+      ],
+    );
+    expect(text).toBe(
+      [
+        "a         b  c",
+        "\x1b[31mx\\x1b[2J\x1b[0m  \x1b[31m1\x1b[0m  y\\nz",
+        "\x1b[31mlong\x1b[0m       \x1b[31m\x1b[0m  \\t",
+        "",
+      ].join("\n"),
+    );
+  });
+});
 
 describe("progress", () => {
   /** Pieces of a capture that are offered at most before a bar is given up. */

@@ -34,7 +34,9 @@ export class Command implements Disposable {
     const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
     const flags = ["-p", "tsconfig.build.json", "--outDir", join(this.folder, "dist")];
     const { stdout } = spawnSync(process.execPath, [tsc, ...flags], { cwd: ROOT });
-    expect(existsSync(this.main), `built; tsc says: ${stdout}`).toBe(true);
+    if (existsSync(this.main)) return;
+    this[Symbol.dispose]();
+    expect.fail(`not built; tsc says: ${stdout}`);
   }
 
   /** Starts the command in the project's folder. */

@@ -142,14 +142,18 @@ await describeOnLinux("the operator's commands", () => {
       expect(dissectsIpv4()).toBe(true);
       await succeeds("update", pin, FLOW_V2);
       expect(dissectsIpv4()).toBe(true);
+      const { id } = await json("show", pin);
+      await succeeds("update", `${id}`, FLOW);
+      expect(dissectsIpv4(), "named by its id, it is updated where it is pinned").toBe(true);
       await succeeds("pin", pin, scene.pin("second"));
+      await succeeds("update", pin, FLOW_V2);
       await succeeds("unpin", pin);
       expect(dissectsIpv4(), "the second pin has the maps too").toBe(true);
       await succeeds("unpin", scene.pin("second"));
       expect(scene.pins()).toEqual([]);
     });
 
-    test("is not made where something is pinned already, and nothing is left of the try", async () => {
+    test("is not made where something is pinned, and nothing is left of the try", async () => {
       const [one, two] = [scene.netns("taken1"), scene.netns("taken2")];
       const pin = scene.pin("taken");
       await succeeds("attach", FLOW, "--netns", one, "--pin", pin);
@@ -165,6 +169,23 @@ await describeOnLinux("the operator's commands", () => {
       expect(existsSync("/tmp/nslink-no-bpffs-maps")).toBe(false);
       expect(scene.links()).toHaveLength(1);
       await succeeds("unpin", pin);
+    });
+
+    test("is updated by many at a time, and keeps the maps of the last", async () => {
+      const netns = scene.netns("many");
+      const pin = scene.pin("many");
+      await succeeds("attach", FLOW, "--netns", netns, "--pin", pin);
+      await Promise.all(Array.from({ length: 6 }, () => succeeds("update", pin, FLOW)));
+      const { program } = await json("show", pin);
+      expect(scene.pins()).toContain(`many-maps/${(program as Json).id}/next_program`);
+      const { program_id: last } = await json("update", pin, FLOW);
+      expect(scene.pins(), "what the others left is gone").toEqual([
+        "many",
+        `many-maps/${last}/next_program`,
+      ]);
+      expect(scene.kernel.bpffs.unlink(pin), "as an unpin that is killed leaves it").toBe(0);
+      expect(await json("unpin", pin)).toEqual({ path: pin, id: null, gone: false });
+      expect(scene.pins()).toEqual([]);
     });
 
     test("takes the maps of another over", async () => {
@@ -317,6 +338,26 @@ await describeOnLinux("the operator's commands", () => {
     await succeeds("update", pin, SK_LOOKUP, "--expect", "name:choose");
     await succeeds("unpin", pin);
     expect(scene.pins()).toEqual([]);
+  });
+
+  test("the doctor finds what is there, and ends with 1 where something won't work", async () => {
+    const { stdout, status } = await nslink.run(["doctor", "--json"]);
+    const { kernel, features, checks, bpffs } = JSON.parse(stdout);
+    expect(kernel).toBe("linux");
+    expect(bpffs).toContain(scene.bpffs);
+    expect(features).toContainEqual({
+      id: "netns-links",
+      title: expect.any(String),
+      since: "Linux 5.8",
+      capabilities: ["CAP_BPF", "CAP_NET_ADMIN"],
+      state: "present",
+    });
+    const hasProblem = checks.some((check: Json) => check.status === "problem");
+    expect(status).toBe(hasProblem ? 1 : 0);
+    const powerless = nslink.shell(`setpriv --bounding-set=-all --inh-caps=-all \
+      '${process.execPath}' '${nslink.main}' doctor`);
+    expect(powerless.status).toBe(1);
+    expect(powerless.stdout).toMatch(/^PROBLEM {2}CAP_BPF is missing: .*\n +-> run it as root/m);
   });
 
   test("wrong usage is one line and exit 2", async () => {

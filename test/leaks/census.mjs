@@ -1,5 +1,5 @@
-// What is there on this machine that a test run could leave behind: BPF objects, pins, mounts, names
-// of network namespaces, temporary folders, processes.
+// What is there on this machine that a test run could leave behind: BPF objects, pins, mounts,
+// names of network namespaces, temporary folders, processes.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -37,7 +37,7 @@ function functionOf(command: CompletedCommand): string {
     command)
       local -a commands
       commands=(
-${subcommands.map(({ name, description }) => `        ${quoted(`${name}:${plain(description)}`)}\n`).join("")}      )
+${subcommands.map(described).join("")}      )
       _describe command commands
       ;;
     rest)
@@ -57,6 +57,10 @@ ${subcommands
 ${specs.map((spec) => `    ${spec}`).join(" \\\n")}
 ${subcommands.length > 0 ? dispatch : ""}}
 `;
+}
+
+function described({ name, description }: CompletedCommand["subcommands"][number]): string {
+  return `        ${quoted(`${name}:${plain(description)}`)}\n`;
 }
 
 function functionName(path: string): string {

@@ -1,12 +1,19 @@
 /**
- * `script` and `completion`: nslink for scripts and shells.
+ * `doctor`, `script` and `completion`: the machine, scripts and shells.
  */
 
 import { Argument, type Command } from "commander";
 import type { Session } from "../session.ts";
-import { withKernel } from "./options.ts";
+import { withKernel, withOperatorOptions } from "./options.ts";
 
 export function addMachineCommands(program: Command, session: Session): void {
+  withOperatorOptions(program.command("doctor"), session)
+    .description("what works on this machine, what is missing, and how to mend it")
+    .action(async (options) => {
+      const { doctor } = await import("../doctor.ts");
+      await doctor(session, options);
+    });
+
   if (session.isScript) return;
 
   withKernel(program.command("script"), session, "linux")
