@@ -14,6 +14,7 @@ import type {
   OpenObject,
 } from "../kernel.ts";
 
+import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName } from "./engine.ts";
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
 import { type Clock, Machine } from "./machine.ts";
@@ -163,6 +164,17 @@ export class EmbeddedKernel implements Kernel {
   passFd(fd: number, to: EmbeddedKernel): number {
     const file = this.#task.files.getAny(fd);
     return file === null ? -EBADF : to.#task.files.add(file.get());
+  }
+
+  /**
+   * What runs a program here, in words: "interpreter", or how large its compiled code is, or why it
+   * was not compiled.
+   *
+   * @param fd - on the program. @returns or a negative errno.
+   */
+  describeProgram(fd: number): string | number {
+    const prog = progFromFd(this.#task, fd);
+    return typeof prog === "number" ? prog : this.#task.machine.engine.describe(prog);
   }
 
   /**

@@ -76,7 +76,7 @@ export class JitEngine implements Engine {
   /** Runs that wait to be used again, and those under way, the innermost last. */
   readonly #idle: JitRun[] = [];
   readonly #running: JitRun[] = [];
-  readonly #batch: BatchExports["batch"];
+  #batch: BatchExports["batch"] | null = null;
   /** Looks which program is attached, for a batch under way: helpers may have changed it. */
   #refresh: (() => void) | null = null;
 
@@ -85,10 +85,6 @@ export class JitEngine implements Engine {
     this.#hardened = hardened;
     this.#table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_ENTRIES });
     for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
-    const { memory } = machine.memory;
-    const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
-    const { exports } = new WebAssembly.Instance(batchProgram(), imports);
-    this.#batch = (exports as unknown as BatchExports).batch;
   }
 
   run(prog: Prog, invocation: Invocation, options: RunOptions = {}): Outcome | null {
@@ -122,6 +118,8 @@ export class JitEngine implements Engine {
     const { batch, attached } = request;
     const run = this.#idle.pop() ?? JitRun.create(this.#machine);
     if (run === null) return false;
+    this.#batch ??= this.#loadBatch();
+    const enter = this.#batch;
     this.#running.push(run);
     const outer = this.#refresh;
     const cell = run.cell;
@@ -143,7 +141,7 @@ export class JitEngine implements Engine {
         const [descriptor, record] = [batch.descriptor(index), batch.record(index)];
         try {
           const count = batch.count - index;
-          this.#batch(cell, batch.context, run.top, descriptor, record, count);
+          enter(cell, batch.context, run.top, descriptor, record, count);
           return true;
         } catch (error) {
           // It is logged; the packets that follow have nothing to do with it.
@@ -191,6 +189,13 @@ export class JitEngine implements Engine {
     return `jit, ${loaded.functions} functions, ${loaded.size} bytes`;
   }
 
+  #loadBatch(): BatchExports["batch"] {
+    const { memory } = this.#machine.memory;
+    const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
+    const { exports } = new WebAssembly.Instance(batchProgram(), imports);
+    return (exports as unknown as BatchExports).batch;
+  }
+
   /** @returns the first of the new entries; the others are free. */
   #growTable(): number {
     const first = this.#table.grow(this.#table.length);
@@ -215,15 +220,17 @@ export class JitEngine implements Engine {
     const imports = {
       memory: this.#machine.memory.memory,
       table: this.#table,
+      // Addresses come as s32.
       helper: (id: number, frame: number, slot: number): void => {
-        this.#current.callHelper(caller, id, frame, slot);
+        this.#current.callHelper(caller, id, frame >>> 0, slot);
         if (this.#refresh !== null) this.#refresh();
       },
       check: (a: number, size: number, write: number, frame: number, slot: number): void => {
-        this.#current.check(caller, a, size, write, frame, slot);
+        this.#current.check(caller, a >>> 0, size, write, frame >>> 0, slot);
       },
     };
-    const module = new WebAssembly.Module(compiled.bytes);
+    const module = this.#moduleOf(compiled.bytes);
+    if (typeof module === "string") return { prog, refused: module };
     const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: imports });
     for (const start of compiled.callbacks) {
       callbacks.set(start, exports[`callback_${start}`] as Callback);
@@ -235,6 +242,18 @@ export class JitEngine implements Engine {
       size: compiled.bytes.length,
       functions: compiled.functions.length,
     };
+  }
+
+  /** A module, or why the engine takes none: some have limits of their own. */
+  #moduleOf(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | string {
+    try {
+      return new WebAssembly.Module(bytes);
+    } catch (error) {
+      if (error instanceof WebAssembly.CompileError || error instanceof RangeError) {
+        return error.message;
+      }
+      throw error;
+    }
   }
 
   get #current(): JitRun {

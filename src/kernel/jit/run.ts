@@ -149,8 +149,8 @@ export class JitRun extends ProgramRun {
     slot: number,
   ): void {
     this.#enter(caller, frame, slot);
-    if (write === 0) this.checkRead(address >>> 0, size);
-    else this.checkWrite(address >>> 0, size);
+    if (write === 0) this.checkRead(address, size);
+    else this.checkWrite(address, size);
   }
 
   /** {@inheritDoc HelperCaller.callFunction} */

@@ -137,7 +137,7 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
   const XDP = { type: BPF_PROG_TYPE_XDP };
   const RETURN_7 = "r0 = 7\nexit";
 
-  test("XDP: room for less than the fragments is ENOSPC, more room cuts what is not in them", () => {
+  test("XDP: room for less than the fragments is ENOSPC, more cuts what is not in them", () => {
     const runner = new Runner(RETURN_7, XDP);
     const data = Uint8Array.from({ length: 4000 }, (_, i) => i % 251);
     const linear = 4096 - 256 - 320;
