@@ -408,7 +408,7 @@ export class Filesystem {
   #locate(task: Task, path: string, from: Directory = this.root): Place | number {
     if (path === "") return -ENOENT;
     if (path.length >= PATH_MAX) return -ENAMETOOLONG;
-    const names = path.split("/").filter((name) => name !== "" && name !== ".");
+    const names = path.split("/").filter((name) => name !== "");
     let place: Place = startingAt(path.startsWith("/") ? this.root : from);
     for (const name of names) {
       if (name.length > NAME_MAX) return -ENAMETOOLONG;
@@ -417,10 +417,9 @@ export class Filesystem {
       if (!(node instanceof Directory)) return -ENOTDIR;
       const refused = node.permission(task, MAY_SEARCH);
       if (refused !== 0) return refused;
-      place =
-        name === ".."
-          ? startingAt(node.parent ?? node)
-          : { directory: node, name, node: node.lookup(task, name) };
+      if (name === ".") place = startingAt(node);
+      else if (name === "..") place = startingAt(node.parent ?? node);
+      else place = { directory: node, name, node: node.lookup(task, name) };
     }
     const mustBeDirectory = path.endsWith("/") && typeof place.node !== "number";
     return mustBeDirectory && !(place.node instanceof Directory) ? -ENOTDIR : place;
