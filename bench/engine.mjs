@@ -76,11 +76,11 @@ const digits = (ns) => (ns < 100 ? ns.toFixed(1) : ns.toFixed(0));
 function print(results, names) {
   const withLinux = names.includes("linux");
   const rows = Object.entries(results).map(([row, figures]) => {
-    const { minNs, maxNs, medianNs } = figures.jit;
-    const spread = `${digits(minNs)} - ${digits(maxNs)}`;
-    const times = names.map((name) => digits(figures[name].medianNs));
-    const ratio = withLinux ? [(medianNs / figures.linux.medianNs).toFixed(2)] : [];
-    const hardened = (figures.hardened.medianNs / medianNs).toFixed(2);
+    const { min, max, median } = figures.jit;
+    const spread = `${digits(min)} - ${digits(max)}`;
+    const times = names.map((name) => digits(figures[name].median));
+    const ratio = withLinux ? [(median / figures.linux.median).toFixed(2)] : [];
+    const hardened = (figures.hardened.median / median).toFixed(2);
     return [row, ...times, spread, hardened, ...ratio];
   });
   const header = ["program", ...names, "spread, jit", "hardened / jit"];
@@ -94,7 +94,7 @@ function print(results, names) {
 
 /** Of medians, and of the best rounds, which are those that nothing disturbed. */
 function printRatios(results) {
-  for (const figure of ["medianNs", "minNs"]) {
+  for (const figure of ["median", "min"]) {
     const ratioOf = ({ jit, linux }) => jit[figure] / linux[figure];
     const ratios = Object.values(results).map(ratioOf);
     const strict = Object.values(results).filter((row) => row.strict);
