@@ -3,7 +3,8 @@
  * and the next one tidies up after it.
  *
  * Each command is killed right before its first system call about BPF or pins, before its second,
- * and so on (in strides, after many) until it gets through; the other tries are killed from outside, at any time.
+ * and so on (in strides, after many) until it gets through; the other tries are killed from
+ * outside, at any time.
  */
 
 import { spawn } from "node:child_process";
