@@ -28,6 +28,7 @@ export function causes({ kind, kernel, withCapabilities }: Surroundings): void {
     const reason = induction?.notOn?.[kernel];
     if (reason !== undefined) {
       test.skip(`${id}: ${reason}`, () => {});
+      console.warn(`cause ${id} is not brought about on ${kernel}: ${reason}`);
       continue;
     }
     test(id, async () => {
