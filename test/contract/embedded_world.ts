@@ -12,7 +12,6 @@ const PIN_DIRECTORY = "/sys/fs/bpf/contract";
 export const embeddedKind: WorldKind = {
   name: "the embedded kernel",
   lacks: {
-    verifier: "the verifier is a later issue",
     otherTypes: "programs of other types are out of scope",
     skLookupRun: "running sk_lookup programs is a later issue",
   },

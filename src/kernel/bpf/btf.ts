@@ -25,6 +25,9 @@ import { checkToken } from "./token.ts";
 /** The most bytes of BTF (BTF_MAX_SIZE). */
 const BTF_MAX_SIZE = 16 << 20;
 
+/** sizeof(struct btf_param) */
+const PARAM_BYTES = 8;
+
 /** Type information, loaded and checked. */
 export class Btf {
   readonly id: number;
@@ -66,6 +69,12 @@ export class Btf {
   sizeOf(id: number): number | null {
     const type = this.typeBehind(id);
     return sizeOf(this.#parsed, type?.kind === BTF_KIND_VAR ? type.sizeOrType : id);
+  }
+
+  /** Ids of the types that a FUNC_PROTO takes. */
+  parameters({ at, vlen }: BtfType): number[] {
+    const { view } = this.#parsed;
+    return Array.from({ length: vlen }, (_, i) => view.getUint32(at + PARAM_BYTES * i + 4, true));
   }
 
   /** The string at an offset, its bytes as characters; null past the end. */

@@ -168,6 +168,14 @@ export function staticFunctions(info: EarlyInfo | null): ((start: number) => boo
   };
 }
 
+/** The FUNC of each function of the program, in order; null without func_info. */
+export function functionTypes(
+  info: EarlyInfo | null,
+): { readonly btf: Btf; readonly typeIds: readonly number[] } | null {
+  if (info === null || info.functions.length === 0) return null;
+  return { btf: info.btf, typeIds: info.functions.map(({ typeId }) => typeId) };
+}
+
 /** func_info as info gives it out. */
 export function encodeFunctions({ functions }: EarlyInfo): Uint8Array {
   const bytes = new Uint8Array(functions.length * FUNC_INFO_SIZE);

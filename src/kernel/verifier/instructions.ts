@@ -1,14 +1,12 @@
 /**
  * What can be said of one instruction by itself: reserved fields, register numbers, helpers.
  * Mirrors the checks of do_check() in kernel/bpf/verifier.c that need to know no register's state.
- *
- * Linux looks at the instructions on paths that can be taken only; here every one is looked at.
  */
 
 import { BPF_PROG_TYPE_SOCKET_FILTER } from "../../abi/bpf.ts";
 import { EACCES, EINVAL } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
-import { formatInstruction, type Instruction, isLoadImm64 } from "../../asm/index.ts";
+import { type Instruction, isLoadImm64 } from "../../asm/index.ts";
 import { type CallingProgram, helperFault } from "./helpers_allowed.ts";
 import type { VerifierLog } from "./log.ts";
 import type { Subprogram } from "./subprograms.ts";
@@ -20,31 +18,20 @@ export interface Surroundings extends CallingProgram {
 }
 
 /** Why an instruction is refused. */
-interface Refusal {
+export interface InstructionFault {
   readonly errno: number;
   readonly text: string;
 }
 
-/** Checks each instruction in turn. @returns 0 or a negative errno, and how many were looked at. */
-export function checkInstructions(
-  insns: readonly Instruction[],
+type Refusal = InstructionFault;
+
+/** What is wrong with an instruction by itself; null when nothing is. */
+export function instructionFault(
+  insn: Instruction,
+  slot: number,
   around: Surroundings,
-  log: VerifierLog,
-): { readonly errno: number; readonly processed: number } {
-  let processed = 0;
-  for (let slot = 0; slot < insns.length; slot++) {
-    const insn = insns[slot] as Instruction;
-    const second = isLoadImm64(insn) ? insns[slot + 1] : undefined;
-    processed++;
-    const refusal = check(insn, slot, around);
-    if (refusal !== null) {
-      const code = insn.opcode.toString(16).padStart(2, "0");
-      log.line(`${slot}: (${code}) ${formatInstruction(insn, second)}`);
-      return { errno: log.refuse(refusal.errno, refusal.text), processed };
-    }
-    if (second !== undefined) slot++;
-  }
-  return { errno: 0, processed };
+): InstructionFault | null {
+  return check(insn, slot, around);
 }
 
 function check(insn: Instruction, slot: number, around: Surroundings): Refusal | null {

@@ -16,6 +16,21 @@ const BPF_LOG_MASK = BPF_LOG_LEVEL1 | BPF_LOG_LEVEL2 | BPF_LOG_STATS | BPF_LOG_F
 /** The largest log buffer, in bytes (UINT_MAX >> 2). */
 const MAX_LOG_SIZE = 0x3fffffff;
 
+/** The most instructions that are walked (BPF_COMPLEXITY_LIMIT_INSNS). */
+export const COMPLEXITY_LIMIT = 1_000_000;
+
+/** How many states a verification left. */
+export interface StateCounts {
+  readonly maxStatesPerInsn: number;
+  readonly totalStates: number;
+  readonly peakStates: number;
+}
+
+const NO_STATES: StateCounts = { maxStatesPerInsn: 0, totalStates: 0, peakStates: 0 };
+
+/** Where comments begin in lines that are short enough. */
+const ANNOTATION_COLUMN = 37;
+
 /** What came of a log when the check is over. */
 export interface LogOutcome {
   /** 0; -ENOSPC when the buffer was too small, -EFAULT when it is not there. */
@@ -59,6 +74,39 @@ export class VerifierLog {
   /** Adds a line; the newline is added here. */
   line(text: string): void {
     if (this.level !== 0) this.#text.push(text, "\n");
+  }
+
+  /** How much is written; for {@link VerifierLog.forget}. */
+  get length(): number {
+    return this.#text.length;
+  }
+
+  /** Every step is wanted, not only those of the last path. */
+  get isVerbose(): boolean {
+    return (this.level & BPF_LOG_LEVEL2) !== 0;
+  }
+
+  /** Forgets what was written since the log had that length, unless every step is wanted. */
+  forget(length: number): void {
+    if (!this.isVerbose) this.#text.length = Math.min(this.#text.length, length);
+  }
+
+  /** Adds a comment to the last line. */
+  annotate(text: string): void {
+    const at = this.#text.length - 2;
+    this.#text[at] = `${(this.#text[at] ?? "").padEnd(ANNOTATION_COLUMN)} ; ${text}`;
+  }
+
+  /** Adds the last line. */
+  statistics(
+    processed: number,
+    { maxStatesPerInsn, totalStates, peakStates }: StateCounts = NO_STATES,
+  ): void {
+    this.line(
+      `processed ${processed} insns (limit ${COMPLEXITY_LIMIT}) ` +
+        `max_states_per_insn ${maxStatesPerInsn} total_states ${totalStates} ` +
+        `peak_states ${peakStates} mark_read 0`,
+    );
   }
 
   /** Adds a line that says why something is refused. @returns -errno. */

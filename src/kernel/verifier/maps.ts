@@ -23,6 +23,7 @@ import { BtfFile } from "../bpf/btf.ts";
 import { ArrayMap } from "../bpf/map/array.ts";
 import { type BpfMap, MapFile } from "../bpf/map/map.ts";
 import type { Task } from "../task.ts";
+import type { MapReference } from "./environment.ts";
 import type { VerifierLog } from "./log.ts";
 import { isOpcode } from "./opcodes.ts";
 
@@ -113,6 +114,8 @@ export interface ResolvedProgram {
   readonly instructions: readonly Instruction[];
   /** With map ids where map fds were: what info shows. */
   readonly shown: readonly Instruction[];
+  /** What the two-slot loads of maps stand for, by slot. */
+  readonly references: ReadonlyMap<number, MapReference>;
 }
 
 /** Replaces map fds, and finds opcodes that don't exist. A program or a negative errno. */
@@ -125,6 +128,7 @@ export function resolveMaps(
 ): ResolvedProgram | number {
   const instructions = [...insns];
   const shown = [...insns];
+  const references = new Map<number, MapReference>();
   for (let slot = 0; slot < insns.length; slot++) {
     const insn = insns[slot] as Instruction;
     if (!isLoadImm64(insn)) {
@@ -140,17 +144,22 @@ export function resolveMaps(
       const target = resolve(task, insn, second, fdArray, used, log);
       if (typeof target === "number") return target;
       const offset = target.isValue ? second.imm : 0;
+      references.set(slot, { map: target.map, valueOffset: target.isValue ? offset >>> 0 : null });
       instructions.splice(slot, 2, { ...insn, imm: target.address | 0 }, { ...second, imm: 0 });
       shown.splice(
         slot,
         2,
-        { ...insn, src: target.isValue ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD, imm: target.id },
+        {
+          ...insn,
+          src: target.isValue ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD,
+          imm: target.map.id,
+        },
         { ...second, imm: offset },
       );
     }
     slot++;
   }
-  return { instructions, shown };
+  return { instructions, shown, references };
 }
 
 function checkOpcode({ opcode, imm }: Instruction, log: VerifierLog): number {
@@ -170,7 +179,7 @@ function isSecondHalf({ opcode, dst, src, off }: Instruction): boolean {
 
 /** What a two-slot load of a map comes to. */
 interface Target {
-  readonly id: number;
+  readonly map: BpfMap;
   readonly address: number;
   /** It points to a value, not to the map. */
   readonly isValue: boolean;
@@ -198,9 +207,9 @@ function resolve(
   }
   const map = used.add(fd);
   if (typeof map === "number") return map;
-  if (!isValue) return { id: map.id, address: map.address, isValue };
+  if (!isValue) return { map, address: map.address, isValue };
   const address = directValue(map, second.imm >>> 0, log);
-  return address < 0 ? address : { id: map.id, address, isValue };
+  return address < 0 ? address : { map, address, isValue };
 }
 
 function directValue(map: BpfMap, offset: number, log: VerifierLog): number {

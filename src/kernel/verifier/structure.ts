@@ -1,14 +1,15 @@
 /**
  * What can be said of a program without following its data: that it is made of instructions that
- * exist, in functions that jumps don't leave, with the maps and helpers that there are. Mirrors
- * bpf_check() in kernel/bpf/verifier.c, in its order, up to where it begins to walk.
+ * exist, in functions that jumps don't leave, with the maps and helpers that there are. Then the
+ * verifier walks it. Mirrors bpf_check() in kernel/bpf/verifier.c, in its order.
  */
 
 import { PROG_LOAD } from "../../abi/attr.ts";
-import { BPF_F_SLEEPABLE } from "../../abi/bpf.ts";
+import { BPF_F_SLEEPABLE, BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ } from "../../abi/bpf.ts";
 import { EINVAL } from "../../abi/errno.ts";
 import { encodeInstructions, type Instruction } from "../../asm/index.ts";
 import type { Attr } from "../attr.ts";
+import { type ContextLayout, contextOf } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { DebugInfo } from "../bpf/prog.ts";
 import type { Task } from "../task.ts";
@@ -17,18 +18,19 @@ import {
   checkFunctions,
   type EarlyInfo,
   encodeFunctions,
+  functionTypes,
   readDebugInfo,
   readLines,
   staticFunctions,
 } from "./debug_info.ts";
-import { checkInstructions } from "./instructions.ts";
+import type { Subject } from "./environment.ts";
+import { instructionFault } from "./instructions.ts";
 import { BPF_LOG_LEVEL2, type VerifierLog } from "./log.ts";
 import { resolveMaps, UsedMaps } from "./maps.ts";
 import { checkReachability } from "./reachability.ts";
+import { Refusal } from "./refusal.ts";
 import { checkCallDepth, checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
-
-/** The most instructions that Linux's verifier walks (BPF_COMPLEXITY_LIMIT_INSNS). */
-const COMPLEXITY_LIMIT = 1_000_000;
+import { verify } from "./verify.ts";
 
 /** A program to check. */
 export interface Candidate {
@@ -59,19 +61,14 @@ export interface Structure {
 /** Checks a program and writes the log's last line. A structure or a negative errno. */
 export function checkStructure(candidate: Candidate, log: VerifierLog): Structure | number {
   const found = check(candidate, log);
-  const processed = typeof found === "number" ? 0 : found.processed;
-  log.line(
-    `processed ${processed} insns (limit ${COMPLEXITY_LIMIT}) max_states_per_insn 0 ` +
-      "total_states 0 peak_states 0 mark_read 0",
-  );
+  if (typeof found === "number") log.statistics(0);
   if (typeof found === "number") return found;
   return "errno" in found ? found.errno : found;
 }
 
-/** Refused while the instructions were looked at. */
+/** Refused by what it would do. */
 interface Refused {
   readonly errno: number;
-  readonly processed: number;
 }
 
 function check(candidate: Candidate, log: VerifierLog): Structure | Refused | number {
@@ -97,25 +94,45 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   if (typeof resolved === "number") return resolved;
   errno = checkReachability(insns, log) || checkSleepable(attr, log);
   if (errno !== 0) return errno;
-  const walked = checkInstructions(insns, surroundings(candidate, info), log);
-  errno = walked.errno || checkCallDepth(insns, subprograms, log);
-  if (errno !== 0) return { errno, processed: walked.processed };
+  const subject = subjectOf(candidate, info, subprograms, resolved.references);
+  const verdict = verify(subject, log);
+  errno = verdict.errno || checkCallDepth(insns, subprograms, log);
+  if (errno !== 0) return { errno };
   return {
     instructions: resolved.instructions,
     xlated: encodeInstructions(resolved.shown),
     maps: used.maps,
     subprograms: subprograms.map(({ start }) => start),
     debugInfo,
-    processed: walked.processed,
+    processed: verdict.processed,
   };
 }
 
-function surroundings(
-  { task, type, gplCompatible }: Candidate,
+function subjectOf(
+  { task, attr, insns, type, gplCompatible }: Candidate,
   info: EarlyInfo | null,
-): Parameters<typeof checkInstructions>[1] {
+  subprograms: readonly Subprogram[],
+  references: Subject["references"],
+): Subject {
   const perfmon = task.capable("CAP_PERFMON");
-  return { type, gplCompatible, perfmon, isStatic: staticFunctions(info) };
+  const around = { type, gplCompatible, perfmon, isStatic: staticFunctions(info) };
+  const flags = attr.u32(PROG_LOAD.prog_flags);
+  return {
+    type,
+    layout: contextOf(type, attr.u32(PROG_LOAD.expected_attach_type)) as ContextLayout,
+    insns,
+    subprograms,
+    references,
+    functions: functionTypes(info),
+    checkInstruction: (slot) => {
+      const fault = instructionFault(insns[slot] as Instruction, slot, around);
+      if (fault !== null) throw new Refusal(fault.errno, "bad-instruction", fault.text);
+    },
+    perfmon,
+    strictAlignment: (flags & BPF_F_STRICT_ALIGNMENT) !== 0,
+    everyCheckpoint: (flags & BPF_F_TEST_STATE_FREQ) !== 0,
+    possibleCpus: task.machine.options.possibleCpus,
+  };
 }
 
 function finishDebugInfo(

@@ -301,8 +301,8 @@ const CASES: readonly Case[] = [
         [2, 3],
       ],
     },
-    0,
-    "",
+    -E.EACCES,
+    "R2 type=scalar expected=map_ptr",
   ],
   ["callback without info", LOOP, {}, -E.EINVAL, "missing btf func_info"],
   [

@@ -1,0 +1,135 @@
+/**
+ * Arithmetic and moves, from the instruction to what its destination then holds. Analogous to
+ * check_alu_op() in kernel/bpf/verifier.c.
+ */
+
+import { EACCES } from "../../abi/errno.ts";
+import * as I from "../../abi/insn.ts";
+import * as B from "./bounds.ts";
+import { type Environment, withId } from "./environment.ts";
+import { movePointer, operationSign } from "./pointer_alu.ts";
+import { markPrecise } from "./precision.ts";
+import { Refusal } from "./refusal.ts";
+import { known, NOT_INIT, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
+import { arithmetic, reorder } from "./scalar_alu.ts";
+
+/** What a register holds. @throws {Refusal} when nothing was put there. */
+export function readRegister(env: Environment, register: number): Register {
+  const contents = env.state.frame.get(register);
+  if (contents.type !== "?") return contents;
+  throw new Refusal(EACCES, "uninitialized-register", `R${register} !read_ok`);
+}
+
+/** Whether the contents must not get where the program's user could see them. */
+export function isSecret(env: Environment, contents: Register): boolean {
+  return contents.isPointer && !env.subject.perfmon;
+}
+
+/** One instruction of class BPF_ALU or BPF_ALU64. */
+export function alu(env: Environment): void {
+  const { opcode, dst, src, imm } = env.insn;
+  const { frame } = env.state;
+  const is64 = I.BPF_CLASS(opcode) === I.BPF_ALU64;
+  const operation = I.BPF_OP(opcode);
+  if (operation === I.BPF_NEG || operation === I.BPF_END) {
+    unary(env);
+    return;
+  }
+  if (operation === I.BPF_MOV) {
+    if (I.BPF_SRC(opcode) === I.BPF_X) moveRegister(env, is64);
+    else frame.set(dst, known(is64 ? BigInt(imm) : BigInt(imm >>> 0)));
+    return;
+  }
+  const source = I.BPF_SRC(opcode) === I.BPF_X ? readRegister(env, src) : known(BigInt(imm));
+  const target = readRegister(env, dst);
+  frame.set(dst, binary(env, target, source, is64));
+}
+
+function unary(env: Environment): void {
+  const { dst } = env.insn;
+  const target = readRegister(env, dst);
+  if (isSecret(env, target)) {
+    throw new Refusal(EACCES, "pointer-leak", `R${dst} pointer arithmetic prohibited`);
+  }
+  env.state.frame.set(dst, target.isScalar ? scalar(changed(env, target.bounds)) : UNKNOWN_SCALAR);
+}
+
+/** The negative of a number, or its bytes in another order. */
+function changed({ insn }: Environment, before: Readonly<B.Bounds>): B.Bounds {
+  const { opcode, imm } = insn;
+  const is64 = I.BPF_CLASS(opcode) === I.BPF_ALU64;
+  if (I.BPF_OP(opcode) === I.BPF_NEG) return arithmetic(I.BPF_NEG, before, before, is64);
+  const swaps = is64 || I.BPF_SRC(opcode) === I.BPF_TO_BE;
+  return reorder(before, imm / 8, swaps);
+}
+
+function moveRegister(env: Environment, is64: boolean): void {
+  const { dst, src, off } = env.insn;
+  const { frame } = env.state;
+  const source = readRegister(env, src);
+  if (is64 && off === 0) {
+    const copied = withId(env, source);
+    frame.set(src, copied);
+    frame.set(dst, copied);
+    return;
+  }
+  if (isSecret(env, source)) {
+    const what = is64 ? "sign-extension part" : "partial copy";
+    throw new Refusal(EACCES, "pointer-leak", `R${src} ${what} of pointer`);
+  }
+  if (!source.isScalar) {
+    const bounds = B.unbounded();
+    if (!is64) B.zeroExtend(bounds);
+    B.sync(bounds);
+    frame.set(dst, scalar(bounds));
+    return;
+  }
+  // The copy is equal to the source, and may learn with it, when nothing is cut off.
+  const isSame =
+    off === 0 ? B.widthOf(source.bounds) <= 32 : source.bounds.umax < 1n << BigInt(off - 1);
+  let copied = source;
+  if (isSame) {
+    copied = withId(env, source);
+    frame.set(src, copied);
+  }
+  const bounds = cut(copied.bounds, off / 8, is64);
+  frame.set(dst, isSame ? copied.with({ bounds }) : scalar(bounds));
+}
+
+function cut(before: Readonly<B.Bounds>, size: number, is64: boolean): B.Bounds {
+  if (is64) return B.signExtend64(before, size);
+  const bounds = size === 0 ? B.copyBounds(before) : B.signExtend32(before, size);
+  B.zeroExtend(bounds);
+  B.sync(bounds);
+  return bounds;
+}
+
+/** Analogous to adjust_reg_min_max_vals() in Linux. */
+function binary(env: Environment, target: Register, source: Register, is64: boolean): Register {
+  const { opcode, dst, src } = env.insn;
+  const operation = I.BPF_OP(opcode);
+  if (target.isPointer && source.isPointer) {
+    if (operation === I.BPF_SUB && env.subject.perfmon) return UNKNOWN_SCALAR;
+    const text = `R${dst} pointer ${operationSign(opcode)} pointer prohibited`;
+    throw new Refusal(EACCES, "pointer-arithmetic", text);
+  }
+  if (source.isPointer) {
+    markPrecise(env, dst);
+    return movePointer(env, source, target.bounds, true);
+  }
+  if (target.isPointer) {
+    if (I.BPF_SRC(opcode) === I.BPF_X) markPrecise(env, src);
+    return movePointer(env, target, source.bounds, false);
+  }
+  let bounds = arithmetic(operation, target.bounds, source.bounds, is64);
+  if (B.isContradictory(bounds)) bounds = B.unbounded();
+  const by = source.bounds;
+  const isSum = operation === I.BPF_ADD && is64 && target.id !== 0 && by.bits.mask === 0n;
+  if (!isSum || target.isSum || by.umax > BigInt(B.S32_MAX)) return scalar(bounds);
+  return target.with({ bounds, isSum: true, off: Number(by.umin) });
+}
+
+/** r0 to r5 hold nothing after a call. */
+export function clearCallerSaved(env: Environment): void {
+  for (let i = I.BPF_REG_0; i <= I.BPF_REG_5; i++) env.state.frame.set(i, NOT_INIT);
+}

@@ -1,0 +1,73 @@
+/**
+ * Calls of a program's own functions, their returns, and callbacks. Analogous to
+ * check_func_call(), push_callback_call() and prepare_func_exit() in kernel/bpf/verifier.c.
+ */
+
+import { E2BIG, EACCES, EINVAL } from "../../abi/errno.ts";
+import { BPF_REG_0, BPF_REG_1, BPF_REG_5, MAX_CALL_FRAMES } from "../../abi/insn.ts";
+import type { Environment } from "./environment.ts";
+import { markPrecise } from "./precision.ts";
+import { Refusal } from "./refusal.ts";
+import { NOT_INIT } from "./register.ts";
+import { Frame, type State } from "./state.ts";
+import { widenFromEarlier } from "./widen.ts";
+
+function pushFrame(state: State, callSite: number, start: number, isCallback: boolean): void {
+  if (state.frames.length >= MAX_CALL_FRAMES) {
+    const text = `the call stack of ${state.frames.length + 1} frames is too deep`;
+    throw new Refusal(E2BIG, "call-depth", text);
+  }
+  state.frames.push(Frame.enter(state.frames.length, callSite, start, isCallback));
+}
+
+/** Enters a static function. */
+export function enterFunction(env: Environment, start: number): void {
+  const { state } = env;
+  const caller = state.frame;
+  pushFrame(state, env.slot, start, false);
+  for (let i = BPF_REG_1; i <= BPF_REG_5; i++) state.frame.set(i, caller.get(i));
+  for (let i = BPF_REG_0; i <= BPF_REG_5; i++) caller.set(i, NOT_INIT);
+}
+
+/** Lets a state wait that enters a callback; the current one goes on behind the call. */
+export function enterCallback(
+  env: Environment,
+  start: number,
+  setArguments: (state: State) => void,
+): void {
+  const waiting = env.branch(start);
+  pushFrame(waiting, env.slot, start, true);
+  setArguments(waiting);
+  waiting.callbackDepth++;
+  (waiting.frames[waiting.depth - 1] as Frame).callbackDepth++;
+  env.state.frame.callbackDepth = 0;
+}
+
+/** Leaves a function that is not the outermost. @returns the slot to go on at. */
+export function leaveFunction(env: Environment): number {
+  const { state } = env;
+  const { callSite, isCallback } = state.frame;
+  const result = state.frame.get(BPF_REG_0);
+  if (result.type === "fp") {
+    const text = "cannot return stack pointer to the caller";
+    throw new Refusal(EINVAL, "return-value", text);
+  }
+  if (isCallback) checkCallbackResult(env);
+  state.frames.pop();
+  if (!isCallback) {
+    state.frame.set(BPF_REG_0, result);
+    return callSite + 1;
+  }
+  widenFromEarlier(env, callSite);
+  return callSite;
+}
+
+function checkCallbackResult(env: Environment): void {
+  const result = env.state.frame.get(BPF_REG_0);
+  if (!result.isScalar) throw new Refusal(EACCES, "callback-return", "R0 not a scalar value");
+  markPrecise(env, BPF_REG_0);
+  const { smin, smax } = result.bounds;
+  if (smin >= 0n && smax <= 1n) return;
+  const text = `At callback return the register R0 has smin=${smin} smax=${smax}`;
+  throw new Refusal(EINVAL, "callback-return", `${text} should have been in [0, 1]`);
+}

@@ -1,0 +1,135 @@
+/**
+ * What one verification works on and counts: the program, what its loader may do, the states that
+ * wait. Analogous to struct bpf_verifier_env in Linux.
+ */
+
+import { E2BIG } from "../../abi/errno.ts";
+import type { Instruction } from "../../asm/index.ts";
+import type { Btf } from "../bpf/btf.ts";
+import type { ContextLayout } from "../bpf/context.ts";
+import type { BpfMap } from "../bpf/map/map.ts";
+import type { VerifierLog } from "./log.ts";
+import { Refusal } from "./refusal.ts";
+import type { Register } from "./register.ts";
+import type { State, Step } from "./state.ts";
+import type { Subprogram } from "./subprograms.ts";
+
+/** The most states that may wait (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
+const MAX_WAITING = 8192;
+
+/** What a two-slot load of a map stands for. */
+export interface MapReference {
+  readonly map: BpfMap;
+  /** Bytes into the map's only value; null for the map itself. */
+  readonly valueOffset: number | null;
+}
+
+/** A program that holds together, and who loads it. */
+export interface Subject {
+  /** BPF_PROG_TYPE_… */
+  readonly type: number;
+  readonly layout: ContextLayout;
+  readonly insns: readonly Instruction[];
+  readonly subprograms: readonly Subprogram[];
+  /** By slot of a two-slot load. */
+  readonly references: ReadonlyMap<number, MapReference>;
+  /** The FUNC of each subprogram, when the loader told. */
+  readonly functions: { readonly btf: Btf; readonly typeIds: readonly number[] } | null;
+  /** Looks at one instruction by itself. @throws {Refusal} */
+  readonly checkInstruction: (slot: number) => void;
+  readonly perfmon: boolean;
+  readonly strictAlignment: boolean;
+  /** A checkpoint at every point, as BPF_F_TEST_STATE_FREQ asks for. */
+  readonly everyCheckpoint: boolean;
+  readonly possibleCpus: number;
+}
+
+/** A state that waits for its turn. */
+export interface Waiting {
+  readonly state: State;
+  readonly slot: number;
+  readonly from: number;
+  /** How long the log was. */
+  readonly logged: number;
+}
+
+/** One verification. */
+export class Environment {
+  readonly subject: Subject;
+  readonly log: VerifierLog;
+  state: State;
+  /** The instruction that is looked at. */
+  slot: number = 0;
+  readonly waiting: Waiting[] = [];
+  processed: number = 0;
+  jumps: number = 0;
+  totalStates: number = 0;
+  peakStates: number = 0;
+  maxStatesPerInsn: number = 0;
+  /** Kinds of pointers that loads and stores were seen with, by slot. */
+  readonly pointerTypes: Map<number, string> = new Map();
+  /** First slots of the global functions that are called; each is verified by itself. */
+  readonly globals: Set<number> = new Set();
+  /** Bytes of stack that functions take, by first slot. */
+  readonly stackDepths: Map<number, number> = new Map();
+  #ids: number = 0;
+
+  constructor(subject: Subject, log: VerifierLog, state: State) {
+    this.subject = subject;
+    this.log = log;
+    this.state = state;
+  }
+
+  /** A number that no register has as its id. */
+  nextId(): number {
+    this.#ids++;
+    return this.#ids;
+  }
+
+  get insn(): Instruction {
+    return this.subject.insns[this.slot] as Instruction;
+  }
+
+  /** The step of the instruction that is looked at. */
+  get step(): Step {
+    return this.state.history as Step;
+  }
+
+  /** Notes which stack slot holds the register that this instruction spills or fills. */
+  noteAccess(frame: number, index: number): void {
+    const { step } = this;
+    step.access = { frame, index };
+    this.#count(step);
+  }
+
+  #count(step: Step): void {
+    if (step.counted) return;
+    step.counted = true;
+    this.state.historyLength++;
+  }
+
+  /** Notes numbers that this jump makes learn from each other. */
+  noteLinked(linked: Step["linked"]): void {
+    this.step.linked = linked;
+    this.#count(this.step);
+  }
+
+  /** Lets a copy of the state wait, to go on elsewhere. Analogous to push_stack() in Linux. */
+  branch(slot: number): State {
+    const state = this.state.copy();
+    this.waiting.push({ state, slot, from: this.slot, logged: this.log.length });
+    if (state.parent !== null) state.parent.branches++;
+    if (this.waiting.length > MAX_WAITING) {
+      const text = `The sequence of ${this.waiting.length} jumps is too complex.`;
+      throw new Refusal(E2BIG, "too-complex", text);
+    }
+    return state;
+  }
+}
+
+/** The register, with an id when it has none: it is about to be copied. */
+export function withId(env: Environment, register: Register): Register {
+  if (!register.isScalar || register.bounds.bits.mask === 0n) return register;
+  if (register.isSum) return register.with({ id: env.nextId(), isSum: false, off: 0 });
+  return register.id === 0 ? register.with({ id: env.nextId() }) : register;
+}

@@ -1,0 +1,192 @@
+/**
+ * Whether a state needs no further walk, since an earlier one that was more general led to no
+ * fault. Analogous to states_equal() in kernel/bpf/verifier.c.
+ */
+
+import { MAX_BPF_REG } from "../../abi/insn.ts";
+import { includes, sameBounds } from "./bounds.ts";
+import { type Register, UNKNOWN_SCALAR } from "./register.ts";
+import * as S from "./stack.ts";
+import type { Checkpoint, Frame, State } from "./state.ts";
+
+/**
+ * - `finished`: the earlier state's paths are at their ends, so it is known what mattered;
+ * - `ranges`: they are not, and every number may matter;
+ * - `same`: are the states the same?
+ */
+export type Strictness = "finished" | "ranges" | "same";
+
+/** Ids of one state against those of the other. */
+class IdMap {
+  readonly #forward: Map<number, number> = new Map();
+  readonly #backward: Map<number, number> = new Map();
+  #invented: number = 0;
+
+  /** Whether the ids may stand for each other. */
+  match(old: number, now: number): boolean {
+    if ((old === 0) !== (now === 0)) return false;
+    if (old === 0) return true;
+    const mapped = this.#forward.get(old);
+    if (mapped !== undefined) return mapped === now;
+    if (this.#backward.has(now)) return false;
+    this.#forward.set(old, now);
+    this.#backward.set(now, old);
+    return true;
+  }
+
+  /** As {@link IdMap.match}; a number without an id is as good as one with its own. */
+  matchNumbers(old: number, now: number): boolean {
+    if (old === 0 && now === 0) return true;
+    return this.match(old === 0 ? this.#invent() : old, now === 0 ? this.#invent() : now);
+  }
+
+  #invent(): number {
+    this.#invented--;
+    return this.#invented;
+  }
+}
+
+/** Who may do what, and which registers are read later on. */
+export interface Comparison {
+  readonly live: Uint16Array;
+  readonly perfmon: boolean;
+}
+
+/** Whether what was found out from `old` on holds for `now`. */
+export function covers(
+  old: Checkpoint,
+  now: State,
+  strictness: Strictness,
+  { live, perfmon }: Comparison,
+): boolean {
+  if (old.frames.length !== now.frames.length) return false;
+  const ids = new IdMap();
+  for (const [depth, frame] of old.frames.entries()) {
+    const other = now.frames[depth] as Frame;
+    if (frame.callSite !== other.callSite || frame.start !== other.start) return false;
+    if (frame.callbackDepth > other.callbackDepth) return false;
+    const slot = old.frames[depth + 1]?.callSite ?? old.slot;
+    const asked = live[slot] as number;
+    for (let i = 0; i < MAX_BPF_REG; i++) {
+      if (((asked >> i) & 1) === 0) continue;
+      const precise = strictness !== "finished" || old.precise.hasRegister(depth, i);
+      if (!registerCovers(frame.get(i), other.get(i), ids, strictness, precise)) return false;
+    }
+    if (!stackCovers(old, depth, frame, other, ids, strictness, perfmon)) return false;
+  }
+  return true;
+}
+
+function isSame(old: Register, now: Register, ids: IdMap): boolean {
+  return (
+    old.type === now.type &&
+    old.off === now.off &&
+    old.isSum === now.isSum &&
+    old.range === now.range &&
+    old.map === now.map &&
+    old.size === now.size &&
+    old.frame === now.frame &&
+    sameBounds(old.bounds, now.bounds) &&
+    ids.match(old.id, now.id)
+  );
+}
+
+function registerCovers(
+  old: Register,
+  now: Register,
+  ids: IdMap,
+  strictness: Strictness,
+  precise: boolean,
+): boolean {
+  if (strictness === "same") return isSame(old, now, ids);
+  if (old.type === "?") return strictness === "finished" || now.type === "?";
+  if (old.type !== now.type) return false;
+  switch (old.type) {
+    case "scalar":
+      if (!precise) return true;
+      if (old.isSum !== now.isSum || (old.isSum && old.off !== now.off)) return false;
+      return includes(old.bounds, now.bounds) && ids.matchNumbers(old.id, now.id);
+    case "map_key":
+    case "map_value":
+    case "map_value_or_null":
+    case "mem":
+    case "mem_or_null":
+      return (
+        old.off === now.off &&
+        old.map === now.map &&
+        old.size === now.size &&
+        includes(old.bounds, now.bounds) &&
+        ids.match(old.id, now.id)
+      );
+    case "pkt":
+    case "pkt_meta":
+      if (old.range < 0 || now.range < 0 ? old.range !== now.range : old.range > now.range) {
+        return false;
+      }
+      return old.off === now.off && ids.match(old.id, now.id) && includes(old.bounds, now.bounds);
+    default:
+      return isSame(old, now, ids);
+  }
+}
+
+/** A number in all 8 bytes of a slot; bytes that are something are any number. */
+function numberIn(slot: S.Slot, perfmon: boolean): Register | null {
+  if (slot.spilled?.isScalar === true && S.spillSize(slot) === S.SLOT_BYTES) return slot.spilled;
+  return slot.spilled === null && S.isAllMisc(slot, perfmon) ? UNKNOWN_SCALAR : null;
+}
+
+function stackCovers(
+  checkpoint: Checkpoint,
+  depth: number,
+  old: Frame,
+  now: Frame,
+  ids: IdMap,
+  strictness: Strictness,
+  perfmon: boolean,
+): boolean {
+  for (let index = 0; index < old.stack.length; index++) {
+    const before = old.slot(index);
+    const after = now.slot(index);
+    if (strictness === "same") {
+      if (before.kinds !== after.kinds) return false;
+      if (before.spilled !== null && after.spilled !== null) {
+        if (!isSame(before.spilled, after.spilled, ids)) return false;
+      }
+      continue;
+    }
+    // Nobody reads it any more.
+    if (strictness === "finished" && checkpoint.branches === 0) {
+      if (!checkpoint.incomplete && !checkpoint.read.hasSlot(depth, index)) continue;
+    }
+    const precise = strictness !== "finished" || checkpoint.precise.hasSlot(depth, index);
+    if (!slotCovers(before, after, ids, strictness, precise, perfmon)) return false;
+  }
+  return true;
+}
+
+function slotCovers(
+  before: S.Slot,
+  after: S.Slot,
+  ids: IdMap,
+  strictness: Strictness,
+  precise: boolean,
+  perfmon: boolean,
+): boolean {
+  if (before.kinds === 0) return true;
+  // Whoever may read what was never written gets no more from it than from anything else.
+  if (perfmon && before.spilled === null && (before.kinds & 0xaaaa) === 0) return true;
+  const oldNumber = numberIn(before, perfmon);
+  const newNumber = numberIn(after, perfmon);
+  if (oldNumber !== null && newNumber !== null) {
+    return registerCovers(oldNumber, newNumber, ids, strictness, precise);
+  }
+  for (let i = 0; i < S.SLOT_BYTES; i++) {
+    const kind = S.kindAt(before, i);
+    if (kind === S.INVALID || (kind === S.MISC && perfmon)) continue;
+    const other = S.kindAt(after, i);
+    if (kind !== other && !(kind === S.MISC && other === S.ZERO_BYTE)) return false;
+  }
+  if (before.spilled === null) return true;
+  if (after.spilled === null) return false;
+  return registerCovers(before.spilled, after.spilled, ids, strictness, precise);
+}

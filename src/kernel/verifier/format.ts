@@ -1,0 +1,112 @@
+/**
+ * States as the log writes them. Analogous to print_verifier_state() in kernel/bpf/log.c.
+ */
+
+import { MAX_BPF_REG } from "../../abi/insn.ts";
+import * as B from "./bounds.ts";
+import type { Register } from "./register.ts";
+import * as S from "./stack.ts";
+import type { Frame, State } from "./state.ts";
+import * as tnum from "./tnum.ts";
+
+/** Letters for the kinds of bytes. */
+const LETTERS = "?m0s";
+
+/** Numbers further from 0 are written in hexadecimal. */
+const MAX_DECIMAL = 0xffffn;
+const MAX_SIGNED_DECIMAL = 0x7fffn;
+
+function formatNumber(value: bigint, signed: boolean): string {
+  const most = signed ? MAX_SIGNED_DECIMAL : MAX_DECIMAL;
+  if (value <= most && value >= -most - 1n) return String(value);
+  return `0x${BigInt.asUintN(64, value).toString(16)}`;
+}
+
+/** One end of a range; without a value when it says nothing. */
+interface RangeEnd {
+  readonly name: string;
+  readonly value: bigint;
+  readonly says: boolean;
+}
+
+function endsOf(b: Readonly<B.Bounds>): RangeEnd[] {
+  const end = (name: string, value: bigint | number, least: bigint | number): RangeEnd => ({
+    name,
+    value: BigInt(value),
+    says: value !== least,
+  });
+  return [
+    end("smin", b.smin, B.S64_MIN),
+    end("smax", b.smax, B.S64_MAX),
+    end("umin", b.umin, 0n),
+    end("umax", b.umax, B.U64_MAX),
+    end("smin32", b.s32min, B.S32_MIN),
+    end("smax32", b.s32max, B.S32_MAX),
+    end("umin32", b.u32min, 0),
+    end("umax32", b.u32max, B.U32_MAX),
+  ];
+}
+
+/** The ends of the ranges, those with the same value together. */
+function rangesOf(b: Readonly<B.Bounds>): string[] {
+  const parts: string[] = [];
+  let left = endsOf(b).filter(({ says }) => says);
+  for (let first = left[0]; first !== undefined; first = left[0]) {
+    const { value } = first;
+    const same = left.filter((end) => end.value === value);
+    const names = same.map(({ name }) => `${name}=`).join("");
+    parts.push(names + formatNumber(value, first.name.startsWith("s")));
+    left = left.filter((end) => end.value !== value);
+  }
+  if (b.bits.mask !== B.U64_MAX) parts.push(`var_off=${tnum.format(b.bits)}`);
+  return parts;
+}
+
+/** A register's contents. */
+export function formatRegister(register: Register): string {
+  const { type, bounds, off, id, range, map, frame } = register;
+  const isFixed = bounds.bits.mask === 0n;
+  if (type === "scalar" && isFixed) return formatNumber(bounds.smin, true);
+  const parts: string[] = [];
+  if (id !== 0) parts.push(register.isSum ? `id=${id}+${off}` : `id=${id}`);
+  if (type !== "scalar" && off !== 0) parts.push(`off=${off}`);
+  if (register.isPacket && range !== 0) parts.push(`r=${range}`);
+  if (map !== null) parts.push(`map=${map.facts.name}`, `vs=${map.facts.valueSize}`);
+  if (!isFixed) parts.push(...rangesOf(bounds));
+  const name = type === "fp" && frame > 0 ? `fp[${frame}]` : type;
+  if (type === "fp" && isFixed) return `${name}${off}`;
+  return `${name}(${parts.join(",")})`;
+}
+
+function formatSlot(slot: S.Slot, index: number): string {
+  const name = `fp${-S.SLOT_BYTES * (index + 1)}`;
+  if (slot.spilled !== null) return `${name}=${formatRegister(slot.spilled)}`;
+  const bytes = Array.from({ length: S.SLOT_BYTES }, (_, i) => LETTERS[S.kindAt(slot, 7 - i)]);
+  return `${name}=${bytes.join("")}`;
+}
+
+/** The innermost frame: registers that hold something, and stack. */
+export function formatFrame(state: State): string {
+  return formatChanges(state, state.frame, [], []);
+}
+
+/** What of a frame is not as it was. */
+export function formatChanges(
+  { depth }: State,
+  frame: Frame,
+  registers: readonly Register[],
+  stack: readonly S.Slot[],
+): string {
+  const parts: string[] = [];
+  for (let i = 0; i < MAX_BPF_REG; i++) {
+    const register = frame.get(i);
+    if (register.type === "?" || register === registers[i]) continue;
+    parts.push(`R${i}=${formatRegister(register)}`);
+  }
+  for (const [index, slot] of frame.stack.entries()) {
+    if (slot.kinds === 0 || slot === stack[index]) continue;
+    parts.push(formatSlot(slot, index));
+  }
+  if (parts.length > 0 && depth > 0) parts.unshift(`frame${depth}:`);
+  return parts.join(" ");
+}

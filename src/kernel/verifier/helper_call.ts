@@ -1,0 +1,326 @@
+/**
+ * Calls of helpers: arguments against the prototype, and what is left afterwards. Analogous to
+ * check_helper_call() in kernel/bpf/verifier.c.
+ */
+
+import * as BPF from "../../abi/bpf.ts";
+import { EACCES, EINVAL, ENOTSUPP } from "../../abi/errno.ts";
+import { BPF_FUNC, helperName } from "../../abi/helpers.ts";
+import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_3 } from "../../abi/insn.ts";
+import { ArrayMap } from "../bpf/map/array.ts";
+import type { BpfMap } from "../bpf/map/map.ts";
+import { clearCallerSaved, isSecret, readRegister } from "./alu.ts";
+import * as B from "./bounds.ts";
+import { enterCallback } from "./calls.ts";
+import type { Environment } from "./environment.ts";
+import { type Argument, PROTOTYPES, type Prototype } from "./helper_prototypes.ts";
+import * as memory from "./memory.ts";
+import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
+import { markPrecise, markSlotPrecise } from "./precision.ts";
+import { Refusal } from "./refusal.ts";
+import {
+  pointer as makePointer,
+  NOT_INIT,
+  type Register,
+  scalar,
+  UNKNOWN_SCALAR,
+} from "./register.ts";
+import * as S from "./stack.ts";
+import { checkInitialized, frameOf, stackReach, storeStack } from "./stack_access.ts";
+import type { State } from "./state.ts";
+
+/** No size may be larger (BPF_MAX_VAR_SIZ). */
+const MAX_SIZE = BigInt(BPF_MAX_VAR_OFF);
+const U32_SIZE = 4;
+
+/** What the arguments were found to be, as far as later ones ask. */
+interface Call {
+  readonly id: number;
+  readonly prototype: Prototype;
+  map: BpfMap | null;
+  /** The key, when it is one known number. */
+  key: bigint | null;
+  /** First slot of the callback. */
+  callback: number;
+  /** Stack that the helper fills: where to write. */
+  fresh: { readonly register: number; readonly size: number } | null;
+}
+
+/** Walks a call of a helper. */
+export function callHelper(env: Environment, id: number): void {
+  const prototype = PROTOTYPES.get(id);
+  if (prototype === undefined) {
+    const text = `Linux has helper ${helperName(id)}#${id}, the embedded kernel does not`;
+    throw new Refusal(EINVAL, "unsupported", text);
+  }
+  const call: Call = { id, prototype, map: null, key: null, callback: 0, fresh: null };
+  for (const [i, argument] of prototype.arguments.entries()) {
+    checkArgument(env, BPF_REG_1 + i, argument, call);
+  }
+  if (call.map !== null) checkMapKind(call.map, id);
+  fillFresh(env, call);
+  if (id === BPF_FUNC.tail_call) markPrecise(env, BPF_REG_3);
+  if (id === BPF_FUNC.loop) callLoop(env, call.callback);
+  if (id === BPF_FUNC.for_each_map_elem) callForEach(env, call);
+  if (prototype.changesPacket === true) forgetPacket(env);
+  clearCallerSaved(env);
+  env.state.frame.set(BPF_REG_0, resultOf(env, call));
+}
+
+/** Pointers into the packet become numbers that say nothing. */
+export function forgetPacket({ state, subject }: Environment): void {
+  const left = subject.perfmon ? UNKNOWN_SCALAR : NOT_INIT;
+  state.update((register) => (register.isPacketOrEnd ? left : register));
+}
+
+function resultOf(env: Environment, { id, prototype, map, key }: Call): Register {
+  if (prototype.result === "nothing") return NOT_INIT;
+  if (prototype.result === "value or null") {
+    const hasValue = map instanceof ArrayMap && key !== null && key < BigInt(map.facts.maxEntries);
+    return hasValue
+      ? makePointer("map_value", { map })
+      : makePointer("map_value_or_null", { map, id: env.nextId() });
+  }
+  if (id !== BPF_FUNC.get_smp_processor_id) return UNKNOWN_SCALAR;
+  const bounds = B.unbounded();
+  const last = env.subject.possibleCpus - 1;
+  Object.assign(bounds, { umin: 0n, umax: BigInt(last), smin: 0n, smax: BigInt(last) });
+  Object.assign(bounds, { u32min: 0, u32max: last, s32min: 0, s32max: last });
+  B.sync(bounds);
+  return scalar(bounds);
+}
+
+/** Analogous to check_map_func_compatibility() in Linux. */
+function checkMapKind({ facts }: BpfMap, id: number): void {
+  const isProgArray = facts.type === BPF.BPF_MAP_TYPE_PROG_ARRAY;
+  if (isProgArray === (id === BPF_FUNC.tail_call)) return;
+  const text = `cannot pass map_type ${facts.type} into func bpf_${helperName(id)}#${id}`;
+  throw new Refusal(EINVAL, "helper-map", text);
+}
+
+/** Types that an argument may have, as the log lists them. */
+const EXPECTED: Readonly<Record<Exclude<Argument, "anything" | "size">, readonly string[]>> = {
+  context: ["ctx"],
+  map: ["map_ptr"],
+  key: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  value: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  memory: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  "fresh memory": ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  function: ["func"],
+  "stack or null": ["fp"],
+  text: ["map_value"],
+};
+
+function checkArgument(env: Environment, register: number, argument: Argument, call: Call): void {
+  const contents = readRegister(env, register);
+  if (argument === "anything") {
+    if (!isSecret(env, contents)) return;
+    const text = `R${register} leaks addr into helper function`;
+    throw new Refusal(EACCES, "pointer-leak", text);
+  }
+  if (contents.isPacket && !mayPassPacket(env, call)) {
+    const text = "helper access to the packet is not allowed";
+    throw new Refusal(EACCES, "helper-argument", text);
+  }
+  if (argument === "size") {
+    checkType(register, contents, ["scalar"]);
+    checkSize(env, register, contents, call);
+    return;
+  }
+  if (argument === "stack or null" && contents.isNull) return;
+  checkType(register, contents, EXPECTED[argument]);
+  if (argument === "context" || argument === "map" || argument === "function") {
+    memory.checkUnmoved(contents, register);
+  }
+  settleArgument(env, register, contents, argument, call);
+}
+
+function settleArgument(
+  env: Environment,
+  register: number,
+  contents: Register,
+  argument: Argument,
+  call: Call,
+): void {
+  switch (argument) {
+    case "map":
+      call.map = contents.map;
+      return;
+    case "key": {
+      const { keySize } = (call.map as BpfMap).facts;
+      checkMemory(env, register, keySize, false);
+      call.key = call.map instanceof ArrayMap ? constantKey(env, contents, keySize) : null;
+      return;
+    }
+    case "value":
+      checkMemory(env, register, (call.map as BpfMap).facts.valueSize, false);
+      return;
+    case "function":
+      call.callback = contents.size;
+      return;
+    case "text":
+      checkText(env, register, contents);
+      return;
+    default:
+  }
+}
+
+/** Which program types have a packet that helpers may be pointed to. */
+function mayPassPacket({ subject }: Environment, { prototype }: Call): boolean {
+  const hasPacket =
+    subject.type === BPF.BPF_PROG_TYPE_XDP || subject.type === BPF.BPF_PROG_TYPE_FLOW_DISSECTOR;
+  return hasPacket && prototype.packetAccess === true;
+}
+
+function checkType(register: number, { type }: Register, expected: readonly string[]): void {
+  if (expected.includes(type)) return;
+  const text = `R${register} type=${type} expected=${expected.join(", ")}`;
+  const cause = type.endsWith("_or_null") ? "maybe-null" : "helper-argument";
+  throw new Refusal(EACCES, cause, text);
+}
+
+/** Analogous to check_mem_size_reg() in Linux. The pointer is in the register before. */
+function checkSize(env: Environment, register: number, { bounds }: Register, call: Call): void {
+  const refuse = (text: string): Refusal => new Refusal(EACCES, "helper-size", text);
+  if (bounds.smin < 0n) {
+    throw refuse(`R${register} min value is negative, either use unsigned or 'var &= const'`);
+  }
+  if (bounds.umin === 0n) {
+    throw refuse(`R${register} invalid zero-sized read: u64=[${bounds.umin},${bounds.umax}]`);
+  }
+  if (bounds.umax >= MAX_SIZE) {
+    const advice = "use 'var &= const' or 'if (var < const)'";
+    throw refuse(`R${register} unbounded memory access, ${advice}`);
+  }
+  const size = Number(bounds.umax);
+  const writes = call.prototype.arguments[register - 1 - BPF_REG_1] === "fresh memory";
+  const filled = writes && bounds.bits.mask === 0n;
+  const isFresh = checkMemory(env, register - 1, size, writes, filled);
+  if (isFresh) call.fresh = { register: register - 1, size };
+  markPrecise(env, register);
+}
+
+/**
+ * Memory that a helper reads or writes.
+ *
+ * @param filled - the helper writes all of it. @returns whether it is stack that need not have been
+ *   written before.
+ */
+export function checkMemory(
+  env: Environment,
+  register: number,
+  size: number,
+  writes: boolean,
+  filled: boolean = false,
+): boolean {
+  const contents = env.state.frame.get(register);
+  const { off } = contents;
+  switch (contents.type) {
+    case "pkt":
+    case "pkt_meta":
+      memory.checkPacket(register, contents, off, size);
+      return false;
+    case "map_value":
+      memory.checkMapAccess(env, register, contents, off, size, writes);
+      return false;
+    case "fp": {
+      const reach = stackReach(env, register, contents, off, size, writes);
+      if (filled && contents.bounds.bits.mask === 0n) return true;
+      checkInitialized(env, register, contents, size, reach, writes);
+      return false;
+    }
+    case "map_key":
+      if (writes) {
+        const text = `R${register} cannot write into map_key`;
+        throw new Refusal(EACCES, "map-access-forbidden", text);
+      }
+      memory.checkPlainRegion(register, contents, size);
+      return false;
+    default:
+      memory.checkPlainRegion(register, contents, size);
+      return false;
+  }
+}
+
+/** What the helper writes into the stack is something afterwards. */
+function fillFresh(env: Environment, { fresh }: Call): void {
+  if (fresh === null) return;
+  const contents = env.state.frame.get(fresh.register);
+  for (let i = 0; i < fresh.size; i++) {
+    const stored = { register: -1, contents: null };
+    storeStack(env, fresh.register, contents, contents.off + i, 1, stored);
+  }
+}
+
+/** The key of an array when it is known. Analogous to get_constant_map_key() in Linux. */
+function constantKey(env: Environment, key: Register, keySize: number): bigint | null {
+  if (key.type !== "fp" || key.bounds.bits.mask !== 0n) return null;
+  const off = key.off + Number(BigInt.asIntN(64, key.bounds.bits.value));
+  const index = S.slotIndex(off);
+  const first = S.byteIndex(off);
+  const slot = frameOf(env, key).slot(index);
+  let zeros = 0;
+  while (first + zeros < S.SLOT_BYTES && S.kindAt(slot, first + zeros) === S.ZERO_BYTE) zeros++;
+  if (zeros >= keySize) return 0n;
+  const { spilled } = slot;
+  if (spilled?.isScalar !== true || spilled.bounds.bits.mask !== 0n) return null;
+  let spills = 0;
+  while (first + spills < S.SLOT_BYTES && S.kindAt(slot, first + spills) === S.SPILL) spills++;
+  if (spills !== keySize || keySize !== U32_SIZE) return null;
+  markSlotPrecise(env, key.frame, index);
+  return spilled.bounds.bits.value;
+}
+
+/** Analogous to check_reg_const_str() in Linux. */
+function checkText(env: Environment, register: number, contents: Register): void {
+  const refuse = (text: string, errno: number = EACCES): Refusal =>
+    new Refusal(errno, "helper-argument", text);
+  const map = contents.map as BpfMap;
+  if ((map.facts.flags & BPF.BPF_F_RDONLY_PROG) === 0 || !map.frozen) {
+    throw refuse(`R${register} does not point to a readonly map'`);
+  }
+  const { bits } = contents.bounds;
+  if (bits.mask !== 0n) throw refuse(`R${register} is not a constant address'`);
+  if (!memory.isConstantMap(map)) {
+    throw refuse("no direct value access support for this map type");
+  }
+  const { valueSize } = map.facts;
+  memory.checkMapAccess(env, register, contents, contents.off, valueSize - contents.off, false);
+  const from = contents.off + Number(bits.value);
+  const start = map.directValueAddress(0);
+  const bytes = map.machine.memory.bytes.subarray(start + from, start + valueSize);
+  if (!bytes.includes(0)) throw refuse("string is not zero-terminated", EINVAL);
+}
+
+function callLoop(env: Environment, start: number): void {
+  const { state } = env;
+  markPrecise(env, BPF_REG_1);
+  const caller = state.frame;
+  if (BigInt(caller.callbackDepth) >= caller.get(BPF_REG_1).bounds.umax) {
+    caller.callbackDepth = 0;
+    return;
+  }
+  enterCallback(env, start, (next: State) => {
+    next.frame.set(BPF_REG_1, UNKNOWN_SCALAR);
+    next.frame.set(BPF_REG_2, caller.get(BPF_REG_3));
+  });
+}
+
+/** Kinds of maps that helpers can walk. */
+function hasForEach(map: BpfMap): boolean {
+  return map.facts.type !== BPF.BPF_MAP_TYPE_PROG_ARRAY;
+}
+
+function callForEach(env: Environment, { map, callback }: Call): void {
+  if (map === null || !hasForEach(map)) {
+    throw new Refusal(ENOTSUPP, "helper-map", "callback function not allowed for map");
+  }
+  const caller = env.state.frame;
+  enterCallback(env, callback, (next: State) => {
+    const { frame } = next;
+    frame.set(BPF_REG_1, caller.get(BPF_REG_1));
+    frame.set(BPF_REG_2, makePointer("map_key", { map }));
+    frame.set(BPF_REG_3, makePointer("map_value", { map }));
+    frame.set(BPF_REG_3 + 1, caller.get(BPF_REG_3));
+  });
+}

@@ -1,0 +1,78 @@
+/**
+ * What the helpers of the embedded kernel take and give: Linux's struct bpf_func_proto, as data.
+ */
+
+import { BPF_FUNC } from "../../abi/helpers.ts";
+
+/**
+ * What an argument has to be.
+ *
+ * - `anything`: any value; `context`: the context as the program got it.
+ * - `map`, `key`, `value`: a map, then memory as large as its keys or its values.
+ * - `memory`, `fresh memory`: memory to read, or to be written; the next argument is its `size`.
+ * - `function`: a callback; `stack or null`: a pointer into the stack, or 0.
+ * - `text`: a string that ends, in a map that nobody can change.
+ */
+export type Argument =
+  | "anything"
+  | "context"
+  | "map"
+  | "key"
+  | "value"
+  | "memory"
+  | "fresh memory"
+  | "size"
+  | "function"
+  | "stack or null"
+  | "text";
+
+/** A helper as the verifier knows it. */
+export interface Prototype {
+  readonly arguments: readonly Argument[];
+  /** `value or null` is a pointer to a map's value. */
+  readonly result: "number" | "nothing" | "value or null";
+  /** Arguments may point into the packet. */
+  readonly packetAccess?: boolean;
+  /** Pointers to the packet are good no more afterwards. */
+  readonly changesPacket?: boolean;
+}
+
+const NUMBER: Prototype = { arguments: [], result: "number" };
+
+/** By helper id. */
+export const PROTOTYPES: ReadonlyMap<number, Prototype> = new Map<number, Prototype>([
+  [
+    BPF_FUNC.map_lookup_elem,
+    { arguments: ["map", "key"], result: "value or null", packetAccess: true },
+  ],
+  [
+    BPF_FUNC.map_update_elem,
+    { arguments: ["map", "key", "value", "anything"], result: "number", packetAccess: true },
+  ],
+  [BPF_FUNC.map_delete_elem, { arguments: ["map", "key"], result: "number", packetAccess: true }],
+  [BPF_FUNC.ktime_get_ns, NUMBER],
+  [BPF_FUNC.ktime_get_boot_ns, NUMBER],
+  [BPF_FUNC.ktime_get_coarse_ns, NUMBER],
+  [BPF_FUNC.jiffies64, NUMBER],
+  [BPF_FUNC.get_prandom_u32, NUMBER],
+  [BPF_FUNC.get_smp_processor_id, NUMBER],
+  [BPF_FUNC.get_numa_node_id, NUMBER],
+  [BPF_FUNC.trace_printk, { arguments: ["memory", "size"], result: "number" }],
+  [
+    BPF_FUNC.tail_call,
+    { arguments: ["context", "map", "anything"], result: "nothing", changesPacket: true },
+  ],
+  [
+    BPF_FUNC.skb_load_bytes,
+    { arguments: ["context", "anything", "fresh memory", "size"], result: "number" },
+  ],
+  [
+    BPF_FUNC.for_each_map_elem,
+    { arguments: ["map", "function", "stack or null", "anything"], result: "number" },
+  ],
+  [
+    BPF_FUNC.loop,
+    { arguments: ["anything", "function", "stack or null", "anything"], result: "number" },
+  ],
+  [BPF_FUNC.strncmp, { arguments: ["memory", "size", "text"], result: "number" }],
+]);

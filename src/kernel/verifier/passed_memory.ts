@@ -1,0 +1,38 @@
+/**
+ * Memory that is handed to a global function, which may read and write all of it. Analogous to
+ * check_mem_reg() in kernel/bpf/verifier.c.
+ */
+
+import { EINVAL } from "../../abi/errno.ts";
+import type { Environment } from "./environment.ts";
+import { checkMemory } from "./helper_call.ts";
+import { Refusal } from "./refusal.ts";
+import { notNull, type Register } from "./register.ts";
+
+/** Kinds of memory that a function may be handed. */
+const KINDS: ReadonlySet<string> = new Set([
+  "fp",
+  "pkt",
+  "pkt_meta",
+  "map_key",
+  "map_value",
+  "mem",
+]);
+
+/** @param size - bytes that the function's signature promises. */
+export function checkPassedMemory(
+  env: Environment,
+  register: number,
+  contents: Register,
+  size: number,
+): void {
+  // The function has to find out for itself whether it was given anything.
+  const given = contents.mayBeNull ? notNull(contents) : contents;
+  if (!KINDS.has(given.type)) {
+    const text = `R${register} type=${contents.type} expected=fp, pkt, map_value, mem`;
+    throw new Refusal(EINVAL, "call-argument", text);
+  }
+  env.state.frame.set(register, given);
+  checkMemory(env, register, size, false);
+  if (given.type !== "map_key") checkMemory(env, register, size, true);
+}

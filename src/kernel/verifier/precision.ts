@@ -1,0 +1,272 @@
+/**
+ * Which numbers a verdict depends on: from the place where a number's value matters backwards over
+ * the path that led there, marking it at every checkpoint. Numbers without a mark may be anything
+ * when states are compared. Analogous to mark_chain_precision() in kernel/bpf/verifier.c.
+ */
+
+import { BPF_FUNC } from "../../abi/helpers.ts";
+import * as I from "../../abi/insn.ts";
+import type { Instruction } from "../../asm/index.ts";
+import type { Environment } from "./environment.ts";
+import { type Checkpoint, Marks, type Place, type State, type Step } from "./state.ts";
+
+const ARGUMENTS = 0b11_1110;
+
+/** Whether the instruction calls a helper that calls back. */
+export function callsBack({ opcode, src, imm }: Instruction): boolean {
+  if (opcode !== (I.BPF_JMP | I.BPF_CALL) || src !== 0) return false;
+  return imm === BPF_FUNC.loop || imm === BPF_FUNC.for_each_map_elem;
+}
+
+/** The value of a register matters at the current instruction. */
+export function markPrecise(env: Environment, register: number): void {
+  const { state } = env;
+  if (!state.frame.get(register).isScalar) return;
+  const wanted = new Marks();
+  wanted.addRegister(state.depth, register);
+  trace(env, wanted, state.depth, state.history?.before ?? null, env.slot);
+}
+
+/** As {@link markPrecise}, for a spilled register. */
+export function markSlotPrecise(env: Environment, frame: number, index: number): void {
+  const wanted = new Marks();
+  wanted.addSlot(frame, index);
+  trace(env, wanted, env.state.depth, env.state.history?.before ?? null, env.slot);
+}
+
+/** What matters from an equivalent checkpoint on, matters here. */
+export function inheritPrecision(env: Environment, { precise, frames }: Checkpoint): void {
+  if (precise.isEmpty) return;
+  const wanted = precise.copy();
+  trace(env, wanted, frames.length - 1, env.state.history, env.slot);
+}
+
+/** Where the trace is. */
+interface Trace {
+  readonly env: Environment;
+  readonly wanted: Marks;
+  frame: number;
+}
+
+/**
+ * @param frame - the innermost one. @param last - the last step before what wants the marks.
+ * @param subsequent - the slot that follows it.
+ */
+function trace(
+  env: Environment,
+  wanted: Marks,
+  frame: number,
+  last: Step | null,
+  subsequent: number,
+): void {
+  const at: Trace = { env, wanted, frame };
+  let next = subsequent;
+  let step = last;
+  let checkpoint = env.state.parent;
+  for (;;) {
+    for (; step !== null; step = step.before) {
+      if (!goBack(at, step, next)) {
+        markAllPrecise(env.state);
+        return;
+      }
+      if (wanted.isEmpty) return;
+      next = step.slot;
+    }
+    if (checkpoint === null) return;
+    settle(checkpoint, wanted);
+    if (wanted.isEmpty) return;
+    step = checkpoint.history;
+    next = checkpoint.slot;
+    checkpoint = checkpoint.parent;
+  }
+}
+
+/** Marks a checkpoint and drops what needs no tracing further back. */
+function settle({ frames, precise }: Checkpoint, wanted: Marks): void {
+  for (const [depth, frame] of frames.entries()) {
+    let mask = wanted.registers[depth] as number;
+    for (let register = 0; mask !== 0; register++, mask >>= 1) {
+      if ((mask & 1) === 0) continue;
+      if (frame.get(register).isScalar && !precise.hasRegister(depth, register)) {
+        precise.addRegister(depth, register);
+      } else {
+        wanted.dropRegister(depth, register);
+      }
+    }
+    for (let index = 0; index < 2 * 32; index++) {
+      if (!wanted.hasSlot(depth, index)) continue;
+      const isNumber = frame.slot(index).spilled?.isScalar === true;
+      if (isNumber && !precise.hasSlot(depth, index)) precise.addSlot(depth, index);
+      else wanted.dropSlot(depth, index);
+    }
+  }
+}
+
+/** The path can't be followed: everything matters. */
+function markAllPrecise(state: State): void {
+  for (let at = state.parent; at !== null; at = at.parent) {
+    for (const [depth, frame] of at.frames.entries()) {
+      for (let register = 0; register < I.BPF_REG_10; register++) {
+        if (frame.get(register).isScalar) at.precise.addRegister(depth, register);
+      }
+      for (const [index, slot] of frame.stack.entries()) {
+        if (slot.spilled?.isScalar === true) at.precise.addSlot(depth, index);
+      }
+    }
+  }
+}
+
+/** Takes one instruction back. @returns false where that can't be done. */
+function goBack(at: Trace, step: Step, next: number): boolean {
+  const { wanted } = at;
+  const insn = at.env.subject.insns[step.slot] as Instruction;
+  spreadToLinked(wanted, step.linked);
+  const good = takeBack(at, insn, step, next);
+  spreadToLinked(wanted, step.linked);
+  return good;
+}
+
+/** Numbers that learnt from each other matter together. */
+function spreadToLinked(wanted: Marks, linked: readonly Place[] | null): void {
+  if (linked === null || !linked.some((place) => isWanted(wanted, place))) return;
+  for (const { frame, isSlot, index } of linked) {
+    if (isSlot) wanted.addSlot(frame, index);
+    else wanted.addRegister(frame, index);
+  }
+}
+
+function isWanted(wanted: Marks, { frame, isSlot, index }: Place): boolean {
+  return isSlot ? wanted.hasSlot(frame, index) : wanted.hasRegister(frame, index);
+}
+
+function takeBack(at: Trace, insn: Instruction, step: Step, next: number): boolean {
+  const { wanted, frame } = at;
+  const { opcode, dst, src, imm } = insn;
+  switch (I.BPF_CLASS(opcode)) {
+    case I.BPF_ALU:
+    case I.BPF_ALU64:
+      takeBackAlu(at, insn);
+      return true;
+    case I.BPF_LDX:
+      if (wanted.hasRegister(frame, dst)) takeBackLoad(at, dst, step);
+      return true;
+    case I.BPF_STX:
+      if (I.BPF_MODE(opcode) === I.BPF_ATOMIC && imm === I.BPF_LOAD_ACQ) {
+        if (wanted.hasRegister(frame, dst)) takeBackLoad(at, dst, step);
+        return true;
+      }
+      if (I.BPF_MODE(opcode) === I.BPF_ATOMIC && imm !== I.BPF_STORE_REL) {
+        return takeBackAtomic(at, insn);
+      }
+      return takeBackStore(at, dst, src, step);
+    case I.BPF_ST:
+      return takeBackStore(at, dst, null, step);
+    case I.BPF_LD:
+      if (opcode === I.BPF_LD_IMM64) wanted.dropRegister(frame, dst);
+      else if (wanted.hasRegister(frame, I.BPF_REG_0)) return false;
+      return true;
+    default:
+      return takeBackJump(at, insn, step, next);
+  }
+}
+
+function takeBackAlu({ wanted, frame }: Trace, { opcode, dst, src }: Instruction): void {
+  if (!wanted.hasRegister(frame, dst)) return;
+  const operation = I.BPF_OP(opcode);
+  if (operation === I.BPF_NEG || operation === I.BPF_END) return;
+  if (operation === I.BPF_MOV) wanted.dropRegister(frame, dst);
+  if (I.BPF_SRC(opcode) === I.BPF_X && src !== I.BPF_REG_10) wanted.addRegister(frame, src);
+}
+
+function takeBackLoad({ wanted, frame }: Trace, dst: number, { access }: Step): void {
+  wanted.dropRegister(frame, dst);
+  if (access !== null) wanted.addSlot(access.frame, access.index);
+}
+
+/** What an atomic operation fetches comes out of memory, which tracks no numbers. */
+function takeBackAtomic({ wanted, frame }: Trace, { src, imm }: Instruction): boolean {
+  if (imm === I.BPF_CMPXCHG) wanted.dropRegister(frame, I.BPF_REG_0);
+  else if ((imm & I.BPF_FETCH) !== 0) wanted.dropRegister(frame, src);
+  return true;
+}
+
+/** @param src - null: a constant was stored. @returns false when a number was the address. */
+function takeBackStore(
+  { wanted, frame }: Trace,
+  dst: number,
+  src: number | null,
+  { access }: Step,
+): boolean {
+  if (wanted.hasRegister(frame, dst)) return false;
+  if (access === null || !wanted.hasSlot(access.frame, access.index)) return true;
+  wanted.dropSlot(access.frame, access.index);
+  if (src !== null) wanted.addRegister(frame, src);
+  return true;
+}
+
+function takeBackJump(at: Trace, insn: Instruction, step: Step, next: number): boolean {
+  const { wanted, frame } = at;
+  const { opcode, dst, src } = insn;
+  switch (I.BPF_OP(opcode)) {
+    case I.BPF_CALL:
+      return takeBackCall(at, insn, step, next);
+    case I.BPF_EXIT:
+      return takeBackExit(at, next);
+    case I.BPF_JA:
+    case I.BPF_JCOND:
+      return true;
+    default:
+      if (I.BPF_SRC(opcode) !== I.BPF_X) return true;
+      if (!wanted.hasRegister(frame, dst) && !wanted.hasRegister(frame, src)) return true;
+      if ((step.stackOperands & 1) === 0) wanted.addRegister(frame, dst);
+      if ((step.stackOperands & 2) === 0) wanted.addRegister(frame, src);
+      return true;
+  }
+}
+
+function takeBackCall(at: Trace, insn: Instruction, step: Step, next: number): boolean {
+  const { wanted } = at;
+  const entered = next !== step.slot + 1;
+  if (insn.src === I.BPF_PSEUDO_CALL && entered) {
+    // From the first instruction of a function back to its caller: arguments go along.
+    const args = (wanted.registers[at.frame] as number) & ARGUMENTS;
+    if (at.frame === 0) return false;
+    leave(at);
+    wanted.registers[at.frame] = (wanted.registers[at.frame] as number) | args;
+    return true;
+  }
+  if (callsBack(insn) && entered) {
+    // Callbacks get their arguments from the helper.
+    if (at.frame === 0) return false;
+    leave(at);
+    return true;
+  }
+  wanted.dropRegister(at.frame, I.BPF_REG_0);
+  for (let i = I.BPF_REG_1; i <= I.BPF_REG_5; i++) wanted.dropRegister(at.frame, i);
+  return true;
+}
+
+/** Out of a function, backwards over its beginning. */
+function leave(at: Trace): void {
+  at.wanted.registers[at.frame] = 0;
+  at.wanted.slots[2 * at.frame] = 0;
+  at.wanted.slots[2 * at.frame + 1] = 0;
+  at.frame--;
+}
+
+/** Into a function, backwards over its end. */
+function takeBackExit(at: Trace, next: number): boolean {
+  const { wanted, env } = at;
+  for (let i = I.BPF_REG_1; i <= I.BPF_REG_5; i++) wanted.dropRegister(at.frame, i);
+  const call = env.subject.insns[next - 1];
+  const isCall = call?.opcode === (I.BPF_JMP | I.BPF_CALL) && call.src === I.BPF_PSEUDO_CALL;
+  // A callback goes back to the call itself, which has its own r0.
+  const after = env.subject.insns[next];
+  const fromCallback = after !== undefined && callsBack(after);
+  const result = isCall && !fromCallback && wanted.hasRegister(at.frame, I.BPF_REG_0);
+  wanted.dropRegister(at.frame, I.BPF_REG_0);
+  at.frame++;
+  if (at.frame >= I.MAX_CALL_FRAMES) return false;
+  if (result) wanted.addRegister(at.frame, I.BPF_REG_0);
+  return true;
+}

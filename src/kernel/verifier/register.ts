@@ -1,0 +1,149 @@
+/**
+ * What the verifier knows of one register: a number in bounds, or a pointer of some kind with a
+ * fixed and a variable offset. Analogous to struct bpf_reg_state in Linux.
+ */
+
+import type { BpfMap } from "../bpf/map/map.ts";
+import { type Bounds, exactly, UNBOUNDED, ZERO } from "./bounds.ts";
+
+/** Kinds of values, spelled as Linux's log spells them. */
+export type RegisterType =
+  | "?"
+  | "scalar"
+  | "ctx"
+  | "fp"
+  | "pkt"
+  | "pkt_end"
+  | "pkt_meta"
+  | "flow_keys"
+  | "map_ptr"
+  | "map_key"
+  | "map_value"
+  | "map_value_or_null"
+  | "func"
+  | "sock"
+  | "sock_or_null"
+  | "sock_common"
+  | "sock_common_or_null"
+  | "mem"
+  | "mem_or_null";
+
+/** Instead of a range: the pointer is at the packet's end or behind it; or behind it for sure. */
+export const AT_PACKET_END = -1;
+export const BEYOND_PACKET_END = -2;
+
+/** Everything besides the kind of value. What does not apply is 0 or null. */
+interface Details {
+  readonly bounds: Readonly<Bounds>;
+  readonly off: number;
+  readonly id: number;
+  readonly isSum: boolean;
+  readonly range: number;
+  readonly map: BpfMap | null;
+  readonly frame: number;
+  readonly size: number;
+}
+
+const PLAIN: Details = {
+  bounds: ZERO,
+  off: 0,
+  id: 0,
+  isSum: false,
+  range: 0,
+  map: null,
+  frame: 0,
+  size: 0,
+};
+
+/** A register's contents. Never changed: states share them. */
+export class Register implements Details {
+  readonly type: RegisterType;
+  /** The number; of a pointer the variable part of its offset. */
+  readonly bounds: Readonly<Bounds>;
+  /** Bytes: the fixed part of a pointer's offset. Of a number: see `isSum`. */
+  readonly off: number;
+  /**
+   * Not 0: numbers with the same id are equal; pointers have the same variable part, or are null
+   * together.
+   */
+  readonly id: number;
+  /** The number is the one its id stands for plus `off`. */
+  readonly isSum: boolean;
+  /** Of a packet pointer: so many bytes from its variable part on are there; or *_PACKET_END. */
+  readonly range: number;
+  readonly map: BpfMap | null;
+  /** Of a stack pointer: whose frame. */
+  readonly frame: number;
+  /** Of `mem`: its bytes. Of a function: its first slot. */
+  readonly size: number;
+
+  constructor(type: RegisterType, details: Details) {
+    this.type = type;
+    this.bounds = details.bounds;
+    this.off = details.off;
+    this.id = details.id;
+    this.isSum = details.isSum;
+    this.range = details.range;
+    this.map = details.map;
+    this.frame = details.frame;
+    this.size = details.size;
+  }
+
+  with(changes: Partial<Details>): Register {
+    return new Register(this.type, { ...(this as Details), ...changes });
+  }
+
+  get isScalar(): boolean {
+    return this.type === "scalar";
+  }
+
+  /** Any kind of pointer. */
+  get isPointer(): boolean {
+    return this.type !== "scalar" && this.type !== "?";
+  }
+
+  /** Into a packet or the metadata before it. */
+  get isPacket(): boolean {
+    return this.type === "pkt" || this.type === "pkt_meta";
+  }
+
+  /** Into a packet, or its end. */
+  get isPacketOrEnd(): boolean {
+    return this.isPacket || this.type === "pkt_end";
+  }
+
+  get mayBeNull(): boolean {
+    return this.type.endsWith("_or_null");
+  }
+
+  /** The number 0. */
+  get isNull(): boolean {
+    return this.type === "scalar" && this.bounds.bits.mask === 0n && this.bounds.bits.value === 0n;
+  }
+}
+
+/** Never written. */
+export const NOT_INIT: Register = new Register("?", PLAIN);
+/** Any number. */
+export const UNKNOWN_SCALAR: Register = new Register("scalar", { ...PLAIN, bounds: UNBOUNDED });
+
+/** A number in bounds. */
+export function scalar(bounds: Readonly<Bounds>): Register {
+  return new Register("scalar", { ...PLAIN, bounds });
+}
+
+/** One number. @param value - taken modulo 2^64. */
+export function known(value: bigint): Register {
+  return scalar(exactly(value));
+}
+
+/** A pointer to the beginning of something. */
+export function pointer(type: RegisterType, details: Partial<Details> = {}): Register {
+  return new Register(type, { ...PLAIN, ...details });
+}
+
+/** The same pointer, known not to be null. */
+export function notNull(register: Register): Register {
+  const type = register.type.replace("_or_null", "") as RegisterType;
+  return new Register(type, { ...(register as Details), id: 0 });
+}

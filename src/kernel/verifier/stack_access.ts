@@ -1,0 +1,351 @@
+/**
+ * Loads from and stores to the stack, byte by byte, with registers that are spilled and filled.
+ * Analogous to the check_stack functions in kernel/bpf/verifier.c.
+ */
+
+import { EACCES, EINVAL } from "../../abi/errno.ts";
+import { MAX_BPF_STACK } from "../../abi/insn.ts";
+import * as B from "./bounds.ts";
+import { type Environment, withId } from "./environment.ts";
+import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
+import { markPrecise, markSlotPrecise } from "./precision.ts";
+import { Refusal } from "./refusal.ts";
+import { known, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
+import * as S from "./stack.ts";
+import { type Frame, markSlotRead } from "./state.ts";
+import * as tnum from "./tnum.ts";
+
+const LIMIT = BigInt(BPF_MAX_VAR_OFF);
+
+/** What is stored. */
+export interface Stored {
+  /** The register's number; -1 for a constant or for what a helper writes. */
+  readonly register: number;
+  /** null: something. */
+  readonly contents: Register | null;
+}
+
+function refuse(text: string, errno: number = EACCES): Refusal {
+  return new Refusal(errno, "stack-bounds", text);
+}
+
+/** The frame that a stack pointer points into. */
+export function frameOf(env: Environment, { frame }: Register): Frame {
+  return env.state.frames[frame] as Frame;
+}
+
+/** The first and the last byte offset at which an access may begin. */
+export interface Reach {
+  readonly min: number;
+  readonly max: number;
+}
+
+/**
+ * Where an access may begin, all of it within the stack.
+ *
+ * @param register - the pointer's number, for the log. @param off - bytes, `pointer.off` included.
+ */
+export function stackReach(
+  env: Environment,
+  register: number,
+  pointer: Register,
+  off: number,
+  size: number,
+  write: boolean,
+): Reach {
+  const { bits, smin, smax } = pointer.bounds;
+  const way = write ? " write to" : " read from";
+  const isFixed = bits.mask === 0n;
+  if (!isFixed && (smax >= LIMIT || smin <= -LIMIT)) {
+    throw refuse(`invalid unbounded variable-offset${way} stack R${register}`);
+  }
+  const min = off + Number(isFixed ? BigInt.asIntN(64, bits.value) : smin);
+  const max = off + Number(isFixed ? BigInt.asIntN(64, bits.value) : smax);
+  const lowest =
+    write || env.subject.perfmon ? -MAX_BPF_STACK : -8 * frameOf(env, pointer).stack.length;
+  if (min < lowest || max + size > 0) {
+    const errno = min < lowest || min >= 0 ? EACCES : EINVAL;
+    throw refuse(
+      isFixed
+        ? `invalid${way} stack R${register} off=${min} size=${size}`
+        : `invalid variable-offset${way} stack R${register} var_off=${tnum.format(bits)} ` +
+            `off=${off} size=${size}`,
+      errno,
+    );
+  }
+  const frame = frameOf(env, pointer);
+  frame.reach(S.slotIndex(min));
+  env.stackDepths.set(frame.start, Math.max(env.stackDepths.get(frame.start) ?? 0, -min));
+  return { min, max };
+}
+
+/** Loads from the stack. @param off - bytes, `pointer.off` included. @returns what was there. */
+export function loadStack(
+  env: Environment,
+  register: number,
+  pointer: Register,
+  off: number,
+  size: number,
+  fills: boolean,
+): Register {
+  const isFixed = pointer.bounds.bits.mask === 0n;
+  if (!fills && !isFixed) {
+    const { bits } = pointer.bounds;
+    const text = "variable offset stack pointer cannot be passed into helper function";
+    throw refuse(`${text}; var_off=${tnum.format(bits)} off=${off} size=${size}`);
+  }
+  const reach = stackReach(env, register, pointer, off, size, false);
+  if (isFixed) return loadFixed(env, pointer, reach.min, size, fills);
+  checkInitialized(env, register, pointer, size, reach, false);
+  return readBytes(env, pointer, reach.min, reach.max + size);
+}
+
+function loadFixed(
+  env: Environment,
+  pointer: Register,
+  off: number,
+  size: number,
+  fills: boolean,
+): Register {
+  const frame = frameOf(env, pointer);
+  const index = S.slotIndex(off);
+  const slot = frame.slot(index);
+  markSlotRead(env.state, pointer.frame, index);
+  const { spilled } = slot;
+  if (spilled === null) {
+    checkReadable(env, slot, off, size, false);
+    return readBytes(env, pointer, off, off + size);
+  }
+  const spillBytes = S.spillSize(slot);
+  if (size === S.SLOT_BYTES && spillBytes === S.SLOT_BYTES) {
+    if (fills) {
+      const filled = withId(env, spilled);
+      frame.setSlot(index, { kinds: slot.kinds, spilled: filled });
+      env.noteAccess(pointer.frame, index);
+      return filled;
+    }
+    if (spilled.isPointer && !env.subject.perfmon) {
+      throw new Refusal(EACCES, "pointer-leak", `leaking pointer from stack off ${off}`);
+    }
+    return UNKNOWN_SCALAR;
+  }
+  if (!spilled.isScalar) {
+    throw new Refusal(EACCES, "stack-spill", "invalid size of register fill");
+  }
+  if (!fills) return UNKNOWN_SCALAR;
+  return fillPart(env, pointer, off, size, slot);
+}
+
+/** Part of a spilled number, or a load over its end. */
+function fillPart(
+  env: Environment,
+  pointer: Register,
+  off: number,
+  size: number,
+  slot: S.Slot,
+): Register {
+  const spilled = slot.spilled as Register;
+  const index = S.slotIndex(off);
+  const spillBytes = S.spillSize(slot);
+  const width = B.widthOf(spilled.bounds);
+  if (size <= spillBytes && S.byteIndex(off) === 0) {
+    let filled = spilled;
+    if (size === 4 && spillBytes === 4 && width <= 32) {
+      filled = withId(env, spilled);
+      frameOf(env, pointer).setSlot(index, { kinds: slot.kinds, spilled: filled });
+    }
+    env.noteAccess(pointer.frame, index);
+    return width > size * 8 ? filled.with({ id: 0, isSum: false, off: 0 }) : filled;
+  }
+  checkReadable(env, slot, off, size, true);
+  let spills = 0;
+  let zeros = 0;
+  for (let i = 0; i < size; i++) {
+    const kind = S.kindAt(slot, S.byteIndex(off + i));
+    if (kind === S.SPILL) spills++;
+    if (kind === S.ZERO_BYTE) zeros++;
+  }
+  if (spills === size && spilled.isNull) {
+    env.noteAccess(pointer.frame, index);
+    return known(0n);
+  }
+  return zeros === size ? known(0n) : UNKNOWN_SCALAR;
+}
+
+function checkReadable(
+  env: Environment,
+  slot: S.Slot,
+  off: number,
+  size: number,
+  spillCounts: boolean,
+): void {
+  for (let i = 0; i < size; i++) {
+    const kind = S.kindAt(slot, S.byteIndex(off + i));
+    if (kind === S.MISC || kind === S.ZERO_BYTE) continue;
+    if (kind === S.SPILL && spillCounts) continue;
+    if (kind === S.INVALID && env.subject.perfmon) continue;
+    const text = `invalid read from stack off ${off}+${i} size ${size}`;
+    throw new Refusal(EACCES, "stack-uninitialized", text);
+  }
+}
+
+/** Zero where all bytes from `from` to before `to` are; else any number. */
+function readBytes(env: Environment, pointer: Register, from: number, to: number): Register {
+  const frame = frameOf(env, pointer);
+  for (let off = from; off < to; off++) {
+    const slot = frame.slot(S.slotIndex(off));
+    if (S.kindAt(slot, S.byteIndex(off)) !== S.ZERO_BYTE) return UNKNOWN_SCALAR;
+  }
+  return known(0n);
+}
+
+/**
+ * Every byte that an access may meet was written. Analogous to check_stack_range_initialized().
+ *
+ * @param overwrites - a helper will write there.
+ */
+export function checkInitialized(
+  env: Environment,
+  register: number,
+  pointer: Register,
+  size: number,
+  reach: Reach,
+  overwrites: boolean,
+): void {
+  const { bits } = pointer.bounds;
+  const isFixed = bits.mask === 0n;
+  if (!isFixed && !env.subject.perfmon) {
+    const text = `R${register} variable offset stack access prohibited for !root`;
+    throw refuse(`${text}, var_off=${tnum.format(bits)}`);
+  }
+  const frame = frameOf(env, pointer);
+  for (let at = reach.min; at < reach.max + size; at++) {
+    const index = S.slotIndex(at);
+    const slot = frame.slot(index);
+    const kind = S.kindAt(slot, S.byteIndex(at));
+    markSlotRead(env.state, pointer.frame, index);
+    if (kind === S.MISC) continue;
+    if (kind === S.ZERO_BYTE || (kind === S.INVALID && env.subject.perfmon)) {
+      if (overwrites) {
+        const kinds = S.setKind(slot.kinds, S.byteIndex(at), S.MISC);
+        frame.setSlot(index, { kinds, spilled: slot.spilled });
+      }
+      continue;
+    }
+    if (slot.spilled !== null && (slot.spilled.isScalar || env.subject.perfmon)) {
+      if (overwrites) frame.setSlot(index, S.scrub(slot));
+      continue;
+    }
+    const where = isFixed ? `off ${reach.min}` : `var_off ${tnum.format(bits)}`;
+    const text = `invalid read from stack R${register} ${where}+${at - reach.min} size ${size}`;
+    throw new Refusal(EACCES, "stack-uninitialized", text);
+  }
+}
+
+/** Stores to the stack. @param off - bytes, `pointer.off` included. */
+export function storeStack(
+  env: Environment,
+  register: number,
+  pointer: Register,
+  off: number,
+  size: number,
+  stored: Stored,
+): void {
+  const reach = stackReach(env, register, pointer, off, size, true);
+  if (pointer.bounds.bits.mask === 0n) storeFixed(env, pointer, reach.min, size, stored);
+  else storeVariable(env, pointer, reach.min, reach.max + size, stored);
+}
+
+function storeFixed(
+  env: Environment,
+  pointer: Register,
+  off: number,
+  size: number,
+  { register, contents }: Stored,
+): void {
+  const { perfmon } = env.subject;
+  const frame = frameOf(env, pointer);
+  const index = S.slotIndex(off);
+  const before = frame.slot(index);
+  if (!perfmon && before.spilled?.isPointer === true && size !== S.SLOT_BYTES) {
+    throw new Refusal(EACCES, "pointer-leak", "attempt to corrupt spilled pointer on stack");
+  }
+  if (contents?.isScalar === true && S.byteIndex(off) === 0) {
+    const fits = B.widthOf(contents.bounds) <= size * 8;
+    let spilled = contents;
+    if (register >= 0 && fits) {
+      spilled = withId(env, contents);
+      env.state.frame.set(register, spilled);
+    } else if (!fits) {
+      spilled = contents.with({ id: 0, isSum: false, off: 0 });
+    }
+    frame.setSlot(index, S.spill(before, spilled, size, perfmon));
+  } else if (contents?.isPointer === true) {
+    checkSpill(env, pointer, contents, size);
+    frame.setSlot(index, S.spill(before, contents, size, perfmon));
+  } else {
+    const isZero = contents?.isNull === true;
+    if (isZero && register >= 0) markPrecise(env, register);
+    let { kinds } = S.scrub(before);
+    for (let i = 0; i < size; i++) {
+      kinds = S.setKind(kinds, S.byteIndex(off + i), isZero ? S.ZERO_BYTE : S.MISC);
+    }
+    frame.setSlot(index, { kinds, spilled: null });
+    if (size === S.SLOT_BYTES) env.state.markWritten(pointer.frame, index);
+    return;
+  }
+  if (size === S.SLOT_BYTES) env.state.markWritten(pointer.frame, index);
+  env.noteAccess(pointer.frame, index);
+}
+
+function checkSpill(env: Environment, pointer: Register, contents: Register, size: number): void {
+  if (size !== S.SLOT_BYTES) {
+    throw new Refusal(EACCES, "stack-spill", "invalid size of register spill");
+  }
+  if (pointer.frame !== env.state.depth && contents.type === "fp") {
+    const text = "cannot spill pointers to stack into stack frame of the caller";
+    throw new Refusal(EINVAL, "stack-spill", text);
+  }
+}
+
+/** Any of the bytes from `from` to before `to` may be written. */
+function storeVariable(
+  env: Environment,
+  pointer: Register,
+  from: number,
+  to: number,
+  { register, contents }: Stored,
+): void {
+  const frame = frameOf(env, pointer);
+  const { perfmon } = env.subject;
+  const isZero = contents?.isNull === true;
+  let zeroKept = false;
+  for (let off = from; off < to; off++) {
+    const index = S.slotIndex(off);
+    const slot = frame.slot(index);
+    const kind = S.kindAt(slot, S.byteIndex(off));
+    if (!perfmon && kind !== S.MISC && kind !== S.ZERO_BYTE) {
+      const text = "spilled ptr in range of var-offset stack write";
+      throw new Refusal(EINVAL, "stack-spill", `${text}; insn ${env.slot}, ptr off: ${off}`);
+    }
+    if (isZero && kind === S.SPILL && slot.spilled?.isNull === true) {
+      // The zero that stays must be one on every path that is held equal to this one.
+      markSlotPrecise(env, pointer.frame, index);
+      zeroKept = true;
+      continue;
+    }
+    const keepsZero = isZero && kind === S.ZERO_BYTE;
+    zeroKept ||= keepsZero;
+    const { kinds } = S.scrub(slot);
+    const next = S.setKind(kinds, S.byteIndex(off), keepsZero ? S.ZERO_BYTE : S.MISC);
+    frame.setSlot(index, { kinds: next, spilled: null });
+  }
+  if (zeroKept && register >= 0) markPrecise(env, register);
+}
+
+/** A number that a load of fewer than 8 bytes leaves in its register. */
+export function narrowed(contents: Register, size: number, signed: boolean): Register {
+  if (!contents.isScalar || size === S.SLOT_BYTES) return contents;
+  if (signed) return scalar(B.signExtend64(contents.bounds, size));
+  return contents.with({ bounds: B.truncate(contents.bounds, size) });
+}

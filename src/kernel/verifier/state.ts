@@ -1,0 +1,263 @@
+/**
+ * States: what the verifier knows at one point of one path through a program, and the checkpoints
+ * that it leaves on its way. Analogous to struct bpf_verifier_state in Linux.
+ */
+
+import { BPF_REG_10, MAX_BPF_REG, MAX_CALL_FRAMES } from "../../abi/insn.ts";
+import { NOT_INIT, pointer, type Register } from "./register.ts";
+import { EMPTY_SLOT, type Slot } from "./stack.ts";
+
+/** One call of a function. */
+export class Frame {
+  readonly registers: Register[];
+  /** Slots from the top of the stack down; shorter than the stack where nothing was written. */
+  readonly stack: Slot[];
+  /** The slot of the call; -1 for the function that the walk began with. */
+  readonly callSite: number;
+  /** First slot of the function. */
+  readonly start: number;
+  /** A helper called it. */
+  readonly isCallback: boolean;
+  /** How often a helper called a callback from here, one after the other. */
+  callbackDepth: number;
+
+  constructor(
+    registers: Register[],
+    stack: Slot[],
+    callSite: number,
+    start: number,
+    isCallback: boolean,
+    callbackDepth: number,
+  ) {
+    this.registers = registers;
+    this.stack = stack;
+    this.callSite = callSite;
+    this.start = start;
+    this.isCallback = isCallback;
+    this.callbackDepth = callbackDepth;
+  }
+
+  /** @param depth - its place among the frames. */
+  static enter(depth: number, callSite: number, start: number, isCallback: boolean): Frame {
+    const registers: Register[] = Array.from({ length: MAX_BPF_REG }, () => NOT_INIT);
+    registers[BPF_REG_10] = pointer("fp", { frame: depth });
+    return new Frame(registers, [], callSite, start, isCallback, 0);
+  }
+
+  copy(): Frame {
+    return new Frame(
+      this.registers.slice(),
+      this.stack.slice(),
+      this.callSite,
+      this.start,
+      this.isCallback,
+      this.callbackDepth,
+    );
+  }
+
+  get(register: number): Register {
+    return this.registers[register] as Register;
+  }
+
+  set(register: number, contents: Register): void {
+    this.registers[register] = contents;
+  }
+
+  slot(index: number): Slot {
+    return this.stack[index] ?? EMPTY_SLOT;
+  }
+
+  setSlot(index: number, slot: Slot): void {
+    this.reach(index);
+    this.stack[index] = slot;
+  }
+
+  /** Makes the stack as long as a slot asks for. */
+  reach(index: number): void {
+    while (this.stack.length <= index) this.stack.push(EMPTY_SLOT);
+  }
+}
+
+/** A register or stack slot, by frame. */
+export interface Place {
+  readonly frame: number;
+  readonly isSlot: boolean;
+  readonly index: number;
+}
+
+/** One instruction that a path took, with what tracking precision backwards needs to know. */
+export interface Step {
+  readonly slot: number;
+  readonly before: Step | null;
+  /** The spilled register that was written or read here; null for any other access. */
+  access: { readonly frame: number; readonly index: number } | null;
+  /** Numbers that learnt from each other at this jump. */
+  linked: readonly Place[] | null;
+  /** Operands of a jump that are stack pointers, and so no numbers. */
+  stackOperands: number;
+  /** Whether Linux would have kept it. */
+  counted: boolean;
+}
+
+/** Sets of registers and of stack slots of every frame. */
+export class Marks {
+  readonly registers: Uint16Array = new Uint16Array(MAX_CALL_FRAMES);
+  /** Two words a frame, 32 slots each. */
+  readonly slots: Uint32Array = new Uint32Array(2 * MAX_CALL_FRAMES);
+
+  hasRegister(frame: number, register: number): boolean {
+    return (((this.registers[frame] as number) >> register) & 1) === 1;
+  }
+
+  addRegister(frame: number, register: number): void {
+    this.registers[frame] = (this.registers[frame] as number) | (1 << register);
+  }
+
+  dropRegister(frame: number, register: number): void {
+    this.registers[frame] = (this.registers[frame] as number) & ~(1 << register);
+  }
+
+  hasSlot(frame: number, index: number): boolean {
+    return (((this.slots[2 * frame + (index >> 5)] as number) >>> (index & 31)) & 1) === 1;
+  }
+
+  addSlot(frame: number, index: number): void {
+    const at = 2 * frame + (index >> 5);
+    this.slots[at] = (this.slots[at] as number) | (1 << (index & 31));
+  }
+
+  dropSlot(frame: number, index: number): void {
+    const at = 2 * frame + (index >> 5);
+    this.slots[at] = (this.slots[at] as number) & ~(1 << (index & 31));
+  }
+
+  get isEmpty(): boolean {
+    return this.registers.every((mask) => mask === 0) && this.slots.every((mask) => mask === 0);
+  }
+
+  clear(): void {
+    this.registers.fill(0);
+    this.slots.fill(0);
+  }
+
+  copy(): Marks {
+    const copy = new Marks();
+    copy.registers.set(this.registers);
+    copy.slots.set(this.slots);
+    return copy;
+  }
+}
+
+/** A state that walks on, or that waits to. */
+export class State {
+  readonly frames: Frame[];
+  /** The last checkpoint on the path. */
+  parent: Checkpoint | null = null;
+  /** Instructions since then, the last first. */
+  history: Step | null = null;
+  /** How many of them Linux would have kept. */
+  historyLength: number = 0;
+  /** Stack slots written as a whole since then. */
+  written: Marks | null = null;
+  mayGotoDepth: number = 0;
+  callbackDepth: number = 0;
+
+  constructor(frames: Frame[]) {
+    this.frames = frames;
+  }
+
+  get depth(): number {
+    return this.frames.length - 1;
+  }
+
+  get frame(): Frame {
+    return this.frames[this.frames.length - 1] as Frame;
+  }
+
+  copy(): State {
+    const copy = new State(this.frames.map((frame) => frame.copy()));
+    copy.parent = this.parent;
+    copy.history = this.history;
+    copy.historyLength = this.historyLength;
+    copy.written = this.written?.copy() ?? null;
+    copy.mayGotoDepth = this.mayGotoDepth;
+    copy.callbackDepth = this.callbackDepth;
+    return copy;
+  }
+
+  /** Notes that a whole stack slot was written. */
+  markWritten(frame: number, index: number): void {
+    this.written ??= new Marks();
+    this.written.addSlot(frame, index);
+  }
+
+  /** Calls `change` for every register and spilled register; what it returns is the new one. */
+  update(change: (register: Register) => Register): void {
+    for (const { registers, stack } of this.frames) {
+      for (let i = 0; i < MAX_BPF_REG; i++) {
+        const before = registers[i] as Register;
+        if (before !== NOT_INIT) registers[i] = change(before);
+      }
+      for (let i = 0; i < stack.length; i++) {
+        const { kinds, spilled } = stack[i] as Slot;
+        if (spilled === null) continue;
+        const after = change(spilled);
+        if (after !== spilled) stack[i] = { kinds, spilled: after };
+      }
+    }
+  }
+
+  /** What is in a place; null when that is no register and no spilled one. */
+  at({ frame, isSlot, index }: Place): Register | null {
+    const holder = this.frames[frame];
+    if (holder === undefined) return null;
+    return isSlot ? holder.slot(index).spilled : holder.get(index);
+  }
+
+  put({ frame, isSlot, index }: Place, register: Register): void {
+    const holder = this.frames[frame] as Frame;
+    if (isSlot) holder.setSlot(index, { kinds: holder.slot(index).kinds, spilled: register });
+    else holder.set(index, register);
+  }
+}
+
+/** A state that was passed at one instruction, to hold later ones against. */
+export class Checkpoint {
+  readonly slot: number;
+  readonly frames: readonly Frame[];
+  readonly parent: Checkpoint | null;
+  readonly history: Step | null;
+  readonly written: Marks | null;
+  readonly mayGotoDepth: number;
+  readonly callbackDepth: number;
+  /** Numbers on whose value the verdict depends. */
+  readonly precise: Marks = new Marks();
+  /** Stack slots that are read later on. */
+  readonly read: Marks = new Marks();
+  /** Paths from here that are not at their end yet. */
+  branches: number = 1;
+  /** A path came back to here or to a state before: marks may be missing. */
+  incomplete: boolean = false;
+  hits: number = 0;
+  misses: number = 0;
+
+  constructor(state: State, slot: number) {
+    this.slot = slot;
+    this.frames = state.frames.map((frame) => frame.copy());
+    this.parent = state.parent;
+    this.history = state.history;
+    this.written = state.written;
+    this.mayGotoDepth = state.mayGotoDepth;
+    this.callbackDepth = state.callbackDepth;
+  }
+}
+
+/** Notes that a stack slot was read, for all checkpoints since it was written. */
+export function markSlotRead(state: State, frame: number, index: number): void {
+  let written = state.written;
+  for (let at = state.parent; at !== null; at = at.parent) {
+    if (written?.hasSlot(frame, index) === true || at.read.hasSlot(frame, index)) return;
+    at.read.addSlot(frame, index);
+    written = at.written;
+  }
+}

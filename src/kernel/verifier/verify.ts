@@ -1,0 +1,62 @@
+/**
+ * The verifier's verdict on a program that holds together: its main function is walked, then every
+ * global function that it may call. Analogous to the middle of bpf_check() in Linux.
+ */
+
+import { BPF_REG_1 } from "../../abi/insn.ts";
+import { Environment, type Subject } from "./environment.ts";
+import { Explored } from "./explored.ts";
+import { initialContents, parametersOf } from "./global_function.ts";
+import type { VerifierLog } from "./log.ts";
+import { type Cause, Refusal } from "./refusal.ts";
+import { pointer } from "./register.ts";
+import { checkStackDepth } from "./stack_depth.ts";
+import { Frame, State } from "./state.ts";
+import { walk } from "./walk.ts";
+
+/** Why a program was refused. */
+export interface Fault {
+  readonly slot: number;
+  readonly cause: Cause;
+}
+
+/** What came of it. */
+export interface Verdict {
+  /** 0 or negative. */
+  readonly errno: number;
+  /** Instructions walked. */
+  readonly processed: number;
+  readonly fault: Fault | null;
+}
+
+/** Verifies a program and writes the log's last lines. */
+export function verify(subject: Subject, log: VerifierLog): Verdict {
+  const env = new Environment(subject, log, new State([Frame.enter(0, -1, 0, false)]));
+  try {
+    walkAll(env);
+    return { errno: 0, processed: env.processed, fault: null };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    log.line(error.message);
+    const { errno, reason } = error;
+    return { errno: -errno, processed: env.processed, fault: { slot: env.slot, cause: reason } };
+  } finally {
+    log.statistics(env.processed, env);
+  }
+}
+
+function walkAll(env: Environment): void {
+  const explored = new Explored(env);
+  env.state.frame.set(BPF_REG_1, pointer("ctx"));
+  walk(env, explored, 0);
+  for (const start of env.globals) walkGlobal(env, explored, start);
+  checkStackDepth(env);
+}
+
+function walkGlobal(env: Environment, explored: Explored, start: number): void {
+  env.state = new State([Frame.enter(0, -1, start, false)]);
+  for (const [i, parameter] of parametersOf(env.subject, start).entries()) {
+    env.state.frame.set(BPF_REG_1 + i, initialContents(env, parameter));
+  }
+  walk(env, explored, start);
+}
