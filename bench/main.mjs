@@ -1,14 +1,20 @@
-// All benchmarks in one run: `npm run bench`, or `npm run bench -- links startup` for some of them.
+// All benchmarks in one run: `npm run bench`, or `npm run bench -- engine links` for some of them.
 // The figures go to standard output as tables and, with --json FILE, into a file.
 
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { benchEngine } from "./engine.mjs";
 import { benchLinks } from "./links.mjs";
 import { benchNamespaces } from "./namespaces.mjs";
 import { benchStartup } from "./startup.mjs";
 
-const BENCHES = { links: benchLinks, namespaces: benchNamespaces, startup: benchStartup };
+const BENCHES = {
+  engine: benchEngine,
+  links: benchLinks,
+  namespaces: benchNamespaces,
+  startup: benchStartup,
+};
 
 const { values, positionals } = parseArgs({
   options: { json: { type: "string" } },

@@ -1,6 +1,6 @@
 /**
- * Compiles the example programs (`npm run build:bpf`), or checks that the committed objects are
- * what the sources compile to (`npm run check:bpf`).
+ * Compiles the example programs and those of the benchmark (`npm run build:bpf`), or checks that
+ * the committed objects are what the sources compile to (`npm run check:bpf`).
  *
  * Wants clang 19 with llvm-strip, and the headers of Linux and libbpf (Debian: clang-19 llvm-19
  * linux-libc-dev libbpf-dev). CLANG and LLVM_STRIP name other binaries.
@@ -11,7 +11,12 @@ import { arch, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const OBJECTS = ["bpf/flow.bpf.o", "bpf/flow-v2.bpf.o"];
+const CORPUS = ["empty", "fd", "fnv", "xxh", "csum", "muldiv", "fsm", "maparr", "maphash"];
+const OBJECTS = [
+  "bpf/flow.bpf.o",
+  "bpf/flow-v2.bpf.o",
+  ...CORPUS.map((name) => `bench/corpus/${name}.bpf.o`),
+];
 const CLANG = process.env.CLANG ?? "clang-19";
 const LLVM_STRIP = process.env.LLVM_STRIP ?? "llvm-strip-19";
 const CLANG_MAJOR = 19;

@@ -13,10 +13,15 @@ import type {
   NetNsReference,
   OpenObject,
 } from "../kernel.ts";
+
+import { progFromFd } from "./bpf/prog_fd.ts";
+import type { EngineName } from "./engine.ts";
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
+import { dissectBatch } from "./net/dissect_batch.ts";
 import { flowDissect } from "./net/flow_dissector.ts";
+import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { openObjects } from "./open_objects.ts";
 import { readProcText } from "./proc.ts";
@@ -46,6 +51,13 @@ export interface BootOptions {
   readonly preempt?: (point: string) => void;
   /** Takes the lines that programs write with bpf_trace_printk. */
   readonly trace?: (line: string) => void;
+  /**
+   * What runs programs: the interpreter, which checks every step, or the JIT, which translates them
+   * to WebAssembly and trusts that they were verified. By default the interpreter.
+   */
+  readonly engine?: EngineName;
+  /** Makes compiled programs check each access to memory as well; by default they don't. */
+  readonly hardened?: boolean;
 }
 
 /** What another task of the same kernel is given; by default what this task has. */
@@ -102,6 +114,8 @@ export class EmbeddedKernel implements Kernel {
       memoryLimitBytes: options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT,
       preempt: options.preempt ?? (() => {}),
       trace: options.trace ?? (() => {}),
+      engine: options.engine ?? "interpreter",
+      hardened: options.hardened ?? false,
     });
     const buffers = new BufferMemory();
     const task = machine.spawn({
@@ -150,6 +164,41 @@ export class EmbeddedKernel implements Kernel {
   passFd(fd: number, to: EmbeddedKernel): number {
     const file = this.#task.files.getAny(fd);
     return file === null ? -EBADF : to.#task.files.add(file.get());
+  }
+
+  /**
+   * What runs a program here, in words: "interpreter", or how large its compiled code is, or why it
+   * was not compiled.
+   *
+   * @param fd - on the program. @returns or a negative errno.
+   */
+  describeProgram(fd: number): string | number {
+    const prog = progFromFd(this.#task, fd);
+    return typeof prog === "number" ? prog : this.#task.machine.engine.describe(prog);
+  }
+
+  /**
+   * Room for packets that are to be dissected together.
+   *
+   * @param packets - how many. @param bytes - of all of them.
+   * @throws {RangeError} when the kernel's memory has no room for them.
+   */
+  packetBatch(packets: number, bytes: number): PacketBatch {
+    const batch = PacketBatch.create(this.#task.machine, packets, bytes);
+    if (batch !== null) return batch;
+    throw new RangeError(`no memory for ${packets} packets of ${bytes} bytes in all`);
+  }
+
+  /**
+   * What the packets of a batch meet on arrival in a namespace, one after the other: the same as
+   * `netns.dissect` of each, in one go. What came of them stands in the batch.
+   *
+   * @param fd - on the namespace.
+   * @returns 0 or a negative errno.
+   */
+  dissectBatch(fd: number, batch: PacketBatch): number {
+    const file = this.#task.file(fd, NetnsFile);
+    return typeof file === "number" ? file : dissectBatch(this.#task.machine, file.net, batch);
   }
 
   bpf(cmd: number, attr: Uint8Array | null, size: number = attr?.length ?? 0): number {

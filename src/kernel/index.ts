@@ -3,7 +3,9 @@
  */
 
 export { type BootOptions, EmbeddedKernel, type SpawnOptions } from "./embedded.ts";
+export type { EngineName } from "./engine.ts";
 export type { Clock } from "./machine.ts";
+export { type PacketBatch, VERDICT } from "./net/packet_batch.ts";
 export { type Support, type SupportEntry, support } from "./support.ts";
 export { ALL_CAPABILITIES, type Capability } from "./task.ts";
 export type { UserMemory } from "./user_memory.ts";

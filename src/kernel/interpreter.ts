@@ -3,34 +3,33 @@
  * its oracle: it needs no verifier, since whatever a program does wrong ends its run.
  */
 
+import { BPF_FLOW_KEYS_SIZE } from "../abi/flow_keys.ts";
 import type { Prog } from "./bpf/prog.ts";
+import type {
+  BatchRequest,
+  Engine,
+  Invocation,
+  KeysTemplate,
+  Outcome,
+  RunOptions,
+} from "./engine.ts";
 import { RunFault } from "./interpreter/fault.ts";
 import { recordFault } from "./interpreter/fault_log.ts";
-import { type Invocation, Run, type RunOptions } from "./interpreter/run.ts";
+import { Run } from "./interpreter/run.ts";
 import type { Machine } from "./machine.ts";
+import { dissectOneByOne } from "./net/dissect_batch.ts";
 
-export { RunFault } from "./interpreter/fault.ts";
-export { type FaultLog, faultLog } from "./interpreter/fault_log.ts";
-export type { Registers } from "./interpreter/registers.ts";
 export {
   DEFAULT_INSTRUCTION_LIMIT,
   type InstructionObserver,
   type Invocation,
+  type Outcome,
   type Region,
   type RunOptions,
-} from "./interpreter/run.ts";
-
-/** What a run came to. */
-export interface Outcome {
-  /** r0 at the end, as u64; 0 after a fault. */
-  readonly r0: bigint;
-  /** The lower half of r0: what programs return. */
-  readonly retval: number;
-  /** Instructions executed, those of tail called programs and callbacks included. */
-  readonly instructions: number;
-  /** Why the run was stopped; null when it came to its end. */
-  readonly fault: RunFault | null;
-}
+} from "./engine.ts";
+export { RunFault } from "./interpreter/fault.ts";
+export { type FaultLog, faultLog } from "./interpreter/fault_log.ts";
+export type { Registers } from "./interpreter/registers.ts";
 
 /** Runs that wait to be used again. More than one is in use when a run calls into the kernel. */
 const idle: WeakMap<Machine, Run[]> = new WeakMap();
@@ -63,5 +62,63 @@ export function interpret(
     return { r0: 0n, retval: 0, instructions: run.executed, fault: error };
   } finally {
     waiting.push(run);
+  }
+}
+
+/** The interpreter, as an engine. */
+export class InterpreterEngine implements Engine {
+  readonly name = "interpreter" as const;
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  run(prog: Prog, invocation: Invocation, options: RunOptions = {}): Outcome | null {
+    return interpret(this.#machine, prog, invocation, options);
+  }
+
+  repeat(
+    prog: Prog,
+    invocation: Invocation,
+    times: number,
+    keys: KeysTemplate | null,
+  ): Outcome | null {
+    return repeatInterpreted(this.#machine, prog, invocation, times, keys);
+  }
+
+  dissectBatch(request: BatchRequest): boolean {
+    return dissectOneByOne(this.#machine, request);
+  }
+
+  entryOf(): number {
+    return 0;
+  }
+
+  forget(): void {}
+
+  describe(): string {
+    return "interpreter";
+  }
+}
+
+/** {@link Engine.repeat} on the interpreter. */
+export function repeatInterpreted(
+  machine: Machine,
+  prog: Prog,
+  invocation: Invocation,
+  times: number,
+  keys: KeysTemplate | null,
+): Outcome | null {
+  let instructions = 0;
+  for (let i = 1; ; i++) {
+    if (keys !== null) {
+      const { template } = keys;
+      machine.memory.bytes.copyWithin(keys.keys, template, template + BPF_FLOW_KEYS_SIZE);
+    }
+    const outcome = interpret(machine, prog, invocation);
+    if (outcome === null) return null;
+    instructions += outcome.instructions;
+    if (i === times || outcome.fault !== null) return { ...outcome, instructions };
   }
 }

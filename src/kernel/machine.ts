@@ -8,8 +8,11 @@ import type { BpfLink } from "./bpf/link.ts";
 import type { BpfMap } from "./bpf/map/map.ts";
 import { netnsBpfOperations } from "./bpf/net_namespace.ts";
 import type { Prog } from "./bpf/prog.ts";
+import type { Engine, EngineName } from "./engine.ts";
 import { Filesystem } from "./fs.ts";
 import { Idr } from "./idr.ts";
+import { InterpreterEngine } from "./interpreter.ts";
+import { JitEngine } from "./jit/engine.ts";
 import { LinearMemory } from "./memory.ts";
 import { NetNamespaces } from "./net_namespace.ts";
 import { Task, type TaskOptions } from "./task.ts";
@@ -33,12 +36,17 @@ export interface MachineOptions {
   readonly preempt: (point: string) => void;
   /** Takes a line that a program wrote with bpf_trace_printk. */
   readonly trace: (line: string) => void;
+  /** What runs programs; the interpreter when nothing else is asked for. */
+  readonly engine?: EngineName;
+  /** Whether compiled programs check each access; the interpreter always does. */
+  readonly hardened?: boolean;
 }
 
 /** The kernel's global state. */
 export class Machine {
   readonly options: MachineOptions;
   readonly memory: LinearMemory;
+  readonly engine: Engine;
   readonly workqueue: Workqueue;
   readonly namespaces: NetNamespaces;
   readonly filesystem: Filesystem;
@@ -55,6 +63,10 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.options = options;
     this.memory = new LinearMemory(options.memoryLimitBytes);
+    this.engine =
+      options.engine === "jit"
+        ? new JitEngine(this, options.hardened ?? false)
+        : new InterpreterEngine(this);
     this.workqueue = new Workqueue(options.scheduler);
     this.namespaces = new NetNamespaces(this.workqueue, [netnsBpfOperations]);
     this.filesystem = new Filesystem(this);

@@ -1,19 +1,22 @@
 /**
- * The contract on the embedded kernel: what fails here behaves otherwise on Linux.
+ * The contract on the embedded kernel, whatever runs its programs: what fails here behaves
+ * otherwise on Linux.
  */
 
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
 import { CHAPTERS } from "./chapters.ts";
-import { embeddedKind } from "./embedded_world.ts";
+import { embeddedKind, openEmbeddedWorld } from "./embedded_world.ts";
 import { runChapters } from "./rules.ts";
 import type { World } from "./world.ts";
 
-let world: World;
+describe.each(["interpreter", "jit"] as const)("on the %s", (engine) => {
+  let world: World;
 
-beforeAll(async () => {
-  world = await embeddedKind.open();
+  beforeAll(() => {
+    world = openEmbeddedWorld({ possibleCpus: 2, engine });
+  });
+
+  afterAll(() => world.end());
+
+  runChapters(CHAPTERS, embeddedKind, () => world);
 });
-
-afterAll(() => world.end());
-
-runChapters(CHAPTERS, embeddedKind, () => world);

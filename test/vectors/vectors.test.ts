@@ -91,11 +91,15 @@ function suite(open: () => Promise<Kernel> | Kernel): void {
   });
 }
 
-describe("on the embedded kernel", () => {
-  suite(() => EmbeddedKernel.boot());
+describe.each([
+  { engine: "interpreter" },
+  { engine: "jit" },
+  { engine: "jit", hardened: true },
+] as const)("on the embedded kernel with $engine, hardened: $hardened", (options) => {
+  suite(() => EmbeddedKernel.boot(options));
 
   test("a packet on its way through a namespace gets the keys that a test run gets", () => {
-    using kernel = EmbeddedKernel.boot();
+    using kernel = EmbeddedKernel.boot(options);
     using netns = NetNs.create(kernel, "vectors");
     using collection = Collection.load(kernel, loadObject(read("bpf/flow.bpf.o")));
     const dissect = collection.program("dissect");

@@ -86,6 +86,7 @@ export class Prog {
   put(): void {
     this.#references--;
     if (this.#references > 0) return;
+    this.#machine.engine.forget(this);
     this.#machine.progs.free(this.id);
     for (const map of this.facts.maps) map.put();
     this.facts.debugInfo?.btf.put();

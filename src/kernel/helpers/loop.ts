@@ -8,7 +8,7 @@ import { BPF_REG_1, BPF_REG_2, BPF_REG_3, BPF_REG_4 } from "../../abi/insn.ts";
 import type { Helper } from "./helper.ts";
 
 /** BPF_MAX_LOOPS in Linux. */
-const MAX_LOOPS = 1 << 23;
+export const MAX_LOOPS: number = 1 << 23;
 
 /**
  * long bpf_loop(nr_loops, callback, callback_ctx, flags): how many times the callback ran. It is

@@ -21,8 +21,8 @@ import type { Step } from "./step.ts";
 /**
  * Offsets from here on up to -1 count from the network header, those below from the link header.
  */
-const SKF_NET_OFF = -0x10_0000;
-const SKF_LL_OFF = -0x20_0000;
+export const SKF_NET_OFF = -0x10_0000;
+export const SKF_LL_OFF = -0x20_0000;
 
 /** A step for a packet load; null when the instruction is none. */
 export function decodeLegacyPacket(insn: Instruction, slot: number): Step | null {

@@ -20,8 +20,8 @@ import {
   BPF_W,
 } from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
+import { FUNCTION_TAG } from "../program_run.ts";
 import { IMMEDIATE_REGISTER, type Registers } from "./registers.ts";
-import { FUNCTION_TAG } from "./run.ts";
 import type { Step } from "./step.ts";
 
 /** Takes a register's value from memory. */

@@ -9,23 +9,27 @@ import { BPF_FLOW_KEYS_SIZE, FLOW_KEYS } from "../../abi/flow_keys.ts";
 import type { Dissection, Frame } from "../../kernel.ts";
 import { contextOf } from "../bpf/context.ts";
 import type { Prog } from "../bpf/prog.ts";
-import { interpret, type Outcome, type RunOptions } from "../interpreter.ts";
+import type { Invocation, Outcome, RunOptions } from "../engine.ts";
 import type { Machine } from "../machine.ts";
 import type { Net } from "../net_namespace.ts";
 import { type PacketArea, withPacketArea } from "./packet_area.ts";
 
 // Where struct __sk_buff has what a flow dissector may read.
-const SK_BUFF_DATA = 76;
-const SK_BUFF_DATA_END = 80;
-const SK_BUFF_FLOW_KEYS = 144;
+export const SK_BUFF = { data: 76, data_end: 80, flow_keys: 144 } as const;
 
 /** Flow keys have 16 bits for an offset. */
-const MAX_OFFSET = 0xffff;
+export const MAX_OFFSET = 0xffff;
 
 /** What a program made of a packet. */
 export interface FlowRun extends Outcome {
   /** A copy of `struct bpf_flow_keys` after the run, its offsets brought within the packet. */
   readonly keys: Uint8Array;
+}
+
+/** How to run. */
+export interface FlowRunOptions extends RunOptions {
+  /** How often, each time with keys as new; once when not given, or when it is observed. */
+  readonly times?: number;
 }
 
 /**
@@ -40,7 +44,7 @@ export function bpfFlowDissect(
   prog: Prog,
   frame: Frame,
   flags: number,
-  options: RunOptions = {},
+  options: FlowRunOptions = {},
 ): FlowRun | null {
   return withPacketArea(machine, (area) => {
     if (!area.setPacket(frame.data)) return null;
@@ -54,30 +58,26 @@ function dissectArea(
   area: PacketArea,
   frame: Frame,
   flags: number,
-  options: RunOptions,
+  options: FlowRunOptions,
 ): FlowRun | null {
   const { keys, packet } = area;
   const end = packet + frame.data.length;
   area.setContext([
-    [SK_BUFF_DATA, packet],
-    [SK_BUFF_DATA_END, end],
-    [SK_BUFF_FLOW_KEYS, keys],
+    [SK_BUFF.data, packet],
+    [SK_BUFF.data_end, end],
+    [SK_BUFF.flow_keys, keys],
   ]);
   resetKeys(machine, keys, frame, flags);
-  const outcome = interpret(
-    machine,
-    prog,
-    {
-      context: area.context,
-      layout: contextOf(prog.type) ?? null,
-      regions: [
-        { start: packet, end, writable: false },
-        { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
-      ],
-      skb: null,
-    },
-    options,
-  );
+  const invocation = {
+    context: area.context,
+    layout: contextOf(prog.type) ?? null,
+    regions: [
+      { start: packet, end, writable: false },
+      { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
+    ],
+    skb: null,
+  };
+  const outcome = runTimes(machine, prog, area, invocation, options);
   if (outcome === null) return null;
   clampOffsets(machine, keys, frame);
   const { r0, retval, instructions, fault } = outcome;
@@ -85,8 +85,21 @@ function dissectArea(
   return { r0, retval, instructions, fault, keys: result };
 }
 
+function runTimes(
+  { engine, memory }: Machine,
+  prog: Prog,
+  { keys, template }: PacketArea,
+  invocation: Invocation,
+  options: FlowRunOptions,
+): Outcome | null {
+  const { times = 1 } = options;
+  if (times === 1) return engine.run(prog, invocation, options);
+  memory.bytes.copyWithin(template, keys, keys + BPF_FLOW_KEYS_SIZE);
+  return engine.repeat(prog, invocation, times, { template, keys });
+}
+
 /** What a program finds in its keys: where the network header is, of which protocol, and flags. */
-function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number): void {
+export function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number): void {
   const { bytes, view } = machine.memory;
   bytes.fill(0, keys, keys + BPF_FLOW_KEYS_SIZE);
   view.setUint16(keys + FLOW_KEYS.n_proto[0], frame.protocol, false);
@@ -98,7 +111,7 @@ function resetKeys(machine: Machine, keys: number, frame: Frame, flags: number):
 /**
  * Whatever the program returned: nhoff not before where it was, thoff not before that, both inside.
  */
-function clampOffsets(machine: Machine, keys: number, frame: Frame): void {
+export function clampOffsets(machine: Machine, keys: number, frame: Frame): void {
   const { view } = machine.memory;
   const end = Math.min(frame.data.length, MAX_OFFSET);
   const clamp = (offset: number, least: number): number => {
@@ -126,9 +139,8 @@ export function flowDissect(
   frame: Frame,
   flags: number,
 ): Dissection | number {
-  const root = machine.namespaces.init.bpf.flow_dissector.runArray;
-  const prog = (root ?? net.bpf.flow_dissector.runArray)?.[0];
-  if (prog === undefined) return handedOn(null, null);
+  const prog = attachedProgram(machine, net);
+  if (prog === null) return handedOn(null, null);
   // What the program does may detach it; it lives until it has returned.
   prog.get();
   const run = bpfFlowDissect(machine, prog, frame, flags);
@@ -140,6 +152,12 @@ export function flowDissect(
     return { by: "bpf", verdict: "drop", retval: null, keys: null, progId: id };
   if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval, id);
   return { by: "bpf", verdict: retval === BPF_OK ? "ok" : "drop", retval, keys, progId: id };
+}
+
+/** The program that packets in a namespace meet: the root namespace's goes first. */
+export function attachedProgram(machine: Machine, net: Net): Prog | null {
+  const root = machine.namespaces.init.bpf.flow_dissector.runArray;
+  return (root ?? net.bpf.flow_dissector.runArray)?.[0] ?? null;
 }
 
 function handedOn(retval: number | null, progId: number | null): Dissection {

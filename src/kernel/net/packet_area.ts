@@ -15,21 +15,24 @@ export class PacketArea {
   readonly #machine: Machine;
   readonly context: number;
   readonly keys: number;
+  /** What keys begin with in each of several runs. */
+  readonly template: number;
   #packet: number = 0;
   #capacity: number = 0;
 
-  private constructor(machine: Machine, context: number, keys: number) {
+  private constructor(machine: Machine, context: number, keys: number, template: number) {
     this.#machine = machine;
     this.context = context;
     this.keys = keys;
+    this.template = template;
   }
 
   static create(machine: Machine): PacketArea | null {
-    const context = machine.memory.alloc(CONTEXT_SIZE);
-    const keys = machine.memory.alloc(BPF_FLOW_KEYS_SIZE);
-    if (context !== 0 && keys !== 0) return new PacketArea(machine, context, keys);
-    machine.memory.free(context);
-    machine.memory.free(keys);
+    const sizes = [CONTEXT_SIZE, BPF_FLOW_KEYS_SIZE, BPF_FLOW_KEYS_SIZE];
+    const blocks = sizes.map((size) => machine.memory.alloc(size));
+    const [context = 0, keys = 0, template = 0] = blocks;
+    if (!blocks.includes(0)) return new PacketArea(machine, context, keys, template);
+    for (const block of blocks) machine.memory.free(block);
     return null;
   }
 

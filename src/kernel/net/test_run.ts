@@ -9,7 +9,7 @@ import { E2BIG, EFAULT, EINTR, EINVAL, EIO, ENOMEM, ENOSPC } from "../../abi/err
 import { ETH_HLEN } from "../../abi/flow_keys.ts";
 import type { Field } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
-import { DEFAULT_INSTRUCTION_LIMIT, type Outcome } from "../interpreter.ts";
+import { DEFAULT_INSTRUCTION_LIMIT, type Outcome } from "../engine.ts";
 import type { Task } from "../task.ts";
 import { checkZeroTail } from "../user_memory.ts";
 
@@ -21,6 +21,12 @@ export const SKB_TAILROOM = 320;
  * on Linux that a signal comes to: EINTR, with nothing written.
  */
 export const CALL_INSTRUCTION_LIMIT: number = 1 << 28;
+
+/** How long one call may take on an engine that doesn't count; one that takes longer is EINTR. */
+export const CALL_TIME_LIMIT_NS = 30_000_000_000n;
+/** Repetitions between two looks at the clock: at first, and at most. */
+const FIRST_PORTION = 64;
+const MAX_PORTION: number = 1 << 14;
 
 const MAX_U32 = 0xffff_ffff;
 
@@ -81,29 +87,39 @@ export interface Repeated<T extends Outcome> {
 }
 
 /**
- * Runs as often as the caller asks.
+ * Runs as often as the caller asks, in growing portions: between any two of them a call that
+ * takes too long is ended.
  *
  * @param repeat - how often; 0 means once.
- * @param run - one run, of no more than so many instructions; null: no memory.
- * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} has it, and EIO
- *   when the program is stopped by a fault, which Linux knows nothing like.
+ * @param run - runs so many times.
+ * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} and
+ *   {@link CALL_TIME_LIMIT_NS} have it, and EIO when the program is stopped by a fault, which Linux
+ *   knows nothing like.
  */
 export function repeatRun<T extends Outcome>(
   task: Task,
   repeat: number,
-  run: (instructionLimit: number) => T | null,
+  run: (times: number) => T | null,
 ): Repeated<T> | number {
   const { clock } = task.machine.options;
   const times = Math.max(repeat, 1);
-  let left = CALL_INSTRUCTION_LIMIT;
+  // The interpreter is limited by instructions, which are counted run by run.
+  const counts = task.machine.engine.name === "interpreter";
+  let instructions = CALL_INSTRUCTION_LIMIT;
+  let portion = counts ? 1 : FIRST_PORTION;
   let last: T | null = null;
   const start = clock.monotonicNs();
-  for (let i = 0; i < times; i++) {
-    if (left < DEFAULT_INSTRUCTION_LIMIT) return -EINTR;
-    last = run(DEFAULT_INSTRUCTION_LIMIT);
+  for (let done = 0; done < times; done += portion) {
+    if (instructions < DEFAULT_INSTRUCTION_LIMIT) return -EINTR;
+    if (!counts && done > 0) {
+      if (clock.monotonicNs() - start > CALL_TIME_LIMIT_NS) return -EINTR;
+      portion = Math.min(2 * portion, MAX_PORTION);
+    }
+    portion = Math.min(portion, times - done);
+    last = run(portion);
     if (last === null) return -ENOMEM;
     if (last.fault !== null) return -EIO;
-    left -= last.instructions;
+    instructions -= last.instructions;
   }
   if (last === null) return -EINVAL;
   const mean = Number((clock.monotonicNs() - start) / BigInt(times));

@@ -38,8 +38,8 @@ export function testRunFlowDissector(task: Task, prog: Prog, attr: Attr): number
   const flags = context === null ? 0 : new DataView(context.buffer).getUint32(FLAGS_AT, true);
   const protocol = new DataView(data.buffer).getUint16(ETHERTYPE_OFFSET, false);
   const frame = { data, networkOffset: ETH_HLEN, protocol };
-  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (instructionLimit) =>
-    bpfFlowDissect(task.machine, prog, frame, flags, { instructionLimit }),
+  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (times) =>
+    bpfFlowDissect(task.machine, prog, frame, flags, { times }),
   );
   if (typeof repeated === "number") return repeated;
   const error = finishData(task, attr, repeated.outcome.keys, repeated);

@@ -8,7 +8,6 @@ import { ETH_HLEN, ETH_P_IP, ETH_P_IPV6 } from "../../abi/flow_keys.ts";
 import type { Attr } from "../attr.ts";
 import { contextOf } from "../bpf/context.ts";
 import type { Prog } from "../bpf/prog.ts";
-import { interpret } from "../interpreter.ts";
 import type { Task } from "../task.ts";
 import { type PacketArea, withPacketArea } from "./packet_area.ts";
 import {
@@ -118,8 +117,8 @@ function run(
     regions: [],
     skb: { head: area.packet, network, data: network, tail: area.packet + data.length },
   };
-  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (instructionLimit) =>
-    interpret(machine, prog, invocation, { instructionLimit }),
+  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (times) =>
+    machine.engine.repeat(prog, invocation, times, null),
   );
   if (typeof repeated === "number") return repeated;
   const error = finishData(task, attr, data.fill(0, 0, ETH_HLEN), repeated);

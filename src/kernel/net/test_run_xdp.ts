@@ -10,7 +10,6 @@ import { decode, encode } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
 import { contextOf } from "../bpf/context.ts";
 import type { Prog } from "../bpf/prog.ts";
-import { interpret } from "../interpreter.ts";
 import type { Task } from "../task.ts";
 import { type PacketArea, withPacketArea } from "./packet_area.ts";
 import {
@@ -118,8 +117,8 @@ function run(
     regions: [{ start: area.packet, end, writable: true }],
     skb: null,
   };
-  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (instructionLimit) =>
-    interpret(machine, prog, invocation, { instructionLimit }),
+  const repeated = repeatRun(task, attr.u32(TEST_RUN.repeat), (times) =>
+    machine.engine.repeat(prog, invocation, times, null),
   );
   if (typeof repeated === "number") return repeated;
   const written = machine.memory.bytes.slice(area.packet, area.packet + data.length);

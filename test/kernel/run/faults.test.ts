@@ -232,7 +232,7 @@ describe("limits", () => {
   });
 
   test("without memory for a stack there is no run", () => {
-    const small = boot(1 << 16);
+    const small = boot({ memoryLimitBytes: 1 << 16 });
     const invocation = { context: 0, layout: null, regions: [], skb: null };
     expect(interpret(small.machine, program(small.machine, "exit"), invocation)).toBeNull();
   });

@@ -15,7 +15,7 @@ import { HashMap, hashBlockSize } from "../../../src/kernel/bpf/map/hash.ts";
 import type { BpfMap, MapFacts } from "../../../src/kernel/bpf/map/map.ts";
 import { ProgArray } from "../../../src/kernel/bpf/map/prog_array.ts";
 import { Prog } from "../../../src/kernel/bpf/prog.ts";
-import { interpret, type Outcome, type RunOptions } from "../../../src/kernel/interpreter.ts";
+import type { EngineName, Outcome, RunOptions } from "../../../src/kernel/engine.ts";
 import { Machine } from "../../../src/kernel/machine.ts";
 import { ALL_CAPABILITIES, type Task } from "../../../src/kernel/task.ts";
 import { BufferMemory } from "../../../src/kernel/user_memory.ts";
@@ -33,7 +33,25 @@ export interface Bench {
   tick: bigint;
 }
 
-export function boot(memoryLimitBytes: number = 1 << 26): Bench {
+/** How a machine under test differs from a usual one. */
+export interface BootOptions {
+  readonly memoryLimitBytes?: number;
+  readonly engine?: EngineName;
+  readonly hardened?: boolean;
+}
+
+/** Engines that programs must not be able to tell apart, by what they are booted with. */
+export const ENGINES: Readonly<Record<string, BootOptions>> = {
+  interpreter: { engine: "interpreter" },
+  jit: { engine: "jit" },
+  "hardened jit": { engine: "jit", hardened: true },
+};
+
+export function boot({
+  memoryLimitBytes = 1 << 26,
+  engine = "interpreter",
+  hardened = false,
+}: BootOptions = {}): Bench {
   const memory = new BufferMemory();
   const traced: string[] = [];
   const machine = new Machine({
@@ -49,6 +67,8 @@ export function boot(memoryLimitBytes: number = 1 << 26): Bench {
     memoryLimitBytes,
     preempt: () => {},
     trace: (line) => traced.push(line),
+    engine,
+    hardened,
   });
   const task = machine.spawn({
     netns: machine.namespaces.init,
@@ -114,7 +134,7 @@ function relocate(insns: readonly Instruction[], maps: readonly BpfMap[]): Instr
 /** Runs a program with a context of zeros that it may not touch, and no packet. */
 export function run(machine: Machine, prog: Prog, options: RunOptions = {}): Outcome {
   const invocation = { context: EMPTY_CONTEXT, layout: null, regions: [], skb: null };
-  const outcome = interpret(machine, prog, invocation, options);
+  const outcome = machine.engine.run(prog, invocation, options);
   if (outcome === null) throw new RangeError("the machine has no memory for a stack");
   return outcome;
 }

@@ -1,10 +1,14 @@
 /**
  * Keys of hash maps in linear memory: their hash and their comparison. Kept simple enough to be
- * emitted as WebAssembly too.
+ * emitted as WebAssembly too, which jit/hash_key.ts does.
  */
 
-const C1 = 0xcc9e2d51;
-const C2 = 0x1b873593;
+// MurmurHash3's numbers.
+export const C1 = 0xcc9e2d51;
+export const C2 = 0x1b873593;
+export const ROUND = 0xe6546b64;
+export const FINAL_1 = 0x85ebca6b;
+export const FINAL_2 = 0xc2b2ae35;
 
 /**
  * MurmurHash3_x86_32 (Austin Appleby, public domain) over a key. Linux uses another hash; only the
@@ -19,7 +23,7 @@ export function hashKey(view: DataView, address: number, size: number, seed: num
   let at = address;
   for (; at + 4 <= end; at += 4) {
     hash ^= scramble(view.getInt32(at, true));
-    hash = Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64;
+    hash = Math.imul((hash << 13) | (hash >>> 19), 5) + ROUND;
   }
   if (at < end) {
     let tail = 0;
@@ -27,8 +31,8 @@ export function hashKey(view: DataView, address: number, size: number, seed: num
     hash ^= scramble(tail);
   }
   hash ^= size;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  hash = Math.imul(hash ^ (hash >>> 16), FINAL_1);
+  hash = Math.imul(hash ^ (hash >>> 13), FINAL_2);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 

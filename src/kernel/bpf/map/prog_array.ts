@@ -10,6 +10,12 @@ import type { Prog } from "../prog.ts";
 import { progFromFd } from "../prog_fd.ts";
 import { IndexedMap } from "./array.ts";
 
+/**
+ * Where, from the start of an entry, the JIT finds what to jump to: a u32 index into its table, 0
+ * for none. The program's id, which is what bpf(2) shows, comes before.
+ */
+export const PROG_ENTRY_OFFSET = 4;
+
 /** What must be the same in all programs that a prog array holds or that use it. */
 export interface TailCallFacts {
   /** BPF_PROG_TYPE_… */
@@ -110,7 +116,10 @@ export class ProgArray extends IndexedMap {
     const old = this.progAt(index);
     if (prog === null) this.#progs.delete(index);
     else this.#progs.set(index, prog);
-    this.machine.memory.view.setUint32(this.#slot(index), prog?.id ?? 0, true);
+    const { engine, memory } = this.machine;
+    const entry = prog === null ? 0 : engine.entryOf(prog);
+    memory.view.setUint32(this.#slot(index), prog?.id ?? 0, true);
+    memory.view.setUint32(this.#slot(index) + PROG_ENTRY_OFFSET, entry, true);
     old?.put();
   }
 }

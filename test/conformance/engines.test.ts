@@ -1,11 +1,10 @@
 /**
- * The interpreter against the public conformance cases of the instruction set: a case that fails is
+ * Each engine against the public conformance cases of the instruction set: a case that fails is
  * an instruction that doesn't do what RFC 9669 says.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { interpret } from "../../src/kernel/interpreter.ts";
-import { boot, program } from "../kernel/run/support.ts";
+import { boot, ENGINES, program } from "../kernel/run/support.ts";
 import { parseCase } from "./syntax.ts";
 
 const directory = new URL("../../../shared/conformance/bpf/", import.meta.url);
@@ -19,23 +18,22 @@ function caseFiles(): string[] {
 const files = caseFiles();
 if (files.length === 0) console.log(`skipped: no conformance cases at ${directory.pathname}`);
 
-describe.skipIf(files.length === 0)("conformance of the interpreter", () => {
-  test("all cases are there", () => {
-    expect(files.length).toBe(EXPECTED_CASES);
-  });
+test.skipIf(files.length === 0)("all cases are there", () => {
+  expect(files.length).toBe(EXPECTED_CASES);
+});
 
+describe.skipIf(files.length === 0).each(Object.entries(ENGINES))("on the %s", (_name, options) => {
   test.each(files)("%s", (file) => {
     const {
       program: bytes,
       memory,
       result,
     } = parseCase(readFileSync(new URL(file, directory), "utf8"));
-    const { machine } = boot();
+    const { machine } = boot(options);
     const start = memory.length === 0 ? 0 : machine.memory.alloc(memory.length);
     machine.memory.bytes.set(memory, start);
     const regions = [{ start, end: start + memory.length, writable: true }];
-    const outcome = interpret(
-      machine,
+    const outcome = machine.engine.run(
       program(machine, bytes),
       { context: start, layout: null, regions, skb: null },
       { r2: BigInt(memory.length) },

@@ -1,0 +1,117 @@
+/**
+ * What runs programs: the interpreter or the JIT. A machine has one of them.
+ */
+
+import type { ContextLayout } from "./bpf/context.ts";
+import type { Prog } from "./bpf/prog.ts";
+import type { Skb } from "./helpers/helper.ts";
+import type { RunFault } from "./interpreter/fault.ts";
+import type { Registers } from "./interpreter/registers.ts";
+import type { PacketBatch } from "./net/packet_batch.ts";
+
+/** Engines by name. */
+export type EngineName = "interpreter" | "jit";
+
+/** How many instructions a run on the interpreter may execute when nothing else is asked for. */
+export const DEFAULT_INSTRUCTION_LIMIT = 1_000_000;
+
+/** Memory that a program may touch besides its stack, its context and its maps. */
+export interface Region {
+  /** Address of the first byte. */
+  readonly start: number;
+  /** Address after the last byte. */
+  readonly end: number;
+  readonly writable: boolean;
+}
+
+/** What a program is run on. */
+export interface Invocation {
+  /** r1: where the context lies in linear memory. */
+  readonly context: number;
+  /** Which of its fields may be touched; null when they are in `regions`. */
+  readonly layout: ContextLayout | null;
+  /** Packet, flow keys. */
+  readonly regions: readonly Region[];
+  /** What packet helpers and LD_ABS read; null in a run without a socket buffer. */
+  readonly skb: Skb | null;
+}
+
+/** Sees every instruction before it is executed. */
+export type InstructionObserver = (slot: number, registers: Registers, prog: Prog) => void;
+
+/** How to run. */
+export interface RunOptions {
+  /** More instructions than this are a fault. The JIT never counts: its programs are verified. */
+  readonly instructionLimit?: number;
+  /** A run that is observed is always the interpreter's. */
+  readonly onInstruction?: InstructionObserver | undefined;
+  /** r2 at entry; Linux leaves it undefined, the conformance cases find a length there. */
+  readonly r2?: bigint;
+  /** How many tail calls led here already. */
+  readonly tailCalls?: number;
+}
+
+/** What a run came to. */
+export interface Outcome {
+  /** r0 at the end, as u64; 0 after a fault. */
+  readonly r0: bigint;
+  /** The lower half of r0: what programs return. */
+  readonly retval: number;
+  /**
+   * Instructions executed, those of tail called programs and callbacks included; 0 on the JIT,
+   * which doesn't count.
+   */
+  readonly instructions: number;
+  /** Why the run was stopped; null when it came to its end. */
+  readonly fault: RunFault | null;
+}
+
+/** Flow keys that are put back before each of several runs. */
+export interface KeysTemplate {
+  /** Addresses of BPF_FLOW_KEYS_SIZE bytes each: what is kept, and what the program gets. */
+  readonly template: number;
+  readonly keys: number;
+}
+
+/** A batch of packets for flow dissectors. */
+export interface BatchRequest {
+  readonly batch: PacketBatch;
+  /** The program that is attached at the moment: it may change from packet to packet. */
+  readonly attached: () => Prog | null;
+  /** What the program of a packet is run on. */
+  readonly invocation: (index: number) => Invocation;
+}
+
+/** Runs the programs of one machine. */
+export interface Engine {
+  readonly name: EngineName;
+
+  /** Runs a program. Null when there is no memory for its stack. */
+  run(prog: Prog, invocation: Invocation, options?: RunOptions): Outcome | null;
+
+  /**
+   * Runs a program several times on the same invocation.
+   *
+   * @param times - 1 or more.
+   * @returns the outcome of the last run, or of the first that was stopped by a fault, with the
+   *   instructions of all; null when there is no memory for its stack.
+   */
+  repeat(
+    prog: Prog,
+    invocation: Invocation,
+    times: number,
+    keys: KeysTemplate | null,
+  ): Outcome | null;
+
+  /** Runs all packets of a batch. False when there is no memory for a stack. */
+  dissectBatch(request: BatchRequest): boolean;
+
+  /** What a prog array keeps beside a program's id, for tail calls; 0 where that isn't needed. */
+  entryOf(prog: Prog): number;
+
+  /** A program is gone. */
+  forget(prog: Prog): void;
+
+  /** How a program is run, in words: "interpreter", "jit, 1,234 bytes", … */
+  describe(prog: Prog): string;
+}

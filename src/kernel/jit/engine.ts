@@ -1,0 +1,351 @@
+/**
+ * The JIT, as an engine: programs are compiled when they are first run or stored in a prog array.
+ */
+
+import type { Prog } from "../bpf/prog.ts";
+import type {
+  BatchRequest,
+  Engine,
+  Invocation,
+  KeysTemplate,
+  Outcome,
+  RunOptions,
+} from "../engine.ts";
+import { RunFault } from "../interpreter/fault.ts";
+import { recordFault } from "../interpreter/fault_log.ts";
+import { interpret, repeatInterpreted } from "../interpreter.ts";
+import type { Machine } from "../machine.ts";
+import { RECORD, VERDICT } from "../net/packet_batch.ts";
+import { type BatchExports, batchModule } from "./batch.ts";
+import { IMPORT_MODULE } from "./module.ts";
+import { compileProgram } from "./program.ts";
+import { type Callback, type Caller, JitRun } from "./run.ts";
+import { stubModule } from "./stub.ts";
+import { slotOfTrap } from "./trap.ts";
+
+/** What a program's module exports; see program.ts. */
+interface ProgramExports {
+  readonly main: CallableFunction;
+  readonly run: (r1: number, r2: number, frame: number) => number;
+  readonly repeat: (
+    r1: number,
+    frame: number,
+    times: number,
+    template: number,
+    keys: number,
+  ) => number;
+}
+
+/** A program that was compiled. */
+interface CompiledProgram extends Caller {
+  readonly exports: ProgramExports;
+  /** Bytes of its module. */
+  readonly size: number;
+  readonly functions: number;
+}
+
+/** A program that the interpreter has to run, and why. */
+interface RefusedProgram {
+  readonly prog: Prog;
+  readonly refused: string;
+}
+
+type LoadedProgram = CompiledProgram | RefusedProgram;
+
+let compiledBatch: WebAssembly.Module | null = null;
+
+/** The same module for all machines. */
+function batchProgram(): WebAssembly.Module {
+  compiledBatch ??= new WebAssembly.Module(batchModule());
+  return compiledBatch;
+}
+
+/** Entries that a table begins with; the first one stands for no program. */
+const FIRST_ENTRIES = 16;
+
+/** Compiles the programs of a machine, and runs them. */
+export class JitEngine implements Engine {
+  readonly name = "jit" as const;
+  readonly #machine: Machine;
+  readonly #hardened: boolean;
+  readonly #table: WebAssembly.Table;
+  readonly #loaded: Map<Prog, LoadedProgram> = new Map();
+  /** Places in the table by program, and those that nobody has. */
+  readonly #entries: Map<Prog, number> = new Map();
+  readonly #freeEntries: number[] = [];
+  /** Runs that wait to be used again, and those under way, the innermost last. */
+  readonly #idle: JitRun[] = [];
+  readonly #running: JitRun[] = [];
+  #batch: BatchExports["batch"] | null = null;
+  /** Looks which program is attached, for a batch under way: helpers may have changed it. */
+  #refresh: (() => void) | null = null;
+
+  constructor(machine: Machine, hardened: boolean) {
+    this.#machine = machine;
+    this.#hardened = hardened;
+    this.#table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_ENTRIES });
+    for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
+  }
+
+  run(prog: Prog, invocation: Invocation, options: RunOptions = {}): Outcome | null {
+    const loaded = this.#load(prog);
+    if ("refused" in loaded || options.onInstruction !== undefined) {
+      return interpret(this.#machine, prog, invocation, options);
+    }
+    const r2 = Number(options.r2 ?? 0n);
+    return this.#within(loaded, invocation, (run) =>
+      loaded.exports.run(invocation.context, r2, run.top),
+    );
+  }
+
+  repeat(
+    prog: Prog,
+    invocation: Invocation,
+    times: number,
+    keys: KeysTemplate | null,
+  ): Outcome | null {
+    const loaded = this.#load(prog);
+    if ("refused" in loaded) {
+      return repeatInterpreted(this.#machine, prog, invocation, times, keys);
+    }
+    const { template, keys: target } = keys ?? { template: 0, keys: 0 };
+    return this.#within(loaded, invocation, (run) =>
+      loaded.exports.repeat(invocation.context, run.top, times, template, target),
+    );
+  }
+
+  dissectBatch(request: BatchRequest): boolean {
+    const { batch, attached } = request;
+    const run = this.#idle.pop() ?? JitRun.create(this.#machine);
+    if (run === null) return false;
+    this.#batch ??= this.#loadBatch();
+    const enter = this.#batch;
+    this.#running.push(run);
+    const outer = this.#refresh;
+    const cell = run.cell;
+    let prog: Prog | null = null;
+    /** Programs that may be running; they live until the batch is done. */
+    const held = new Set<Prog>();
+    this.#refresh = () => {
+      const now = attached();
+      if (now === prog && now !== null) return;
+      prog = now;
+      if (now !== null && !held.has(now)) held.add(now.get());
+      const entry = now === null ? 0 : this.entryOf(now);
+      this.#machine.memory.view.setUint32(cell, entry, true);
+    };
+    try {
+      for (let index = 0; index < batch.count; ) {
+        this.#refresh();
+        run.prepareBatch(prog, (done) => request.invocation(index + done));
+        const [descriptor, record] = [batch.descriptor(index), batch.record(index)];
+        try {
+          const count = batch.count - index;
+          enter(cell, batch.context, run.top, descriptor, record, count);
+          return true;
+        } catch (error) {
+          // It is logged; the packets that follow have nothing to do with it.
+          this.#faultOf(error, prog ?? run.prog, run);
+          index += run.done;
+          const { view } = this.#machine.memory;
+          view.setUint32(batch.record(index) + RECORD.retval, 0, true);
+          view.setUint32(batch.record(index) + RECORD.verdict, VERDICT.fault, true);
+          index++;
+        }
+      }
+      return true;
+    } finally {
+      this.#refresh = outer;
+      this.#running.pop();
+      this.#idle.push(run);
+      for (const each of held) each.put();
+    }
+  }
+
+  entryOf(prog: Prog): number {
+    let entry = this.#entries.get(prog);
+    if (entry === undefined) {
+      const loaded = this.#load(prog);
+      const target = "refused" in loaded ? this.#stub(prog) : loaded.exports.main;
+      entry = this.#freeEntries.pop() ?? this.#growTable();
+      this.#table.set(entry, target);
+      this.#entries.set(prog, entry);
+    }
+    return entry;
+  }
+
+  forget(prog: Prog): void {
+    this.#loaded.delete(prog);
+    const entry = this.#entries.get(prog);
+    if (entry === undefined) return;
+    this.#entries.delete(prog);
+    this.#table.set(entry, null);
+    this.#freeEntries.push(entry);
+  }
+
+  describe(prog: Prog): string {
+    const loaded = this.#load(prog);
+    if ("refused" in loaded) return `interpreter, not compiled: ${loaded.refused}`;
+    return `jit, ${loaded.functions} functions, ${loaded.size} bytes`;
+  }
+
+  #loadBatch(): BatchExports["batch"] {
+    const { memory } = this.#machine.memory;
+    const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
+    const { exports } = new WebAssembly.Instance(batchProgram(), imports);
+    return (exports as unknown as BatchExports).batch;
+  }
+
+  /** @returns the first of the new entries; the others are free. */
+  #growTable(): number {
+    const first = this.#table.grow(this.#table.length);
+    for (let entry = this.#table.length - 1; entry > first; entry--) this.#freeEntries.push(entry);
+    return first;
+  }
+
+  #load(prog: Prog): LoadedProgram {
+    let loaded = this.#loaded.get(prog);
+    if (loaded === undefined) {
+      loaded = this.#compile(prog);
+      this.#loaded.set(prog, loaded);
+    }
+    return loaded;
+  }
+
+  #compile(prog: Prog): LoadedProgram {
+    const compiled = compileProgram(prog, { hardened: this.#hardened, marks: false });
+    if ("refused" in compiled) return { prog, refused: compiled.refused };
+    const callbacks = new Map<number, Callback>();
+    const caller: Caller = { prog, callbacks };
+    const imports = {
+      memory: this.#machine.memory.memory,
+      table: this.#table,
+      // Addresses come as s32.
+      helper: (id: number, frame: number, slot: number): void => {
+        this.#current.callHelper(caller, id, frame >>> 0, slot);
+        if (this.#refresh !== null) this.#refresh();
+      },
+      check: (a: number, size: number, write: number, frame: number, slot: number): void => {
+        this.#current.check(caller, a >>> 0, size, write, frame >>> 0, slot);
+      },
+    };
+    const module = this.#moduleOf(compiled.bytes);
+    if (typeof module === "string") return { prog, refused: module };
+    const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: imports });
+    for (const start of compiled.callbacks) {
+      callbacks.set(start, exports[`callback_${start}`] as Callback);
+    }
+    return {
+      prog,
+      callbacks,
+      exports: exports as unknown as ProgramExports,
+      size: compiled.bytes.length,
+      functions: compiled.functions.length,
+    };
+  }
+
+  /** A module, or why the engine takes none: some have limits of their own. */
+  #moduleOf(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | string {
+    try {
+      return new WebAssembly.Module(bytes);
+    } catch (error) {
+      if (error instanceof WebAssembly.CompileError || error instanceof RangeError) {
+        return error.message;
+      }
+      throw error;
+    }
+  }
+
+  get #current(): JitRun {
+    const run = this.#running.at(-1);
+    if (run === undefined) throw new TypeError("no program runs");
+    return run;
+  }
+
+  /** What a tail call of a program jumps to that only the interpreter runs. */
+  #stub(prog: Prog): CallableFunction {
+    const tail = (): void => {
+      const run = this.#current;
+      const outcome = interpret(this.#machine, prog, run.invoked, { tailCalls: run.tailCalls });
+      if (outcome === null) throw new RunFault(prog.id, 0, "finds no memory for a stack");
+      // It is logged already.
+      if (outcome.fault !== null) throw new HandledFault(outcome.fault);
+      run.setR0(Number(outcome.r0 & 0xffff_ffffn), Number(outcome.r0 >> 32n));
+    };
+    const { memory } = this.#machine.memory;
+    const module = new WebAssembly.Module(stubModule());
+    const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: { memory, tail } });
+    return exports.main as CallableFunction;
+  }
+
+  /** Enters compiled code, and makes of how it is left an outcome. */
+  #within(
+    { prog }: CompiledProgram,
+    invocation: Invocation,
+    enter: (run: JitRun) => number,
+  ): Outcome | null {
+    const run = this.#idle.pop() ?? JitRun.create(this.#machine);
+    if (run === null) return null;
+    this.#running.push(run);
+    try {
+      run.prepare(prog, invocation, this.#hardened);
+      const retval = enter(run) >>> 0;
+      const [low, high] = run.r0;
+      return new JitOutcome(retval, low, high);
+    } catch (error) {
+      const fault = this.#faultOf(error, prog, run);
+      return { r0: 0n, retval: 0, instructions: 0, fault };
+    } finally {
+      this.#running.pop();
+      this.#idle.push(run);
+    }
+  }
+
+  #faultOf(error: unknown, prog: Prog, run: JitRun): RunFault {
+    if (error instanceof HandledFault) return error.fault;
+    let fault: RunFault;
+    if (error instanceof RunFault) {
+      fault = error;
+    } else if (error instanceof WebAssembly.RuntimeError) {
+      // Code of a program that was tail called has places that mean nothing in this one.
+      const slot = run.tailCalls > 0 ? -1 : slotOfTrap(error, prog, this.#hardened);
+      fault = new RunFault(prog.id, slot, error.message);
+    } else if (error instanceof RangeError) {
+      fault = new RunFault(prog.id, -1, error.message);
+    } else {
+      throw error;
+    }
+    recordFault(this.#machine, fault);
+    return fault;
+  }
+}
+
+/** A fault that the interpreter has recorded, on its way through compiled code. */
+class HandledFault extends Error {
+  override readonly name: string = "HandledFault";
+  readonly fault: RunFault;
+
+  constructor(fault: RunFault) {
+    super(fault.message);
+    this.fault = fault;
+  }
+}
+
+/** An outcome that makes a bigint of r0 only for those who ask. */
+class JitOutcome implements Outcome {
+  readonly retval: number;
+  readonly instructions: number = 0;
+  readonly fault: RunFault | null = null;
+  readonly #low: number;
+  readonly #high: number;
+
+  constructor(retval: number, low: number, high: number) {
+    this.retval = retval;
+    this.#low = low;
+    this.#high = high;
+  }
+
+  get r0(): bigint {
+    return (BigInt(this.#high) << 32n) | BigInt(this.#low);
+  }
+}

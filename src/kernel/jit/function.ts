@@ -1,0 +1,296 @@
+/**
+ * One function of a BPF program as the body of a WebAssembly function: where registers live, and
+ * the instructions of its blocks.
+ */
+
+import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_10, MAX_BPF_STACK } from "../../abi/insn.ts";
+import type { Instruction } from "../../asm/index.ts";
+import { findField } from "../bpf/context.ts";
+import { writeAlu } from "./alu.ts";
+import { writeAtomic } from "./atomic.ts";
+import { writeCall } from "./calls.ts";
+import { type Block, buildGraph, nextSlot } from "./cfg.ts";
+import { seedChecks, writeCheck } from "./check.ts";
+import { Code } from "./code.ts";
+import { MAX_DISPATCH_BLOCKS, writeDispatched } from "./dispatch.ts";
+import { shapeOf } from "./dominators.ts";
+import { writeCondition } from "./jump.ts";
+import { KnownValues } from "./known_values.ts";
+import { writeLegacyPacket } from "./legacy_packet.ts";
+import { writeLoadStore } from "./load_store.ts";
+import type { Locals } from "./module.ts";
+import type { ProgramWriter } from "./program.ts";
+import { STACK_MASK, STATE } from "./run_state.ts";
+import { clearStack, stackUse } from "./stack.ts";
+import { type BlockWriter, writeStructured } from "./structure.ts";
+import { I32, I64 } from "./wasm.ts";
+
+/**
+ * How a function is entered: as a program, with (r1, r2, frame) as i32, or by a call of a function,
+ * with (r1 … r5) as i64 and frame as i32. Both return r0 as i64. A frame is named by its lowest
+ * address.
+ */
+export type Entry = "program" | "function";
+
+/** Locals of registers r0 to r9, and of the frame, by kind of entry. */
+const PLACES: Readonly<Record<Entry, { registers: readonly number[]; frame: number }>> = {
+  program: { registers: [3, 4, 5, 6, 7, 8, 9, 10, 11, 12], frame: 2 },
+  function: { registers: [6, 0, 1, 2, 3, 4, 7, 8, 9, 10], frame: 5 },
+};
+
+/** How often a function goes back by `may_goto` before it leaves its loop (BPF_MAX_LOOPS). */
+const MAX_MAY_GOTO = 1 << 23;
+
+/** What became of a function. */
+export interface WrittenFunction {
+  readonly locals: readonly Locals[];
+  readonly code: Code;
+  /** How its control flow was put into WebAssembly's. */
+  readonly flow: "structured" | "dispatched";
+  /** Slots by where their code begins in the body, ascending. */
+  readonly marks: readonly Mark[];
+}
+
+/** Where the code of an instruction begins. */
+export interface Mark {
+  readonly offset: number;
+  readonly slot: number;
+}
+
+/** Locals, both i32: a region's address, and how far in an access may begin. */
+export interface CheckedRegion {
+  readonly start: number;
+  readonly limit: number;
+}
+
+/** Writes a function. */
+export class FunctionWriter implements BlockWriter {
+  readonly code: Code = new Code();
+  readonly program: ProgramWriter;
+  readonly insns: readonly Instruction[];
+  /** The frame's lowest address: an i32. */
+  readonly frame: number;
+  /** Locals to compute with: one i64, two i32. */
+  readonly wide: number;
+  readonly address: number;
+  readonly index: number;
+  /** Of a hardened program: where the last access was found, by its kind. */
+  readonly read: CheckedRegion;
+  readonly written: CheckedRegion;
+  /** Rounds by may_goto that are left, and the block to dispatch to. */
+  readonly #goto: number;
+  readonly #next: number;
+  readonly #registers: readonly number[];
+  readonly #locals: readonly Locals[];
+  readonly #entry: Entry;
+  /** The block that the function begins with, if nothing leads back there. */
+  #first: Block | null = null;
+  readonly known: KnownValues;
+  /** The instruction that is being written. */
+  slot: number = 0;
+  readonly #marks: Mark[] = [];
+
+  constructor(program: ProgramWriter, entry: Entry) {
+    this.program = program;
+    this.insns = program.insns;
+    this.#entry = entry;
+    const { registers, frame } = PLACES[entry];
+    this.#registers = registers;
+    this.frame = frame;
+    this.wide = Math.max(...registers) + 1;
+    this.address = this.wide + 1;
+    this.index = this.wide + 2;
+    this.#goto = this.wide + 3;
+    this.#next = this.wide + 4;
+    this.read = { start: this.wide + 5, limit: this.wide + 6 };
+    this.written = { start: this.wide + 7, limit: this.wide + 8 };
+    const parameters = entry === "program" ? 0 : 5;
+    this.#locals = [
+      { count: registers.length - parameters + 1, type: I64 },
+      { count: 8, type: I32 },
+    ];
+    this.known = new KnownValues(program.maps);
+  }
+
+  /** Writes the function that begins at a slot. Null when engines take no code like it. */
+  write(start: number): WrittenFunction | null {
+    const { code } = this;
+    const blocks = buildGraph(this.insns, start);
+    const shape = shapeOf(blocks);
+    const isEnteredOnce = shape.isLoopHeader[0] !== 1;
+    this.#first = isEnteredOnce ? (blocks[0] ?? null) : null;
+    this.known.prepare(this.insns, blocks, isEnteredOnce && this.#entry === "program");
+    if (this.#entry === "program") {
+      for (const register of [BPF_REG_1, BPF_REG_2]) {
+        code.get(register - BPF_REG_1);
+        this.set32(register);
+      }
+    }
+    if (this.program.hardened) seedChecks(this);
+    clearStack(code, this.frame, stackUse(this.insns, blocks));
+    if (this.#usesMayGoto(blocks)) {
+      code.i32(MAX_MAY_GOTO);
+      code.set(this.#goto);
+    }
+    if (!shape.reducible && blocks.length > MAX_DISPATCH_BLOCKS) return null;
+    if (shape.reducible) writeStructured(blocks, shape, this);
+    else writeDispatched(blocks, this, this.#next);
+    const flow = shape.reducible ? "structured" : "dispatched";
+    return { locals: this.#locals, code, flow, marks: this.#marks };
+  }
+
+  // What blocks are made of.
+
+  body(block: Block): void {
+    const { start, end } = block;
+    this.known.enterBlock(block === this.#first);
+    for (let slot = start; slot < end; ) {
+      const insn = this.insns[slot] as Instruction;
+      this.#mark(slot);
+      if (!this.#instruction(insn, slot)) this.trap();
+      this.known.after(insn, slot);
+      slot = nextSlot(insn, slot);
+    }
+  }
+
+  condition(slot: number): void {
+    this.#mark(slot);
+    writeCondition(this, this.insns[slot] as Instruction);
+  }
+
+  exit(): void {
+    this.get(BPF_REG_0);
+    this.code.op("return");
+  }
+
+  trap(): void {
+    this.code.op("unreachable");
+  }
+
+  round(): void {
+    if (this.program.hardened) this.program.writeRound(this);
+  }
+
+  #instruction(insn: Instruction, slot: number): boolean {
+    return (
+      writeAlu(this, insn) ||
+      writeLoadStore(this, insn, slot, this.insns[slot + 1]) ||
+      writeAtomic(this, insn) ||
+      writeCall(this, insn, slot) ||
+      writeLegacyPacket(this, insn)
+    );
+  }
+
+  #mark(slot: number): void {
+    this.slot = slot;
+    if (this.program.wantsMarks) this.#marks.push({ offset: this.code.length, slot });
+  }
+
+  #usesMayGoto(blocks: readonly Block[]): boolean {
+    return blocks.some(({ terminator }) => {
+      if (terminator.kind !== "branch") return false;
+      return (this.insns[terminator.slot]?.opcode ?? 0) === MAY_GOTO;
+    });
+  }
+
+  /** Leaves whether may_goto goes: an i32 that is 1 once all rounds are used up. */
+  mayGoto(): void {
+    const { code } = this;
+    code.get(this.#goto);
+    code.i32(1);
+    code.op("i32.sub");
+    code.tee(this.#goto);
+    code.op("i32.eqz");
+  }
+
+  // Registers.
+
+  /** Leaves a register as i64. */
+  get(register: number): void {
+    if (register === BPF_REG_10) {
+      this.get32(register);
+      this.code.op("i64.extend_i32_u");
+    } else {
+      this.code.get(this.#local(register));
+    }
+  }
+
+  /** Leaves the lower half of a register as i32. */
+  get32(register: number): void {
+    if (register === BPF_REG_10) {
+      this.code.get(this.frame);
+      this.code.i32(MAX_BPF_STACK);
+      this.code.op("i32.add");
+    } else {
+      this.code.get(this.#local(register));
+      this.code.op("i32.wrap_i64");
+    }
+  }
+
+  /** Sets a register to an i64. */
+  set(register: number): void {
+    this.code.set(this.#local(register));
+  }
+
+  /** Sets a register to an i32, zero-extended. */
+  set32(register: number): void {
+    this.code.op("i64.extend_i32_u");
+    this.set(register);
+  }
+
+  #local(register: number): number {
+    const local = this.#registers[register];
+    if (local === undefined) throw new RangeError(`register: r${register} has no local`);
+    return local;
+  }
+
+  // Memory.
+
+  /**
+   * Leaves the address that an access of `size` bytes at register + `offset` begins with, as i32.
+   *
+   * @returns what to add to it in the access itself.
+   */
+  base(register: number, offset: number, size: number, write: boolean): number {
+    const { code } = this;
+    const fromTop = this.known.stackOffset(register);
+    const inFrame = MAX_BPF_STACK + (fromTop ?? 0) + offset;
+    if (fromTop !== null && inFrame >= 0 && inFrame + size <= MAX_BPF_STACK) {
+      code.get(this.frame);
+      return inFrame;
+    }
+    this.get32(register);
+    if (this.program.hardened && !this.#isField(register, offset, size, write)) {
+      code.i32(offset);
+      code.op("i32.add");
+      writeCheck(this, this.program.check(), size, write);
+      return 0;
+    }
+    if (offset >= 0) return offset;
+    code.i32(offset);
+    code.op("i32.add");
+    return 0;
+  }
+
+  /** Whether it is an access to the context that is known to be good. */
+  #isField(register: number, offset: number, size: number, write: boolean): boolean {
+    const { layout } = this.program;
+    if (layout === null || !this.known.isContext(register)) return false;
+    return findField(layout, offset, size, write) !== null;
+  }
+
+  /** Leaves the address of the last byte of the stacks, which {@link stateField} counts from. */
+  stateBase(): void {
+    this.code.get(this.frame);
+    this.code.i32(STACK_MASK);
+    this.code.op("i32.or");
+  }
+}
+
+/** Where a field of the state is from what {@link FunctionWriter.stateBase} leaves. */
+export function stateField(name: keyof typeof STATE): number {
+  return 1 + STATE[name];
+}
+
+/** BPF_JMP | BPF_JCOND: there is no other instruction with this opcode. */
+export const MAY_GOTO = 0xe5;

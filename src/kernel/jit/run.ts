@@ -1,0 +1,184 @@
+/**
+ * One run of compiled code, as the helpers that it calls see it.
+ */
+
+import { BPF_REG_0, BPF_REG_1, MAX_BPF_STACK, MAX_CALL_FRAMES } from "../../abi/insn.ts";
+import type { Prog } from "../bpf/prog.ts";
+import type { Invocation } from "../engine.ts";
+import { HELPERS } from "../helpers/index.ts";
+import type { Machine } from "../machine.ts";
+import { ProgramRun } from "../program_run.ts";
+import { NO_FRAME } from "./calls.ts";
+import { MAX_REGIONS, REGION_BYTES, STACKS_BYTES, STATE, STATE_BYTES } from "./run_state.ts";
+
+const ARGUMENTS = 5;
+const TOO_DEEP: string = `calls deeper than ${MAX_CALL_FRAMES} frames`;
+
+const NO_INVOCATION: Invocation = { context: 0, layout: null, regions: [], skb: null };
+
+/** Calls a function of the program in a frame; arguments and result are in the state. */
+export type Callback = (frame: number) => void;
+
+/** A program that runs, and the functions of it that helpers may call. */
+export interface Caller {
+  readonly prog: Prog;
+  /** By first slot. */
+  readonly callbacks: ReadonlyMap<number, Callback>;
+}
+
+/** A run; see run_state.ts for what of it lies in linear memory. */
+export class JitRun extends ProgramRun {
+  /** Address of the state. */
+  readonly state: number;
+  #caller: Caller | null = null;
+  #frame: number = 0;
+  #packetInvocation: ((done: number) => Invocation) | null = null;
+
+  private constructor(machine: Machine, stack: number) {
+    super(machine, stack);
+    this.state = stack + STACKS_BYTES;
+  }
+
+  /** Null when there is no memory for the stacks. */
+  static create(machine: Machine): JitRun | null {
+    const block = machine.memory.alloc(2 * STACKS_BYTES + STATE_BYTES);
+    if (block === 0) return null;
+    return new JitRun(machine, Math.ceil(block / STACKS_BYTES) * STACKS_BYTES);
+  }
+
+  /** The first frame, by its lowest address. */
+  get top(): number {
+    return this.state - MAX_BPF_STACK;
+  }
+
+  /** What is being run on. */
+  get invoked(): Invocation {
+    this.#enterPacket();
+    if (this.invocation === null) throw new TypeError("no program runs");
+    return this.invocation;
+  }
+
+  /** Where the entry of the program is that a batch meets. */
+  get cell(): number {
+    return this.state + STATE.cell;
+  }
+
+  /** Packets of a batch that are done. */
+  get done(): number {
+    return this.view.getUint32(this.state + STATE.done, true);
+  }
+
+  /** r0 as the run left it, in halves. */
+  get r0(): readonly [low: number, high: number] {
+    const { view, state } = this;
+    return [view.getUint32(state + STATE.r0, true), view.getUint32(state + STATE.r0 + 4, true)];
+  }
+
+  get tailCalls(): number {
+    return this.view.getUint32(this.state + STATE.tail_calls, true);
+  }
+
+  /** Gets ready to run. @param hardened - whether regions will be looked for in the state. */
+  prepare(prog: Prog | null, invocation: Invocation, hardened: boolean): void {
+    this.begin(prog, invocation);
+    this.#packetInvocation = null;
+    const { view, state } = this;
+    const { skb } = invocation;
+    view.setUint32(state + STATE.skb_tail, skb?.tail ?? 0, true);
+    if (skb !== null) {
+      view.setUint32(state + STATE.skb_head, skb.head, true);
+      view.setUint32(state + STATE.skb_network, skb.network, true);
+      view.setUint32(state + STATE.skb_data, skb.data, true);
+    }
+    if (hardened) this.#writeRegions(invocation);
+  }
+
+  /** Gets ready to run a batch. @param invocation - what the packet after so many is run on. */
+  prepareBatch(prog: Prog | null, invocation: (done: number) => Invocation): void {
+    this.prepare(prog, NO_INVOCATION, false);
+    this.view.setUint32(this.state + STATE.done, 0, true);
+    this.#packetInvocation = invocation;
+  }
+
+  /** In a batch, what is run on follows from how many packets are done. */
+  #enterPacket(): void {
+    if (this.#packetInvocation !== null) this.invocation = this.#packetInvocation(this.done);
+  }
+
+  #writeRegions({ regions }: Invocation): void {
+    const { view } = this;
+    for (let i = 0; i < MAX_REGIONS; i++) {
+      const region = regions[i];
+      const at = this.state + STATE.regions + i * REGION_BYTES;
+      view.setUint32(at, region?.start ?? 0, true);
+      view.setUint32(at + 4, region === undefined ? 0 : region.end - region.start, true);
+      view.setUint32(at + 8, region?.writable === true ? 1 : 0, true);
+    }
+  }
+
+  /** Calls a helper for a program: arguments and result are in the state. */
+  callHelper(caller: Caller, id: number, frame: number, slot: number): void {
+    const { registers, state, view } = this;
+    this.#enter(caller, frame, slot);
+    if (id === NO_FRAME) throw this.fault(TOO_DEEP);
+    for (let i = 0; i < ARGUMENTS; i++) {
+      const at = state + STATE.arguments + 8 * i;
+      registers.setHalves(BPF_REG_1 + i, view.getUint32(at, true), view.getUint32(at + 4, true));
+    }
+    const helper = HELPERS.get(id);
+    if (helper === undefined) throw this.fault(`calls helper ${id}, which there is not`);
+    const result = helper(this, registers);
+    if (typeof result === "bigint") registers.set(BPF_REG_0, result);
+    else registers.setHalves(BPF_REG_0, result, Math.floor(result / 2 ** 32));
+    this.setR0(registers.low(BPF_REG_0), registers.high(BPF_REG_0));
+  }
+
+  setR0(low: number, high: number): void {
+    const { state, view } = this;
+    view.setUint32(state + STATE.r0, low, true);
+    view.setUint32(state + STATE.r0 + 4, high, true);
+  }
+
+  /** Lets an access pass that the compiled check knew nothing about, or faults. */
+  check(
+    caller: Caller,
+    address: number,
+    size: number,
+    write: number,
+    frame: number,
+    slot: number,
+  ): void {
+    this.#enter(caller, frame, slot);
+    if (write === 0) this.checkRead(address, size);
+    else this.checkWrite(address, size);
+  }
+
+  /** {@inheritDoc HelperCaller.callFunction} */
+  callFunction(target: number, ...values: readonly (number | bigint)[]): bigint {
+    const { state } = this;
+    const caller = this.#caller;
+    const callback = caller?.callbacks.get(target);
+    if (caller === null || callback === undefined) {
+      throw this.fault(`calls slot ${target}, which is no function`);
+    }
+    const [frame, slot] = [this.#frame, this.slot];
+    if (frame === this.stack) throw this.fault(TOO_DEEP);
+    for (let i = 0; i < ARGUMENTS; i++) {
+      const value = BigInt(values[i] ?? 0);
+      this.view.setBigUint64(state + STATE.arguments + 8 * i, BigInt.asUintN(64, value), true);
+    }
+    callback(frame - MAX_BPF_STACK);
+    this.#enter(caller, frame, slot);
+    return this.view.getBigUint64(state + STATE.r0, true);
+  }
+
+  /** What the checks go by: whose maps count, and which frames are in use. */
+  #enter(caller: Caller, frame: number, slot: number): void {
+    this.#caller = caller;
+    this.#frame = frame;
+    this.current = caller.prog;
+    this.slot = slot;
+    this.depth = (this.state - frame) / MAX_BPF_STACK;
+    this.#enterPacket();
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * Many packets side by side in linear memory, each with room for what a flow dissector makes of it,
+ * so that a whole batch costs one entry into compiled code.
+ */
+
+import { BPF_FLOW_KEYS_SIZE } from "../../abi/flow_keys.ts";
+import type { Frame } from "../../kernel.ts";
+import type { Machine } from "../machine.ts";
+
+/** What is said about a packet, {@link DESCRIPTOR_BYTES} in all. */
+export const DESCRIPTOR = {
+  /** u32: where it begins, and its bytes. */
+  address: 0,
+  length: 4,
+  /** u16: of the network header, from the packet's first byte; in the machine's order. */
+  network_offset: 8,
+  /** u16: the EtherType, in network order. */
+  protocol: 10,
+  /** u32: input flags. */
+  flags: 12,
+} as const;
+export const DESCRIPTOR_BYTES = 16;
+
+/** What came of a packet, {@link RECORD_BYTES} in all; its flow keys come first. */
+export const RECORD = {
+  /** u32: what the program returned. */
+  retval: 56,
+  /** u32: a {@link VERDICT}. */
+  verdict: 60,
+} as const;
+export const RECORD_BYTES = 64;
+
+/** What happened to a packet. */
+export const VERDICT = {
+  /** No program was attached. */
+  none: 0,
+  /** A program returned. */
+  returned: 1,
+  /** A program was stopped by a fault. */
+  fault: 2,
+} as const;
+
+/** Bytes of `struct __sk_buff`. */
+const CONTEXT_BYTES = 192;
+
+/** Packets, and what came of them. Made once and filled again and again. */
+export class PacketBatch {
+  readonly #machine: Machine;
+  /** How many packets it takes, and how many bytes of them. */
+  readonly capacity: number;
+  readonly bytesCapacity: number;
+  readonly #block: number;
+  /** Addresses. */
+  readonly context: number;
+  readonly descriptors: number;
+  readonly records: number;
+  readonly #data: number;
+  #count: number = 0;
+  #used: number = 0;
+
+  private constructor(machine: Machine, block: number, capacity: number, bytes: number) {
+    this.#machine = machine;
+    this.capacity = capacity;
+    this.bytesCapacity = bytes;
+    this.#block = block;
+    this.context = block;
+    this.descriptors = block + CONTEXT_BYTES;
+    this.records = this.descriptors + capacity * DESCRIPTOR_BYTES;
+    this.#data = this.records + capacity * RECORD_BYTES;
+  }
+
+  /** Null when there is no memory for so many packets and bytes. */
+  static create(machine: Machine, capacity: number, bytes: number): PacketBatch | null {
+    const each = DESCRIPTOR_BYTES + RECORD_BYTES;
+    const block = machine.memory.alloc(CONTEXT_BYTES + capacity * each + bytes);
+    return block === 0 ? null : new PacketBatch(machine, block, capacity, bytes);
+  }
+
+  /** Packets in it. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Forgets all packets. */
+  clear(): void {
+    this.#count = 0;
+    this.#used = 0;
+  }
+
+  /**
+   * Puts a packet in.
+   *
+   * @returns false when there is no room: run what is there, and clear it.
+   * @throws {RangeError} when the network header isn't inside the packet.
+   */
+  add({ data, networkOffset, protocol }: Frame, flags: number): boolean {
+    if (networkOffset < 0 || networkOffset > Math.min(data.length, 0xffff)) {
+      throw new RangeError(`networkOffset: ${networkOffset} is not within ${data.length} bytes`);
+    }
+    const size = data.length;
+    if (this.#count === this.capacity || this.#used + size > this.bytesCapacity) return false;
+    const { bytes, view } = this.#machine.memory;
+    const address = this.#data + this.#used;
+    const descriptor = this.descriptors + this.#count * DESCRIPTOR_BYTES;
+    bytes.set(data, address);
+    view.setUint32(descriptor + DESCRIPTOR.address, address, true);
+    view.setUint32(descriptor + DESCRIPTOR.length, size, true);
+    view.setUint16(descriptor + DESCRIPTOR.network_offset, networkOffset, true);
+    view.setUint16(descriptor + DESCRIPTOR.protocol, protocol, false);
+    view.setUint32(descriptor + DESCRIPTOR.flags, flags, true);
+    this.#used += size;
+    this.#count++;
+    return true;
+  }
+
+  /** What a packet's program returned. @param index - from 0 in the order of adding. */
+  retval(index: number): number {
+    return this.#machine.memory.view.getUint32(this.record(index) + RECORD.retval, true);
+  }
+
+  /** A {@link VERDICT}. */
+  verdict(index: number): number {
+    return this.#machine.memory.view.getUint32(this.record(index) + RECORD.verdict, true);
+  }
+
+  /** A packet's `struct bpf_flow_keys`: a view that holds until the next call of the kernel. */
+  keys(index: number): Uint8Array {
+    const record = this.record(index);
+    return this.#machine.memory.bytes.subarray(record, record + BPF_FLOW_KEYS_SIZE);
+  }
+
+  /** Address of a packet's descriptor. */
+  descriptor(index: number): number {
+    return this.descriptors + index * DESCRIPTOR_BYTES;
+  }
+
+  /** Address of a packet's record. */
+  record(index: number): number {
+    return this.records + index * RECORD_BYTES;
+  }
+
+  /** Gives its memory back. */
+  [Symbol.dispose](): void {
+    this.clear();
+    this.#machine.memory.free(this.#block);
+  }
+}

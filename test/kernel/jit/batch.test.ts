@@ -1,0 +1,108 @@
+/**
+ * Batches of packets: if this fails, a packet in a batch meets something else than one by itself.
+ */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { assemble } from "../../../src/asm/index.ts";
+import { Collection } from "../../../src/collection.ts";
+import { loadObject } from "../../../src/elf/index.ts";
+import { EmbeddedKernel, VERDICT } from "../../../src/kernel/index.ts";
+import type { Frame } from "../../../src/kernel.ts";
+import { Link } from "../../../src/link.ts";
+import { NetNs } from "../../../src/netns.ts";
+import { networkFrame, readCapture } from "../../../src/packet/index.ts";
+import { Program } from "../../../src/program.ts";
+import { ENGINES } from "../run/support.ts";
+
+const FLOW_DISSECTOR = 22;
+
+function read(path: string): Buffer {
+  return readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)));
+}
+
+const frames: Frame[] = [];
+for await (const packet of readCapture([read("examples/traffic.pcap")])) {
+  const frame = networkFrame({ ...packet, data: packet.data.slice() });
+  if (frame.data !== null) frames.push(frame);
+}
+
+describe.each(Object.entries(ENGINES))("on the %s", (_name, options) => {
+  test("the example capture comes out of a batch as packet by packet", () => {
+    using kernel = EmbeddedKernel.boot(options);
+    using netns = NetNs.create(kernel, "batch");
+    using collection = Collection.load(kernel, loadObject(read("bpf/flow.bpf.o")));
+    using _link = Link.attach(collection.program("dissect"), netns);
+    using batch = kernel.packetBatch(frames.length, 1 << 22);
+    for (const frame of frames) expect(batch.add(frame, 3)).toBe(true);
+    expect(kernel.dissectBatch(netns.fd, batch)).toBe(0);
+    expect(batch.count).toBe(frames.length);
+    frames.forEach((frame, i) => {
+      const alone = netns.dissect(frame, 3);
+      expect([batch.verdict(i), batch.retval(i)]).toEqual([VERDICT.returned, alone.retval]);
+      if (alone.keysBytes !== null) expect(batch.keys(i)).toEqual(alone.keysBytes);
+    });
+  });
+
+  test("each packet meets the program that is attached when it is its turn", () => {
+    const traced: (() => void)[] = [];
+    using kernel = EmbeddedKernel.boot({ ...options, trace: () => traced.shift()?.() });
+    using netns = NetNs.create(kernel, "batch");
+    const load = (retval: number): Program => {
+      const text =
+        "r1 = 0x21\n*(u64 *)(r10 - 8) = r1\nr1 = r10\nr1 += -8\nr2 = 2\n" +
+        `call bpf_trace_printk\nr0 = ${retval}\nexit`;
+      const instructions = assemble(text);
+      return Program.load(kernel, { type: FLOW_DISSECTOR, instructions, license: "GPL" });
+    };
+    const [one, two] = [load(1), load(2)];
+    let link = Link.attach(one, netns);
+    // The first packet swaps the program for the third, the fourth detaches, nobody attaches.
+    const nothing = (): void => {};
+    traced.push(
+      nothing,
+      () => link.update(two),
+      nothing,
+      () => link[Symbol.dispose](),
+    );
+    using batch = kernel.packetBatch(6, 6 * 64);
+    const frame = { data: new Uint8Array(64), networkOffset: 14, protocol: 0x0800 };
+    while (batch.add(frame, 0));
+    expect(kernel.dissectBatch(netns.fd, batch)).toBe(0);
+    const seen = Array.from({ length: 6 }, (_, i) => [batch.verdict(i), batch.retval(i)]);
+    expect(seen.slice(0, 4)).toEqual([
+      [VERDICT.returned, 1],
+      [VERDICT.returned, 1],
+      [VERDICT.returned, 2],
+      [VERDICT.returned, 2],
+    ]);
+    expect(seen.slice(4).map(([verdict]) => verdict)).toEqual([VERDICT.none, VERDICT.none]);
+    link = Link.attach(one, netns);
+    expect(kernel.dissectBatch(netns.fd, batch)).toBe(0);
+    expect(batch.verdict(5)).toBe(VERDICT.returned);
+    link[Symbol.dispose]();
+  });
+
+  test("a fault is that packet's, and not the next one's", () => {
+    using kernel = EmbeddedKernel.boot(options);
+    using netns = NetNs.create(kernel, "batch");
+    const text =
+      "r2 = *(u32 *)(r1 + 76)\nr0 = *(u8 *)(r2 + 0)\nif r0 != 2 goto end\n" +
+      "r2 = 0xfffffff0 ll\nr0 = *(u8 *)(r2 + 0)\nend:\nexit";
+    const program = Program.load(kernel, { type: FLOW_DISSECTOR, instructions: assemble(text) });
+    using _link = Link.attach(program, netns);
+    using batch = kernel.packetBatch(4, 4 * 64);
+    for (let i = 0; i < 4; i++) {
+      batch.add({ data: new Uint8Array(64).fill(i), networkOffset: 14, protocol: 0 }, 0);
+    }
+    expect(kernel.dissectBatch(netns.fd, batch)).toBe(0);
+    const { returned, fault } = VERDICT;
+    expect(Array.from({ length: 4 }, (_, i) => batch.verdict(i))).toEqual([
+      returned,
+      returned,
+      fault,
+      returned,
+    ]);
+    expect(Array.from({ length: 4 }, (_, i) => batch.retval(i))).toEqual([0, 1, 0, 3]);
+  });
+});

@@ -1,0 +1,347 @@
+/**
+ * Random programs that a verifier would let pass, but for the shape of their control flow: jumps go
+ * anywhere, into loops as well. All of them end, since every jump backwards costs fuel.
+ *
+ * r6 is the context, r7 a packet of {@link PACKET_BYTES}; r0 to r5, r8 and r9 are numbers. Of the
+ * stack, slots -8 to -64 are numbers, -72 is the fuel, and below that lie keys and values.
+ */
+
+export const PACKET_BYTES = 64;
+/** Programs of a prog array that a program may tail call. */
+export const TAIL_PROGRAMS = 4;
+
+const FUEL = 12;
+const NUMBERS = [0, 1, 2, 3, 4, 5, 8, 9] as const;
+const INTERESTING = ["0", "1", "-1", "7", "63", "64", "0x7fffffff", "-0x80000000", "255"] as const;
+const BINARY = ["+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "<<=", ">>=", "s>>="] as const;
+const SIGNED_DIVISIONS = ["s/=", "s%="] as const;
+const COMPARISONS = ["==", "!=", "<", "<=", ">", ">=", "s<", "s<=", "s>", "s>=", "&"] as const;
+const SIZES = [
+  ["u8", 1],
+  ["u16", 2],
+  ["u32", 4],
+  ["u64", 8],
+] as const;
+
+/** A source of random numbers that a seed repeats (mulberry32). */
+export class Dice {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  /** 0 to `sides` - 1. */
+  roll(sides: number): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let mixed = this.#state;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % sides;
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.roll(items.length)] as T;
+  }
+
+  chance(oneIn: number): boolean {
+    return this.roll(oneIn) === 0;
+  }
+}
+
+/** The text of a random program. */
+export function randomProgram(seed: number): string {
+  return new Generator(new Dice(seed)).program();
+}
+
+class Generator {
+  readonly #dice: Dice;
+  readonly #lines: string[] = [];
+  /** Functions and callbacks that were called and are still to be written. */
+  readonly #functions: { name: string; isCallback: boolean; depth: number }[] = [];
+  #labels: number = 0;
+
+  constructor(dice: Dice) {
+    this.#dice = dice;
+  }
+
+  program(): string {
+    this.#emit("r6 = r1", "r7 = *(u32 *)(r1 + 0)");
+    this.#initialize([0, 1, 2, 3, 4, 5, 8, 9]);
+    this.#body("main", 12 + this.#dice.roll(20), 0);
+    for (let next = this.#functions.pop(); next !== undefined; next = this.#functions.pop()) {
+      this.#emit(`${next.name}:`);
+      if (next.isCallback) {
+        this.#emit("r0 = *(u64 *)(r2 + 0)", "r0 += r1", "*(u64 *)(r2 + 0) = r0");
+        this.#emit(`r0 = r1`, `r0 >>= ${1 + this.#dice.roll(3)}`, "exit");
+      } else {
+        this.#emit("r7 = r1", "r6 = r2");
+        this.#initialize([0, 1, 2, 8, 9]);
+        this.#body(next.name, 3 + this.#dice.roll(8), next.depth);
+      }
+    }
+    return this.#lines.join("\n");
+  }
+
+  #emit(...lines: readonly string[]): void {
+    this.#lines.push(...lines);
+  }
+
+  #label(): string {
+    return `l${this.#labels++}`;
+  }
+
+  #immediate(): string {
+    if (this.#dice.chance(2)) return this.#dice.pick(INTERESTING);
+    return `${this.#dice.roll(0x7fffffff) - 0x40000000}`;
+  }
+
+  #initialize(registers: readonly number[]): void {
+    for (const register of registers) {
+      if (this.#dice.chance(3)) this.#emit(`r${register} = ${this.#wide()} ll`);
+      else this.#emit(`r${register} = ${this.#immediate()}`);
+    }
+  }
+
+  #wide(): string {
+    const half = (): string =>
+      this.#dice
+        .roll(2 ** 32)
+        .toString(16)
+        .padStart(8, "0");
+    return `0x${half()}${half()}`;
+  }
+
+  /** Statements with labels in between that jumps go to, and an exit. */
+  #body(name: string, count: number, depth: number): void {
+    for (let slot = 8; slot <= 64; slot += 8) {
+      this.#emit(`*(u64 *)(r10 - ${slot}) = ${this.#immediate()}`);
+    }
+    this.#emit(`*(u64 *)(r10 - 72) = ${FUEL}`, "*(u64 *)(r10 - 96) = 0");
+    const labels = Array.from({ length: count + 1 }, (_, i) => `${name}_${i}`);
+    for (let i = 0; i < count; i++) {
+      this.#emit(`${labels[i]}:`);
+      this.#statement(labels, i, depth);
+    }
+    this.#emit(`${labels[count]}:`);
+    for (const register of [8, 9]) this.#emit(`r0 ^= r${register}`);
+    this.#emit("r1 = *(u64 *)(r10 - 8)", "r0 += r1", "exit");
+  }
+
+  #statement(labels: readonly string[], at: number, depth: number): void {
+    const dice = this.#dice;
+    switch (dice.roll(14)) {
+      case 0:
+        this.#memory();
+        return;
+      case 1:
+        this.#atomic();
+        return;
+      case 2:
+      case 3:
+      case 4:
+        this.#jump(labels, at);
+        return;
+      case 5:
+        this.#arrayLookup();
+        return;
+      case 6:
+        this.#hash();
+        return;
+      case 7:
+        this.#call(depth);
+        return;
+      case 8:
+        if (dice.chance(3)) this.#tailCall();
+        else this.#memory();
+        return;
+      default:
+        for (let i = 0; i <= dice.roll(4); i++) this.#arithmetic();
+    }
+  }
+
+  #arithmetic(): void {
+    const dice = this.#dice;
+    const width = dice.pick(["r", "w"]);
+    const [to, from] = [dice.pick(NUMBERS), dice.pick(NUMBERS)];
+    const operand = dice.chance(2) ? `${width}${from}` : this.#immediate();
+    switch (dice.roll(8)) {
+      case 0:
+        this.#emit(`${width}${to} = -${width}${to}`);
+        return;
+      case 1: {
+        const order = dice.pick(["be16", "be32", "be64", "le16", "le32", "bswap32", "bswap64"]);
+        this.#emit(`r${to} = ${order} r${to}`);
+        return;
+      }
+      case 2: {
+        const sizes = width === "r" ? ["s8", "s16", "s32"] : ["s8", "s16"];
+        this.#emit(`${width}${to} = (${dice.pick(sizes)})${width}${from}`);
+        return;
+      }
+      case 3:
+        this.#emit(`${width}${to} = ${operand}`);
+        return;
+      case 4: {
+        const op = dice.pick(SIGNED_DIVISIONS);
+        const divisor = dice.chance(2) ? `${width}${from}` : dice.pick(["-1", "3", "-7"]);
+        this.#emit(`${width}${to} ${op} ${divisor}`);
+        return;
+      }
+      default: {
+        const op = dice.pick(BINARY);
+        const limit = width === "r" ? 64 : 32;
+        const immediate =
+          op.endsWith("<<=") || op.endsWith(">>=") ? `${dice.roll(limit)}` : operand;
+        const isDivision = op === "/=" || op === "%=";
+        this.#emit(`${width}${to} ${op} ${isDivision && immediate === "0" ? "5" : immediate}`);
+      }
+    }
+  }
+
+  #memory(): void {
+    const dice = this.#dice;
+    const [type, size] = dice.pick(SIZES);
+    const number = dice.pick(NUMBERS);
+    const place = dice.chance(2)
+      ? `(r7 + ${dice.roll(PACKET_BYTES - size + 1)})`
+      : `(r10 - ${8 + dice.roll(57)})`;
+    switch (dice.roll(4)) {
+      case 0:
+        this.#emit(`*(${type} *)${place} = r${number}`);
+        return;
+      case 1:
+        this.#emit(`*(${type} *)${place} = ${this.#immediate()}`);
+        return;
+      case 2:
+        if (size < 8) this.#emit(`r${number} = *(${type.replace("u", "s")} *)${place}`);
+        return;
+      default:
+        this.#emit(`r${number} = *(${type} *)${place}`);
+    }
+  }
+
+  #atomic(): void {
+    const dice = this.#dice;
+    const isWide = dice.chance(2);
+    const [type, width, suffix] = isWide ? ["u64", "r", "_64"] : ["u32", "w", "32_32"];
+    const place = `r10 - ${8 * (1 + dice.roll(8))}`;
+    const operand = dice.pick(NUMBERS);
+    switch (dice.roll(4)) {
+      case 0:
+        this.#emit(`${width}${operand} = xchg${suffix}(${place}, ${width}${operand})`);
+        return;
+      case 1:
+        this.#emit(`${width}0 = cmpxchg${suffix}(${place}, ${width}0, ${width}${operand})`);
+        return;
+      case 2: {
+        const name = dice.pick(["add", "or", "and", "xor"]);
+        const call = `atomic_fetch_${name}((${type} *)(${place}), ${width}${operand})`;
+        this.#emit(`${width}${operand} = ${call}`);
+        return;
+      }
+      default: {
+        const op = dice.pick(["+", "|", "&", "^"]);
+        this.#emit(`lock *(${type} *)(${place}) ${op}= ${width}${operand}`);
+      }
+    }
+  }
+
+  /** A conditional jump to any label of the function; what goes backwards costs fuel. */
+  #jump(labels: readonly string[], at: number): void {
+    const dice = this.#dice;
+    const to = dice.roll(labels.length);
+    const width = dice.pick(["r", "w"]);
+    const operand = dice.chance(2) ? `${width}${dice.pick(NUMBERS)}` : this.#immediate();
+    const condition = `${width}${dice.pick(NUMBERS)} ${dice.pick(COMPARISONS)} ${operand}`;
+    if (to > at) {
+      this.#emit(dice.chance(6) ? `goto ${labels[to]}` : `if ${condition} goto ${labels[to]}`);
+      return;
+    }
+    this.#emit("r0 = *(u64 *)(r10 - 72)", `if r0 == 0 goto ${labels.at(-1)}`);
+    this.#emit("r0 += -1", "*(u64 *)(r10 - 72) = r0", `if ${condition} goto ${labels[to]}`);
+  }
+
+  /** What a helper or a function leaves in r1 to r5 is not to be read. */
+  #afterCall(first: number): void {
+    this.#initialize([0, 1, 2, 3, 4, 5].slice(first));
+  }
+
+  #arrayLookup(): void {
+    const dice = this.#dice;
+    const skip = this.#label();
+    const map = dice.pick(["array", "percpu"]);
+    const key = `r${dice.pick(NUMBERS)}`;
+    this.#emit(`r0 = ${key}`, "r0 &= 7", "*(u32 *)(r10 - 80) = r0");
+    this.#emit(`r1 = map_fd[${map}]`, "r2 = r10", "r2 += -80", "call bpf_map_lookup_elem");
+    this.#emit(`if r0 == 0 goto ${skip}`);
+    this.#useValue();
+    this.#emit(`${skip}:`);
+    this.#afterCall(0);
+  }
+
+  /** Reads and writes the 16 bytes that r0 points to. */
+  #useValue(): void {
+    const value = this.#dice.pick([8, 9]);
+    this.#emit(`r${value} = *(u64 *)(r0 + 8)`, `r${value} += 1`);
+    this.#emit(`*(u64 *)(r0 + ${8 * this.#dice.roll(2)}) = r${value}`);
+    if (this.#dice.chance(2)) this.#emit(`lock *(u64 *)(r0 + 0) += r${value}`);
+  }
+
+  /** Keys of 12 bytes, of which one has any say. */
+  #hash(): void {
+    const dice = this.#dice;
+    const skip = this.#label();
+    const map = dice.pick(["hash", "lru", "bytes"]);
+    const key = `r${dice.pick(NUMBERS)}`;
+    this.#emit("*(u64 *)(r10 - 120) = 5", `r0 = ${key}`, "r0 &= 7", "*(u64 *)(r10 - 112) = r0");
+    this.#emit(`r1 = map_fd[${map}]`, "r2 = r10", "r2 += -117");
+    switch (dice.roll(3)) {
+      case 0:
+        this.#emit("call bpf_map_lookup_elem", `if r0 == 0 goto ${skip}`);
+        this.#useValue();
+        this.#emit(`${skip}:`);
+        this.#afterCall(0);
+        return;
+      case 1:
+        this.#emit("r3 = r10", "r3 += -64", `r4 = ${dice.roll(3)}`, "call bpf_map_update_elem");
+        break;
+      default:
+        this.#emit("call bpf_map_delete_elem");
+    }
+    this.#afterCall(1);
+  }
+
+  #call(depth: number): void {
+    const dice = this.#dice;
+    switch (dice.roll(4)) {
+      case 0: {
+        const helper = dice.pick(["get_prandom_u32", "get_smp_processor_id", "ktime_get_ns"]);
+        this.#emit(`call bpf_${helper}`);
+        this.#afterCall(1);
+        return;
+      }
+      case 1: {
+        const name = `callback_${this.#labels++}`;
+        this.#functions.push({ name, isCallback: true, depth });
+        this.#emit(`r1 = ${dice.roll(20)}`, `r2 = func[${name}]`, "r3 = r10", "r3 += -96");
+        this.#emit("r4 = 0", "call bpf_loop", "r8 = *(u64 *)(r10 - 96)");
+        this.#afterCall(1);
+        return;
+      }
+      default: {
+        if (depth > 2 || this.#functions.length > 6) return;
+        const name = `function_${this.#labels++}`;
+        this.#functions.push({ name, isCallback: false, depth: depth + 1 });
+        this.#emit("r1 = r7", "r2 = r6", `call ${name}`);
+        this.#afterCall(1);
+      }
+    }
+  }
+
+  #tailCall(): void {
+    const index = this.#dice.roll(TAIL_PROGRAMS + 2);
+    this.#emit("r1 = r6", "r2 = map_fd[progs]", `r3 = ${index}`, "call bpf_tail_call");
+    this.#afterCall(0);
+  }
+}
