@@ -183,10 +183,12 @@ describe("the tables", () => {
   });
 
   test("tell when a program had to be stopped", async () => {
+    using trusting = new Command();
+    trusting.patch("kernel/verifier/verify.js", (code) => code.replace("walkAll(env);", ""));
     const object = projectFile(OBJECT).slice();
     breakProgram(object);
     const path = nslink.file("broken.o", object);
-    const { status, stdout, stderr } = await nslink.run(["run", path, CAPTURE, "--limit", "2"]);
+    const { status, stdout, stderr } = await trusting.run(["run", path, CAPTURE, "--limit", "2"]);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^ +1 +86 +bpf +stopped +- +the program did what Linux's verifier/m);
     expect(stderr).toBe(

@@ -44,21 +44,6 @@ describe("on a machine of one's own", () => {
     refusal(() => program.attach(), "EEXIST", rule);
   });
 
-  test("a program that is stopped drops the packet, and run says why it gives nothing", () => {
-    using kernel = EmbeddedKernel.boot();
-    using netns = NetNs.create(kernel, "blue");
-    using wild = dissector(kernel, "r1 = 0\nr0 = *(u64 *)(r1 + 0)\nexit");
-    using _link = Link.attach(wild, netns);
-    expect(netns.dissect(UDP_PACKET)).toMatchObject({
-      by: "bpf",
-      verdict: "drop",
-      retval: null,
-      keys: null,
-      programId: wild.info.id,
-    });
-    refusal(() => wild.run(UDP_PACKET), "EIO", /program own was stopped: .*verifier would have/);
-  });
-
   test("what belongs to two tasks doesn't mix", () => {
     using kernel = EmbeddedKernel.boot();
     using other = kernel.task();

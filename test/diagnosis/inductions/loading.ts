@@ -102,7 +102,10 @@ export const LOADING: Inductions = {
     },
   },
   "program-stopped": {
-    notOn: { linux: "its verifier lets no such program in" },
+    notOn: {
+      linux: "its verifier lets no such program in",
+      embedded: "its verifier lets no such program in: see test/kernel/unverified.test.ts",
+    },
     induce: (t) => run(t, { prog_fd: t.program({ text: "r1 = 0\nr0 = *(u64 *)(r1 + 0)\nexit" }) }),
   },
   "run-interrupted": {

@@ -82,27 +82,4 @@ describe.each(Object.entries(ENGINES))("on the %s", (_name, options) => {
     expect(batch.verdict(5)).toBe(VERDICT.returned);
     link[Symbol.dispose]();
   });
-
-  test("a fault is that packet's, and not the next one's", () => {
-    using kernel = EmbeddedKernel.boot(options);
-    using netns = NetNs.create(kernel, "batch");
-    const text =
-      "r2 = *(u32 *)(r1 + 76)\nr0 = *(u8 *)(r2 + 0)\nif r0 != 2 goto end\n" +
-      "r2 = 0xfffffff0 ll\nr0 = *(u8 *)(r2 + 0)\nend:\nexit";
-    const program = Program.load(kernel, { type: FLOW_DISSECTOR, instructions: assemble(text) });
-    using _link = Link.attach(program, netns);
-    using batch = kernel.packetBatch(4, 4 * 64);
-    for (let i = 0; i < 4; i++) {
-      batch.add({ data: new Uint8Array(64).fill(i), networkOffset: 14, protocol: 0 }, 0);
-    }
-    expect(kernel.dissectBatch(netns.fd, batch)).toBe(0);
-    const { returned, fault } = VERDICT;
-    expect(Array.from({ length: 4 }, (_, i) => batch.verdict(i))).toEqual([
-      returned,
-      returned,
-      fault,
-      returned,
-    ]);
-    expect(Array.from({ length: 4 }, (_, i) => batch.retval(i))).toEqual([0, 1, 0, 3]);
-  });
 });
