@@ -47,13 +47,6 @@ function attachesElsewhere(operation: Operation): boolean {
 const ORDERED: ReadonlySet<number> = new Set([bpf.BPF_MAP_GET_NEXT_KEY, bpf.BPF_MAP_LOOKUP_BATCH]);
 const WALKING: ReadonlySet<string> = new Set(["0", "ENOENT", "EFAULT", "ENOSPC"]);
 
-const LRU_HASHES: ReadonlySet<number> = new Set([
-  bpf.BPF_MAP_TYPE_LRU_HASH,
-  bpf.BPF_MAP_TYPE_LRU_PERCPU_HASH,
-]);
-/** What a call on an element may answer that may have been forgotten. */
-const FORGETTING: ReadonlySet<string> = new Set(["0", "ENOENT", "EEXIST", "EFAULT"]);
-
 const EXPLANATIONS: readonly Explanation[] = [
   {
     reason: "the embedded kernel attaches to network namespaces only, as a Linux without the rest",
@@ -86,14 +79,6 @@ const EXPLANATIONS: readonly Explanation[] = [
       HASHES.has(facts.type) &&
       operation.cmd === bpf.BPF_MAP_LOOKUP_AND_DELETE_BATCH &&
       [tried, oracle].every(({ result }) => result === "EFAULT"),
-  },
-  {
-    reason: "which element a small LRU map forgets, and when, is Linux's own approximation",
-    covers: ({ operation, facts, tried, oracle }) =>
-      operation.do === "bpf" &&
-      facts !== null &&
-      LRU_HASHES.has(facts.type) &&
-      [tried, oracle].every(({ result }) => FORGETTING.has(result)),
   },
   {
     reason: "a part of an id is no id: it can't be told whose it is",

@@ -139,8 +139,8 @@ function smallMap(operation: BpfOperation): BpfOperation {
     attr = withSlot(attr, [MAP_CREATE.key_size[0], 4, 4]);
     attr = withSlot(attr, [MAP_CREATE.value_size[0], 4, 8]);
   }
-  if (LRU.includes(type) && entries < LRU_ENTRIES) {
-    attr = withSlot(attr, [entriesAt, 4, entries === 0 ? 0 : LRU_ENTRIES]);
+  if (LRU.includes(type) && numberAt(attr, entriesAt) < LRU_ENTRIES && entries > 0) {
+    attr = withSlot(attr, [entriesAt, 4, LRU_ENTRIES]);
   }
   return { ...operation, attr };
 }
