@@ -17,7 +17,7 @@ import { arithmetic, reorder } from "./scalar_alu.ts";
 export function readRegister(env: Environment, register: number): Register {
   const contents = env.state.frame.get(register);
   if (contents.type !== "?") return contents;
-  throw new Refusal(EACCES, "uninitialized-register", `R${register} !read_ok`);
+  throw new Refusal(EACCES, `R${register} !read_ok`);
 }
 
 /** Whether the contents must not get where the program's user could see them. */
@@ -49,7 +49,7 @@ function unary(env: Environment): void {
   const { dst } = env.insn;
   const target = readRegister(env, dst);
   if (isSecret(env, target)) {
-    throw new Refusal(EACCES, "pointer-leak", `R${dst} pointer arithmetic prohibited`);
+    throw new Refusal(EACCES, `R${dst} pointer arithmetic prohibited`);
   }
   env.state.frame.set(dst, target.isScalar ? scalar(changed(env, target.bounds)) : UNKNOWN_SCALAR);
 }
@@ -75,7 +75,7 @@ function moveRegister(env: Environment, is64: boolean): void {
   }
   if (isSecret(env, source)) {
     const what = is64 ? "sign-extension part" : "partial copy";
-    throw new Refusal(EACCES, "pointer-leak", `R${src} ${what} of pointer`);
+    throw new Refusal(EACCES, `R${src} ${what} of pointer`);
   }
   if (!source.isScalar) {
     const bounds = B.unbounded();
@@ -111,7 +111,7 @@ function binary(env: Environment, target: Register, source: Register, is64: bool
   if (target.isPointer && source.isPointer) {
     if (operation === I.BPF_SUB && env.subject.perfmon) return UNKNOWN_SCALAR;
     const text = `R${dst} pointer ${operationSign(opcode)} pointer prohibited`;
-    throw new Refusal(EACCES, "pointer-arithmetic", text);
+    throw new Refusal(EACCES, text);
   }
   if (source.isPointer) {
     markPrecise(env, dst);

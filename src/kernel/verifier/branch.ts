@@ -54,7 +54,7 @@ export function conditionalJump(env: Environment): number {
 }
 
 function prohibited(register: number): Refusal {
-  return new Refusal(EACCES, "pointer-comparison", `R${register} pointer comparison prohibited`);
+  return new Refusal(EACCES, `R${register} pointer comparison prohibited`);
 }
 
 /** Analogous to is_branch_taken() in Linux. */

@@ -15,7 +15,7 @@ import { widenFromEarlier } from "./widen.ts";
 function pushFrame(state: State, callSite: number, start: number, isCallback: boolean): void {
   if (state.frames.length >= MAX_CALL_FRAMES) {
     const text = `the call stack of ${state.frames.length + 1} frames is too deep`;
-    throw new Refusal(E2BIG, "call-depth", text);
+    throw new Refusal(E2BIG, text);
   }
   state.frames.push(Frame.enter(state.frames.length, callSite, start, isCallback));
 }
@@ -50,7 +50,7 @@ export function leaveFunction(env: Environment): number {
   const result = state.frame.get(BPF_REG_0);
   if (result.type === "fp") {
     const text = "cannot return stack pointer to the caller";
-    throw new Refusal(EINVAL, "return-value", text);
+    throw new Refusal(EINVAL, text);
   }
   if (isCallback) checkCallbackResult(env);
   state.frames.pop();
@@ -64,10 +64,10 @@ export function leaveFunction(env: Environment): number {
 
 function checkCallbackResult(env: Environment): void {
   const result = env.state.frame.get(BPF_REG_0);
-  if (!result.isScalar) throw new Refusal(EACCES, "callback-return", "R0 not a scalar value");
+  if (!result.isScalar) throw new Refusal(EACCES, "R0 not a scalar value");
   markPrecise(env, BPF_REG_0);
   const { smin, smax } = result.bounds;
   if (smin >= 0n && smax <= 1n) return;
   const text = `At callback return the register R0 has smin=${smin} smax=${smax}`;
-  throw new Refusal(EINVAL, "callback-return", `${text} should have been in [0, 1]`);
+  throw new Refusal(EINVAL, `${text} should have been in [0, 1]`);
 }

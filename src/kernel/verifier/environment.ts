@@ -121,7 +121,7 @@ export class Environment {
     if (state.parent !== null) state.parent.branches++;
     if (this.waiting.length > MAX_WAITING) {
       const text = `The sequence of ${this.waiting.length} jumps is too complex.`;
-      throw new Refusal(E2BIG, "too-complex", text);
+      throw new Refusal(E2BIG, text);
     }
     return state;
   }

@@ -105,7 +105,7 @@ export class Explored {
       looksAlike(old, state.frame) &&
       covers(old, state, "same", this.#comparison);
     if (!isSame) return false;
-    throw new Refusal(EINVAL, "endless-loop", `infinite loop detected at insn ${slot}`);
+    throw new Refusal(EINVAL, `infinite loop detected at insn ${slot}`);
   }
 
   #leave(env: Environment, here: Checkpoint[]): void {

@@ -32,7 +32,7 @@ export function isGlobal({ subprograms, functions }: Subject, start: number): bo
 }
 
 function refuse(text: string): Refusal {
-  return new Refusal(EINVAL, "call-argument", text);
+  return new Refusal(EINVAL, text);
 }
 
 /** What a global function takes. @throws {Refusal} when it can't be verified by itself. */

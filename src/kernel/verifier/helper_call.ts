@@ -51,7 +51,7 @@ export function callHelper(env: Environment, id: number): void {
   const prototype = PROTOTYPES.get(id);
   if (prototype === undefined) {
     const text = `Linux has helper ${helperName(id)}#${id}, the embedded kernel does not`;
-    throw new Refusal(EINVAL, "unsupported", text);
+    throw new Refusal(EINVAL, text);
   }
   const call: Call = { id, prototype, map: null, key: null, callback: 0, fresh: null };
   for (const [i, argument] of prototype.arguments.entries()) {
@@ -95,7 +95,7 @@ function checkMapKind({ facts }: BpfMap, id: number): void {
   const isProgArray = facts.type === BPF.BPF_MAP_TYPE_PROG_ARRAY;
   if (isProgArray === (id === BPF_FUNC.tail_call)) return;
   const text = `cannot pass map_type ${facts.type} into func bpf_${helperName(id)}#${id}`;
-  throw new Refusal(EINVAL, "helper-map", text);
+  throw new Refusal(EINVAL, text);
 }
 
 /** Types that an argument may have, as the log lists them. */
@@ -116,11 +116,11 @@ function checkArgument(env: Environment, register: number, argument: Argument, c
   if (argument === "anything") {
     if (!isSecret(env, contents)) return;
     const text = `R${register} leaks addr into helper function`;
-    throw new Refusal(EACCES, "pointer-leak", text);
+    throw new Refusal(EACCES, text);
   }
   if (contents.isPacket && !mayPassPacket(env, call)) {
     const text = "helper access to the packet is not allowed";
-    throw new Refusal(EACCES, "helper-argument", text);
+    throw new Refusal(EACCES, text);
   }
   if (argument === "size") {
     checkType(register, contents, ["scalar"]);
@@ -175,13 +175,12 @@ function mayPassPacket({ subject }: Environment, { prototype }: Call): boolean {
 function checkType(register: number, { type }: Register, expected: readonly string[]): void {
   if (expected.includes(type)) return;
   const text = `R${register} type=${type} expected=${expected.join(", ")}`;
-  const cause = type.endsWith("_or_null") ? "maybe-null" : "helper-argument";
-  throw new Refusal(EACCES, cause, text);
+  throw new Refusal(EACCES, text);
 }
 
 /** Analogous to check_mem_size_reg() in Linux. The pointer is in the register before. */
 function checkSize(env: Environment, register: number, { bounds }: Register, call: Call): void {
-  const refuse = (text: string): Refusal => new Refusal(EACCES, "helper-size", text);
+  const refuse = (text: string): Refusal => new Refusal(EACCES, text);
   if (bounds.smin < 0n) {
     throw refuse(`R${register} min value is negative, either use unsigned or 'var &= const'`);
   }
@@ -232,7 +231,7 @@ export function checkMemory(
     case "map_key":
       if (writes) {
         const text = `R${register} cannot write into map_key`;
-        throw new Refusal(EACCES, "map-access-forbidden", text);
+        throw new Refusal(EACCES, text);
       }
       memory.checkPlainRegion(register, contents, size);
       return false;
@@ -273,8 +272,7 @@ function constantKey(env: Environment, key: Register, keySize: number): bigint |
 
 /** Analogous to check_reg_const_str() in Linux. */
 function checkText(env: Environment, register: number, contents: Register): void {
-  const refuse = (text: string, errno: number = EACCES): Refusal =>
-    new Refusal(errno, "helper-argument", text);
+  const refuse = (text: string, errno: number = EACCES): Refusal => new Refusal(errno, text);
   const map = contents.map as BpfMap;
   if ((map.facts.flags & BPF.BPF_F_RDONLY_PROG) === 0 || !map.frozen) {
     throw refuse(`R${register} does not point to a readonly map'`);
@@ -313,7 +311,7 @@ function hasForEach(map: BpfMap): boolean {
 
 function callForEach(env: Environment, { map, callback }: Call): void {
   if (map === null || !hasForEach(map)) {
-    throw new Refusal(ENOTSUPP, "helper-map", "callback function not allowed for map");
+    throw new Refusal(ENOTSUPP, "callback function not allowed for map");
   }
   const caller = env.state.frame;
   enterCallback(env, callback, (next: State) => {

@@ -12,7 +12,7 @@ import { isSecret } from "./alu.ts";
 import * as B from "./bounds.ts";
 import type { Environment } from "./environment.ts";
 import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
-import { type Cause, Refusal } from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
 import { known, pointer as makePointer, type Register, UNKNOWN_SCALAR } from "./register.ts";
 import { findSocketField } from "./socket.ts";
 import { loadStack, narrowed, type Stored, storeStack } from "./stack_access.ts";
@@ -38,7 +38,6 @@ export interface Access {
 /** Memory with a beginning and an end: how the log speaks of it. */
 interface Extent {
   readonly size: number;
-  readonly cause: Cause;
   readonly outside: (off: number, size: number) => string;
 }
 
@@ -53,7 +52,7 @@ function checkAlignment(env: Environment, pointer: Register, access: Access): vo
   const what = pointer.type === "fp" ? "stack " : pointer.isPacket ? "packet " : "";
   const where = `${tnum.format(pointer.bounds.bits)}+${pointer.off}+${off}`;
   const text = `misaligned ${what}access off ${where} size ${size}`;
-  throw new Refusal(EACCES, "misaligned", text);
+  throw new Refusal(EACCES, text);
 }
 
 /** Loads. @param fills - null: only whether it is allowed. @returns what is loaded. */
@@ -101,7 +100,7 @@ function loadAny(
     case "sock_common":
       if (!findSocketField(off, size, pointer.type === "sock")) {
         const text = `R${register} invalid ${pointer.type} access off=${off} size=${size}`;
-        throw new Refusal(EACCES, "socket-access", text);
+        throw new Refusal(EACCES, text);
       }
       return UNKNOWN_SCALAR;
     default:
@@ -109,9 +108,8 @@ function loadAny(
   }
 }
 
-function invalidAccess(register: number, { type, mayBeNull }: Register): Refusal {
-  const cause = mayBeNull ? "maybe-null" : "not-a-pointer";
-  return new Refusal(EACCES, cause, `R${register} invalid mem access '${type}'`);
+function invalidAccess(register: number, { type }: Register): Refusal {
+  return new Refusal(EACCES, `R${register} invalid mem access '${type}'`);
 }
 
 /** Stores. */
@@ -134,11 +132,7 @@ export function store(env: Environment, access: Access, stored: Stored): void {
       checkMapAccess(env, register, pointer, off, size, true);
       return;
     case "map_key":
-      throw new Refusal(
-        EACCES,
-        "map-access-forbidden",
-        `write to change key R${register} not allowed`,
-      );
+      throw new Refusal(EACCES, `write to change key R${register} not allowed`);
     case "mem":
       checkLeak(env, stored, "mem");
       checkRegion(register, pointer, off, size, plainMemory(pointer));
@@ -146,7 +140,7 @@ export function store(env: Environment, access: Access, stored: Stored): void {
     case "pkt":
     case "pkt_meta":
       if (env.subject.type !== BPF_PROG_TYPE_XDP) {
-        throw new Refusal(EACCES, "packet-write", "cannot write into packet");
+        throw new Refusal(EACCES, "cannot write into packet");
       }
       checkLeak(env, stored, "packet");
       checkPacket(register, pointer, off, size);
@@ -157,7 +151,7 @@ export function store(env: Environment, access: Access, stored: Stored): void {
       return;
     case "sock":
     case "sock_common":
-      throw new Refusal(EACCES, "socket-access", `R${register} cannot write into ${pointer.type}`);
+      throw new Refusal(EACCES, `R${register} cannot write into ${pointer.type}`);
     default:
       throw invalidAccess(register, pointer);
   }
@@ -165,7 +159,7 @@ export function store(env: Environment, access: Access, stored: Stored): void {
 
 function checkLeak(env: Environment, { register, contents }: Stored, where: string): void {
   if (contents === null || !isSecret(env, contents)) return;
-  throw new Refusal(EACCES, "pointer-leak", `R${register} leaks addr into ${where}`);
+  throw new Refusal(EACCES, `R${register} leaks addr into ${where}`);
 }
 
 /** Nothing was added to the pointer. Analogous to check_ptr_off_reg() in Linux. */
@@ -178,15 +172,11 @@ export function checkUnmoved({ off, type, bounds }: Register, register: number):
       : off > 0
         ? `dereference of modified ${type} ptr R${register} off=${off} disallowed`
         : `variable ${type} access var_off=${tnum.format(bits)} disallowed`;
-  throw new Refusal(EACCES, type === "ctx" ? "context-access" : "pointer-arithmetic", text);
+  throw new Refusal(EACCES, text);
 }
 
 function badContext(off: number, size: number): Refusal {
-  return new Refusal(
-    EACCES,
-    "context-access",
-    `invalid bpf_context access off=${off} size=${size}`,
-  );
+  return new Refusal(EACCES, `invalid bpf_context access off=${off} size=${size}`);
 }
 
 function loadContext(env: Environment, off: number, size: number, signed: boolean): Register {
@@ -214,26 +204,25 @@ const PACKET_TYPES = { packet: "pkt", packet_end: "pkt_end", packet_meta: "pkt_m
 function checkFlowKeys(off: number, size: number): void {
   if (off >= 0 && off + size <= FLOW_KEYS_SIZE) return;
   const text = `invalid access to flow keys off=${off} size=${size}`;
-  throw new Refusal(EACCES, "flow-keys-access", text);
+  throw new Refusal(EACCES, text);
 }
 
 /** What was compared with the packet's end covers the access. */
 export function checkPacket(register: number, pointer: Register, off: number, size: number): void {
   const { bounds, range, id, off: own } = pointer;
-  if (bounds.smin < 0n) throw negative(register, "unchecked-packet-access");
+  if (bounds.smin < 0n) throw negative(register);
   if (range >= 0 && off >= 0 && size > 0 && off + size <= range) return;
   throw new Refusal(
     range < 0 ? EINVAL : EACCES,
-    "unchecked-packet-access",
     `invalid access to packet, off=${off} size=${size}, ` +
       `R${register}(id=${id},off=${own},r=${Math.max(range, 0)})\n` +
       `R${register} offset is outside of the packet`,
   );
 }
 
-function negative(register: number, cause: Cause): Refusal {
+function negative(register: number): Refusal {
   const advice = "either use unsigned index or do a if (index >=0) check.";
-  return new Refusal(EACCES, cause, `R${register} min value is negative, ${advice}`);
+  return new Refusal(EACCES, `R${register} min value is negative, ${advice}`);
 }
 
 /** The access lies between beginning and end wherever the pointer points. */
@@ -247,13 +236,13 @@ function checkRegion(
   const first = bounds.smin + BigInt(off);
   const isShort = first === BigInt.asIntN(32, first);
   if (bounds.smin < 0n && (bounds.smin === B.S64_MIN || !isShort || first < 0n)) {
-    throw negative(register, extent.cause);
+    throw negative(register);
   }
   checkExtent(register, Number(first), size, extent, "min");
   if (bounds.umax >= LIMIT) {
     const advice = "make sure to bounds check any such access";
     const text = `R${register} unbounded memory access, ${advice}`;
-    throw new Refusal(EACCES, extent.cause, text);
+    throw new Refusal(EACCES, text);
   }
   checkExtent(register, Number(bounds.umax) + off, size, extent, "max");
 }
@@ -267,14 +256,13 @@ function checkExtent(
 ): void {
   if (off >= 0 && size > 0 && off + size <= extent.size) return;
   const text = `R${register} ${end} value is outside of the allowed memory range`;
-  throw new Refusal(EACCES, extent.cause, `${extent.outside(off, size)}\n${text}`);
+  throw new Refusal(EACCES, `${extent.outside(off, size)}\n${text}`);
 }
 
 function mapKey({ map }: Register): Extent {
   const keySize = (map as BpfMap).facts.keySize;
   return {
     size: keySize,
-    cause: "map-value-bounds",
     outside: (off, size) =>
       `invalid access to map key, key_size=${keySize} off=${off} size=${size}`,
   };
@@ -283,7 +271,6 @@ function mapKey({ map }: Register): Extent {
 function plainMemory({ size: total }: Register): Extent {
   return {
     size: total,
-    cause: "map-value-bounds",
     outside: (off, size) => `invalid access to memory, mem_size=${total} off=${off} size=${size}`,
   };
 }
@@ -301,11 +288,10 @@ export function checkMapAccess(
   if ((flags & (write ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG)) !== 0) {
     const what = write ? "write into" : "read from";
     const text = `${what} map forbidden, value_size=${valueSize} off=${off} size=${size}`;
-    throw new Refusal(EACCES, "map-access-forbidden", text);
+    throw new Refusal(EACCES, text);
   }
   checkRegion(register, pointer, off, size, {
     size: valueSize,
-    cause: "map-value-bounds",
     outside: (at, bytes) =>
       `invalid access to map value, value_size=${valueSize} off=${at} size=${bytes}`,
   });

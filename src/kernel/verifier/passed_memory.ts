@@ -30,7 +30,7 @@ export function checkPassedMemory(
   const given = contents.mayBeNull ? notNull(contents) : contents;
   if (!KINDS.has(given.type)) {
     const text = `R${register} type=${contents.type} expected=fp, pkt, map_value, mem`;
-    throw new Refusal(EINVAL, "call-argument", text);
+    throw new Refusal(EINVAL, text);
   }
   env.state.frame.set(register, given);
   checkMemory(env, register, size, false);

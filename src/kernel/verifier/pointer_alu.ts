@@ -38,7 +38,7 @@ export function operationSign(opcode: number): string {
 }
 
 function prohibit(text: string): Refusal {
-  return new Refusal(EACCES, "pointer-arithmetic", text);
+  return new Refusal(EACCES, text);
 }
 
 /**
@@ -66,7 +66,7 @@ export function movePointer(
   }
   if (pointer.mayBeNull) {
     const text = `R${dst} pointer arithmetic on ${pointer.type} prohibited, null-check it first`;
-    throw new Refusal(EACCES, "maybe-null", text);
+    throw new Refusal(EACCES, text);
   }
   if (!mayMove(pointer, operation, isKnown ? number.smin : null)) {
     throw prohibit(`R${dst} pointer arithmetic on ${pointer.type} prohibited`);
@@ -100,7 +100,7 @@ function mayMove({ type }: Register, operation: number, by: bigint | null): bool
 
 /** Analogous to check_reg_sane_offset() in Linux. */
 function checkOffset({ bits, smin }: Readonly<B.Bounds>, off: number, type: string): void {
-  const refuse = (text: string): Refusal => new Refusal(EINVAL, "pointer-bounds", text);
+  const refuse = (text: string): Refusal => new Refusal(EINVAL, text);
   const value = BigInt.asIntN(64, bits.value);
   if (bits.mask === 0n && (value >= LIMIT || value <= -LIMIT)) {
     throw refuse(`math between ${type} pointer and ${value} is not allowed`);

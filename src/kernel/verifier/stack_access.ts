@@ -26,7 +26,7 @@ export interface Stored {
 }
 
 function refuse(text: string, errno: number = EACCES): Refusal {
-  return new Refusal(errno, "stack-bounds", text);
+  return new Refusal(errno, text);
 }
 
 /** The frame that a stack pointer points into. */
@@ -125,12 +125,12 @@ function loadFixed(
       return filled;
     }
     if (spilled.isPointer && !env.subject.perfmon) {
-      throw new Refusal(EACCES, "pointer-leak", `leaking pointer from stack off ${off}`);
+      throw new Refusal(EACCES, `leaking pointer from stack off ${off}`);
     }
     return UNKNOWN_SCALAR;
   }
   if (!spilled.isScalar) {
-    throw new Refusal(EACCES, "stack-spill", "invalid size of register fill");
+    throw new Refusal(EACCES, "invalid size of register fill");
   }
   if (!fills) return UNKNOWN_SCALAR;
   return fillPart(env, pointer, off, size, slot);
@@ -185,7 +185,7 @@ function checkReadable(
     if (kind === S.SPILL && spillCounts) continue;
     if (kind === S.INVALID && env.subject.perfmon) continue;
     const text = `invalid read from stack off ${off}+${i} size ${size}`;
-    throw new Refusal(EACCES, "stack-uninitialized", text);
+    throw new Refusal(EACCES, text);
   }
 }
 
@@ -238,7 +238,7 @@ export function checkInitialized(
     }
     const where = isFixed ? `off ${reach.min}` : `var_off ${tnum.format(bits)}`;
     const text = `invalid read from stack R${register} ${where}+${at - reach.min} size ${size}`;
-    throw new Refusal(EACCES, "stack-uninitialized", text);
+    throw new Refusal(EACCES, text);
   }
 }
 
@@ -268,7 +268,7 @@ function storeFixed(
   const index = S.slotIndex(off);
   const before = frame.slot(index);
   if (!perfmon && before.spilled?.isPointer === true && size !== S.SLOT_BYTES) {
-    throw new Refusal(EACCES, "pointer-leak", "attempt to corrupt spilled pointer on stack");
+    throw new Refusal(EACCES, "attempt to corrupt spilled pointer on stack");
   }
   if (contents?.isScalar === true && S.byteIndex(off) === 0) {
     const fits = B.widthOf(contents.bounds) <= size * 8;
@@ -300,11 +300,11 @@ function storeFixed(
 
 function checkSpill(env: Environment, pointer: Register, contents: Register, size: number): void {
   if (size !== S.SLOT_BYTES) {
-    throw new Refusal(EACCES, "stack-spill", "invalid size of register spill");
+    throw new Refusal(EACCES, "invalid size of register spill");
   }
   if (pointer.frame !== env.state.depth && contents.type === "fp") {
     const text = "cannot spill pointers to stack into stack frame of the caller";
-    throw new Refusal(EINVAL, "stack-spill", text);
+    throw new Refusal(EINVAL, text);
   }
 }
 
@@ -326,7 +326,7 @@ function storeVariable(
     const kind = S.kindAt(slot, S.byteIndex(off));
     if (!perfmon && kind !== S.MISC && kind !== S.ZERO_BYTE) {
       const text = "spilled ptr in range of var-offset stack write";
-      throw new Refusal(EINVAL, "stack-spill", `${text}; insn ${env.slot}, ptr off: ${off}`);
+      throw new Refusal(EINVAL, `${text}; insn ${env.slot}, ptr off: ${off}`);
     }
     if (isZero && kind === S.SPILL && slot.spilled?.isNull === true) {
       // The zero that stays must be one on every path that is held equal to this one.

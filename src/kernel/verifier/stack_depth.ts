@@ -25,12 +25,12 @@ export function checkStackDepth(env: Environment): void {
   const follow = (subprogram: Subprogram, above: number, frames: number): void => {
     if (frames > 1 && subprogram.hasTailCall && above >= TAIL_CALL_LIMIT) {
       const text = "tail_calls are not allowed when call stack of previous frames is";
-      throw new Refusal(EACCES, "stack-depth", `${text} ${above} bytes. Too large`);
+      throw new Refusal(EACCES, `${text} ${above} bytes. Too large`);
     }
     const depth = above + roundUp(env.stackDepths.get(subprogram.start) ?? 0);
     if (depth > MAX_BPF_STACK) {
       const text = `combined stack size of ${frames} calls is ${depth}. Too large`;
-      throw new Refusal(EACCES, "stack-depth", text);
+      throw new Refusal(EACCES, text);
     }
     for (let slot = subprogram.start; slot < subprogram.end; slot++) {
       const insn = env.subject.insns[slot];

@@ -126,7 +126,7 @@ function subjectOf(
     functions: functionTypes(info),
     checkInstruction: (slot) => {
       const fault = instructionFault(insns[slot] as Instruction, slot, around);
-      if (fault !== null) throw new Refusal(fault.errno, "bad-instruction", fault.text);
+      if (fault !== null) throw new Refusal(fault.errno, fault.text);
     },
     perfmon,
     strictAlignment: (flags & BPF_F_STRICT_ALIGNMENT) !== 0,

@@ -8,7 +8,7 @@ import { Environment, type Subject } from "./environment.ts";
 import { Explored } from "./explored.ts";
 import { initialContents, parametersOf } from "./global_function.ts";
 import type { VerifierLog } from "./log.ts";
-import { type Cause, Refusal } from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
 import { pointer } from "./register.ts";
 import { checkStackDepth } from "./stack_depth.ts";
 import { Frame, State } from "./state.ts";
@@ -17,7 +17,6 @@ import { walk } from "./walk.ts";
 /** Why a program was refused. */
 export interface Fault {
   readonly slot: number;
-  readonly cause: Cause;
 }
 
 /** What came of it. */
@@ -26,7 +25,6 @@ export interface Verdict {
   readonly errno: number;
   /** Instructions walked. */
   readonly processed: number;
-  readonly fault: Fault | null;
 }
 
 /** Verifies a program and writes the log's last lines. */
@@ -34,12 +32,11 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
   const env = new Environment(subject, log, new State([Frame.enter(0, -1, 0, false)]));
   try {
     walkAll(env);
-    return { errno: 0, processed: env.processed, fault: null };
+    return { errno: 0, processed: env.processed };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     log.line(error.message);
-    const { errno, reason } = error;
-    return { errno: -errno, processed: env.processed, fault: { slot: env.slot, cause: reason } };
+    return { errno: -error.errno, processed: env.processed };
   } finally {
     log.statistics(env.processed, env);
   }

@@ -64,7 +64,7 @@ function step(env: Environment, explored: Explored): number {
   env.processed++;
   if (env.processed > COMPLEXITY_LIMIT) {
     const text = `BPF program is too large. Processed ${env.processed} insn`;
-    throw new Refusal(E2BIG, "too-complex", text);
+    throw new Refusal(E2BIG, text);
   }
   const point = explored.points[slot] as number;
   if ((point & 1) !== 0 && explored.visit(env)) {
@@ -187,7 +187,7 @@ function notePointer(env: Environment, type: RegisterType): void {
   }
   if (before === type || (!REWRITTEN.has(type) && !REWRITTEN.has(before))) return;
   const text = "same insn cannot be used with different pointers";
-  throw new Refusal(EINVAL, "mixed-pointers", text);
+  throw new Refusal(EINVAL, text);
 }
 
 /** Kinds of memory that no atomic operation works on. */
@@ -204,7 +204,7 @@ function checkAtomicPointer(env: Environment, register: number, what: string): v
   const { type } = readRegister(env, register);
   if (!NOT_ATOMIC.has(type)) return;
   const text = `BPF_ATOMIC ${what} R${register} ${type} is not allowed`;
-  throw new Refusal(EACCES, "not-a-pointer", text);
+  throw new Refusal(EACCES, text);
 }
 
 function atomic(env: Environment): void {
@@ -238,7 +238,7 @@ function atomic(env: Environment): void {
 
 function checkOperand(env: Environment, register: number): void {
   if (!isSecret(env, readRegister(env, register))) return;
-  throw new Refusal(EACCES, "pointer-leak", `R${register} leaks addr into mem`);
+  throw new Refusal(EACCES, `R${register} leaks addr into mem`);
 }
 
 function loadImmediate(env: Environment): void {
@@ -267,7 +267,7 @@ function loadLegacy(env: Environment): void {
   const context = readRegister(env, I.BPF_REG_6);
   if (context.type !== "ctx") {
     const text = "at the time of BPF_LD_ABS|IND R6 != pointer to skb";
-    throw new Refusal(EINVAL, "not-a-pointer", text);
+    throw new Refusal(EINVAL, text);
   }
   if (I.BPF_MODE(opcode) === I.BPF_IND) readRegister(env, src);
   memory.checkUnmoved(context, I.BPF_REG_6);
@@ -322,21 +322,21 @@ function mayGoto(env: Environment): number {
 function checkResult(env: Environment): void {
   const result = readRegister(env, I.BPF_REG_0);
   if (isSecret(env, result)) {
-    throw new Refusal(EACCES, "pointer-leak", "R0 leaks addr as return value");
+    throw new Refusal(EACCES, "R0 leaks addr as return value");
   }
   if (env.state.frame.start !== 0) {
     if (result.isScalar) return;
     const text = `At subprogram exit the register R0 is not a scalar value (${result.type})`;
-    throw new Refusal(EINVAL, "return-value", text);
+    throw new Refusal(EINVAL, text);
   }
   if (env.subject.type !== BPF_PROG_TYPE_SK_LOOKUP) return;
   if (!result.isScalar) {
     const text = `At program exit the register R0 is not a known value (${result.type})`;
-    throw new Refusal(EINVAL, "return-value", text);
+    throw new Refusal(EINVAL, text);
   }
   markPrecise(env, I.BPF_REG_0);
   const { smin, smax } = result.bounds;
   if (smin >= 0n && smax <= 1n) return;
   const text = `At program exit the register R0 has smin=${smin} smax=${smax}`;
-  throw new Refusal(EINVAL, "return-value", `${text} should have been in [0, 1]`);
+  throw new Refusal(EINVAL, `${text} should have been in [0, 1]`);
 }
