@@ -124,7 +124,6 @@ export const UNLIKE_IN_PROG_INFO: readonly {
     reason: "Linux rewrites programs when it has verified them",
     fields: [PROG_INFO.xlated_prog_len, PROG_INFO.xlated_prog_insns],
   },
-  { reason: "the verifier is a later issue", fields: [PROG_INFO.verified_insns] },
 ];
 
 /** What is not compared in fdinfo and in directories: of a match only its first group is kept. */
@@ -134,7 +133,6 @@ export const UNLIKE_IN_TEXT: readonly { readonly reason: string; readonly patter
     reason: "the embedded kernel has no machine code",
     pattern: /^((?:prog|owner)_jited:\t)\d+$/gm,
   },
-  { reason: "the verifier is a later issue", pattern: /^(verified_insns:\t)\d+$/gm },
   {
     reason: "a map's size in memory follows from Linux's own structs",
     pattern: /^(map_type:[\s\S]*memlock:\t)\d+$/m,

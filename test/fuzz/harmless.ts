@@ -133,15 +133,14 @@ function smallMap(operation: BpfOperation): BpfOperation {
   const entries = numberAt(attr, entriesAt);
   const sizes = [MAP_CREATE.key_size[0], MAP_CREATE.value_size[0]].map((at) => numberAt(attr, at));
   const element = sizes.reduce((sum, size) => sum + size, ELEMENT_BYTES);
-  const isAbsurd = element * entries >= ABSURD_MAP_BYTES;
-  if (element * entries > MAX_MAP_BYTES && !isAbsurd) attr = withSlot(attr, [entriesAt, 4, 1]);
-  if (element > MAX_MAP_BYTES && !isAbsurd) {
+  if (element * entries >= ABSURD_MAP_BYTES) return operation;
+  const least = LRU.includes(type) && entries > 0 ? LRU_ENTRIES : 1;
+  if (element * least > MAX_MAP_BYTES) {
     attr = withSlot(attr, [MAP_CREATE.key_size[0], 4, 4]);
     attr = withSlot(attr, [MAP_CREATE.value_size[0], 4, 8]);
   }
-  if (LRU.includes(type) && numberAt(attr, entriesAt) < LRU_ENTRIES && entries > 0) {
-    attr = withSlot(attr, [entriesAt, 4, LRU_ENTRIES]);
-  }
+  const isLarge = element * entries > MAX_MAP_BYTES;
+  if (isLarge || (entries > 0 && entries < least)) attr = withSlot(attr, [entriesAt, 4, least]);
   return { ...operation, attr };
 }
 
