@@ -11,7 +11,8 @@ const MAX_LINES = 600;
 
 /**
  * The rooms from the ground up, and what each may import besides itself. `seam` is src/kernel.ts,
- * `calls` are one bpf(2) call and the errors, `nouns` are the other files directly in src.
+ * `calls` are one bpf(2) call, objects by id, and the errors, `nouns` are the other files directly
+ * in src.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   abi: [],
@@ -23,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   calls: ["abi", "seam"],
   diagnosis: ["abi", "seam", "calls"],
   nouns: ["abi", "asm", "elf", "seam", "calls", "diagnosis"],
-  inventory: ["abi", "seam", "calls", "nouns"],
+  inventory: ["abi", "seam", "calls", "diagnosis", "nouns"],
   doctor: ["abi", "seam", "calls", "diagnosis"],
   linux: ["abi", "seam", "calls", "nouns"],
   cli: [
@@ -33,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files directly in src that are no nouns. */
-const CALLS: ReadonlySet<string> = new Set(["call.ts", "errors.ts"]);
+const CALLS: ReadonlySet<string> = new Set(["call.ts", "errors.ts", "objects.ts"]);
 
 /** Rooms that run in a browser as they are. */
 const CORE: ReadonlySet<string> = new Set([

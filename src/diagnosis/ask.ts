@@ -3,7 +3,7 @@
  * isn't there or isn't to be known, and none leaves an fd open.
  */
 
-import { GET_FD_BY_ID, GET_NEXT_ID, OBJ_GET_INFO, PROG_QUERY } from "../abi/attr.ts";
+import { PROG_QUERY } from "../abi/attr.ts";
 import * as BPF from "../abi/bpf.ts";
 import {
   BPF_LINK_INFO_SIZE,
@@ -13,36 +13,12 @@ import {
   MAP_INFO,
   PROG_INFO,
 } from "../abi/info.ts";
-import { decode, type Layout, type Values } from "../abi/layout.ts";
 import { textOf, tryBpf } from "../call.ts";
 import type { Kernel, NetNsEntry, NetNsReference } from "../kernel.ts";
+import { type LinkFacts, netnsLinks, readInfo, withFd, withObject } from "../objects.ts";
 
-/** A walk over all links ends here, should ids come faster than it goes. */
-const MAX_LINKS_WALKED = 1_000_000;
 /** The most programs of one type that a namespace takes: 64 for sk_lookup. */
 const MAX_PROGRAMS = 64;
-
-/** Runs a function on an fd and closes it; null when there is none, being a negative errno. */
-export function withFd<T>(kernel: Kernel, fd: number, look: (fd: number) => T): T | null {
-  if (fd < 0) return null;
-  try {
-    return look(fd);
-  } finally {
-    kernel.close(fd);
-  }
-}
-
-function infoOf<L extends Layout>(
-  kernel: Kernel,
-  fd: number,
-  layout: L,
-  size: number,
-): Values<L> | null {
-  const info = new Uint8Array(size);
-  const request = { bpf_fd: fd, info_len: size, info: kernel.addressOf(info) };
-  const { result } = tryBpf(kernel, BPF.BPF_OBJ_GET_INFO_BY_FD, OBJ_GET_INFO, request);
-  return result < 0 ? null : decode(layout, info);
-}
 
 /** What is behind an fd: a kind of BPF object, a network namespace, something else, or nothing. */
 export function kindOf(
@@ -80,7 +56,7 @@ export interface ProgramFacts {
 
 export function programAt(kernel: Kernel, fd: number): ProgramFacts | null {
   if (kindOf(kernel, fd) !== "program") return null;
-  const info = infoOf(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE);
+  const info = readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE);
   if (info === null) return null;
   const name = textOf(info.name);
   const label = name === "" ? `program ${info.id}` : `program ${info.id} (${name})`;
@@ -89,37 +65,13 @@ export function programAt(kernel: Kernel, fd: number): ProgramFacts | null {
 
 /** "program 12 (dissect)" for an id, without the name when it can't be had. */
 export function programLabel(kernel: Kernel, id: number): string {
-  const { result } = tryBpf(kernel, BPF.BPF_PROG_GET_FD_BY_ID, GET_FD_BY_ID, { id });
-  return withFd(kernel, result, (fd) => programAt(kernel, fd)?.label) ?? `program ${id}`;
+  const look = (fd: number): string | undefined => programAt(kernel, fd)?.label;
+  return withObject(kernel, BPF.BPF_PROG_GET_FD_BY_ID, id, look) ?? `program ${id}`;
 }
-
-/** struct bpf_link_info; for links to anything but a namespace only the first three fields. */
-export type LinkFacts = Values<typeof LINK_INFO>;
 
 export function linkAt(kernel: Kernel, fd: number): LinkFacts | null {
   if (kindOf(kernel, fd) !== "link") return null;
-  return infoOf(kernel, fd, LINK_INFO, BPF_LINK_INFO_SIZE);
-}
-
-/** All links to network namespaces, as far as this task may see them. */
-export function* netnsLinks(kernel: Kernel): Generator<LinkFacts> {
-  for (const id of linkIds(kernel)) {
-    const { result } = tryBpf(kernel, BPF.BPF_LINK_GET_FD_BY_ID, GET_FD_BY_ID, { id });
-    const facts = withFd(kernel, result, (fd) => linkAt(kernel, fd));
-    // A link may go away between two calls, and that is no news here.
-    if (facts?.type === BPF.BPF_LINK_TYPE_NETNS) yield facts;
-  }
-}
-
-function* linkIds(kernel: Kernel): Generator<number> {
-  let id = 0;
-  for (let steps = 0; steps < MAX_LINKS_WALKED; steps++) {
-    const request = { start_id: id };
-    const { result, attr } = tryBpf(kernel, BPF.BPF_LINK_GET_NEXT_ID, GET_NEXT_ID, request);
-    if (result < 0) return;
-    id = attr.next_id;
-    yield id;
-  }
+  return readInfo(kernel, fd, LINK_INFO, BPF_LINK_INFO_SIZE);
 }
 
 /** The flow dissector link of a namespace; null when there is none that this task may see. */
@@ -154,7 +106,7 @@ const O_WRONLY = 1;
 
 export function mapAt(kernel: Kernel, fd: number): MapFacts | null {
   if (kindOf(kernel, fd) !== "map") return null;
-  const info = infoOf(kernel, fd, MAP_INFO, BPF_MAP_INFO_SIZE);
+  const info = readInfo(kernel, fd, MAP_INFO, BPF_MAP_INFO_SIZE);
   if (info === null) return null;
   const mode = openFlags(kernel, fd) & O_ACCMODE;
   const owner = fdinfoNumber(kernel, fd, "owner_prog_type");

@@ -16,6 +16,7 @@ import {
   EPERM,
 } from "../abi/errno.ts";
 import { textOf, tryBpf } from "../call.ts";
+import { withFd } from "../objects.ts";
 import {
   kindOf,
   type MapFacts,
@@ -24,7 +25,6 @@ import {
   mapTypeName,
   programAt,
   programTypeName,
-  withFd,
 } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 

@@ -16,7 +16,8 @@ import {
 } from "../abi/errno.ts";
 import { cString, tryBpf } from "../call.ts";
 import type { Kernel } from "../kernel.ts";
-import { kindOf, withFd } from "./ask.ts";
+import { withFd } from "../objects.ts";
+import { kindOf } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 
 const PIN: readonly number[] = [BPF.BPF_OBJ_PIN];

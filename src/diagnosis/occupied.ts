@@ -6,6 +6,7 @@
 import { BPF_FLOW_DISSECTOR, BPF_LINK_CREATE, BPF_PROG_ATTACH } from "../abi/bpf.ts";
 import { EEXIST } from "../abi/errno.ts";
 import type { Kernel, NetNsEntry } from "../kernel.ts";
+import { netnsLinks } from "../objects.ts";
 import {
   attachedAt,
   dissectorLink,
@@ -13,7 +14,6 @@ import {
   inNamespace,
   namespaceLabel,
   namespaces,
-  netnsLinks,
   programLabel,
 } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";

@@ -8,7 +8,8 @@ import { E2BIG, EACCES, EINVAL, ENOSPC } from "../abi/errno.ts";
 import { BPF_LD_IMM64, BPF_PSEUDO_MAP_FD } from "../abi/insn.ts";
 import { cString, textOf, tryBpf } from "../call.ts";
 import type { Kernel } from "../kernel.ts";
-import { mapAt, programTypeName, withFd } from "./ask.ts";
+import { withFd } from "../objects.ts";
+import { mapAt, programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 
 const LOAD: readonly number[] = [BPF.BPF_PROG_LOAD];

@@ -4,6 +4,7 @@
 
 import * as BPF from "../abi/bpf.ts";
 import { EACCES, EPERM } from "../abi/errno.ts";
+import { PERFMON_TYPES } from "../abi/prog_rights.ts";
 import { programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 import { isBefore, readTask, type TaskFacts } from "./task.ts";
@@ -38,19 +39,6 @@ const OPEN_MAP_TYPES: ReadonlySet<number> = new Set([
   BPF.BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF.BPF_MAP_TYPE_HASH_OF_MAPS,
   BPF.BPF_MAP_TYPE_RINGBUF,
-]);
-
-/** Types of programs that look into the kernel. */
-const TRACING_TYPES: ReadonlySet<number> = new Set([
-  BPF.BPF_PROG_TYPE_KPROBE,
-  BPF.BPF_PROG_TYPE_TRACEPOINT,
-  BPF.BPF_PROG_TYPE_PERF_EVENT,
-  BPF.BPF_PROG_TYPE_RAW_TRACEPOINT,
-  BPF.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
-  BPF.BPF_PROG_TYPE_TRACING,
-  BPF.BPF_PROG_TYPE_STRUCT_OPS,
-  BPF.BPF_PROG_TYPE_EXT,
-  BPF.BPF_PROG_TYPE_LSM,
 ]);
 
 /** What shows all rights, and what to do about those that are missing. */
@@ -150,7 +138,7 @@ export const RIGHTS_CAUSES: readonly Cause[] = [
   missing("CAP_BPF is missing", "CAP_BPF", CREATING, creatingWhat),
   missing("CAP_PERFMON is missing", "CAP_PERFMON", [BPF.BPF_PROG_LOAD], (call) => {
     const type = field(call, "prog_type");
-    return TRACING_TYPES.has(type) ? `loading ${programTypeName(type)} needs CAP_PERFMON` : null;
+    return PERFMON_TYPES.has(type) ? `loading ${programTypeName(type)} needs CAP_PERFMON` : null;
   }),
   missing(
     "CAP_NET_ADMIN is missing",

@@ -7,10 +7,10 @@ import * as BPF from "../abi/bpf.ts";
 import { EBADF, EINVAL, ENOENT, ENOTSUPP, EPERM } from "../abi/errno.ts";
 import type { Layout, Values } from "../abi/layout.ts";
 import { bpfResult } from "../call.ts";
-import { withFd } from "../diagnosis/ask.ts";
 import { loadSmallest } from "../diagnosis/programs.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { Kernel } from "../kernel.ts";
+import { withFd } from "../objects.ts";
 
 /** `unknown`: this task may not try. */
 export type FeatureState = "present" | "missing" | "unknown";

@@ -6,7 +6,7 @@ import { PROG_QUERY } from "../abi/attr.ts";
 import { BPF_PROG_QUERY } from "../abi/bpf.ts";
 import { EPERM } from "../abi/errno.ts";
 import { tryBpf } from "../call.ts";
-import { BpfError } from "../errors.ts";
+import { refusal } from "../diagnosis/refusal.ts";
 import type { Kernel, NetNsReference } from "../kernel.ts";
 import type { NamespaceEntry } from "./entries.ts";
 
@@ -44,9 +44,7 @@ function query(kernel: Kernel, fd: number, attachType: number): readonly number[
     prog_ids: kernel.addressOf(new Uint8Array(ids.buffer)),
     prog_cnt: MAX_PROGRAMS,
   });
-  if (result === -EPERM) {
-    throw new BpfError(BPF_PROG_QUERY, result, "asking what is attached needs CAP_NET_ADMIN");
-  }
+  if (result === -EPERM) throw refusal(kernel, BPF_PROG_QUERY, result, { target_fd: fd });
   return result < 0 ? null : [...ids.subarray(0, attr.prog_cnt)];
 }
 

@@ -4,6 +4,7 @@
 
 import { BPF_FLOW_DISSECTOR } from "../abi/bpf.ts";
 import type { Kernel, NetNsEntry, OpenObject } from "../kernel.ts";
+import type { LinkFacts } from "../objects.ts";
 import { attachedTo } from "./attached.ts";
 import type {
   DirectEntry,
@@ -13,7 +14,7 @@ import type {
   NamespaceEntry,
   ProgramEntry,
 } from "./entries.ts";
-import { type LinkFacts, listPins, readLinks, readProgram } from "./objects.ts";
+import { listPins, readLinks, readProgram } from "./objects.ts";
 
 /** How to look. */
 export interface InventoryOptions {

@@ -2,30 +2,18 @@
  * BPF objects by id and by pin, read without an exception for those that go in the meantime.
  */
 
-import { GET_FD_BY_ID, GET_NEXT_ID, OBJ, OBJ_GET_INFO } from "../abi/attr.ts";
-import {
-  BPF_LINK_GET_FD_BY_ID,
-  BPF_LINK_GET_NEXT_ID,
-  BPF_LINK_TYPE_NETNS,
-  BPF_OBJ_GET,
-  BPF_OBJ_GET_INFO_BY_FD,
-  BPF_PROG_GET_FD_BY_ID,
-} from "../abi/bpf.ts";
+import { OBJ } from "../abi/attr.ts";
+import { BPF_LINK_GET_NEXT_ID, BPF_OBJ_GET, BPF_PROG_GET_FD_BY_ID } from "../abi/bpf.ts";
 import { ENOENT } from "../abi/errno.ts";
-import { BPF_LINK_INFO_SIZE, BPF_PROG_INFO_SIZE, LINK_INFO, PROG_INFO } from "../abi/info.ts";
-import { decode, type Layout, type Values } from "../abi/layout.ts";
+import { BPF_PROG_INFO_SIZE, PROG_INFO } from "../abi/info.ts";
 import { cString, textOf, tryBpf } from "../call.ts";
-import { BpfError } from "../errors.ts";
+import { refusal } from "../diagnosis/refusal.ts";
 import type { Kernel } from "../kernel.ts";
+import { type LinkFacts, netnsLinks, readInfo, withObject } from "../objects.ts";
 import type { PinEntry, ProgramEntry } from "./entries.ts";
 
-/** A walk over all links ends here, should ids come faster than it goes. */
-const MAX_LINKS = 1_000_000;
 /** How many pins are opened in one look. */
 const MAX_PINS = 1_000_000;
-
-/** What a kernel says about a link to a namespace: struct bpf_link_info. */
-export type LinkFacts = Values<typeof LINK_INFO>;
 
 /** struct bpf_link_info, bpf_prog_info and bpf_map_info begin alike. */
 const OBJECT_INFO = { type: [0, "u32"], id: [4, "u32"] } as const;
@@ -45,26 +33,11 @@ const KINDS: ReadonlyMap<string, PinEntry["kind"]> = new Map([
  */
 export function readLinks(kernel: Kernel): readonly LinkFacts[] {
   const found: LinkFacts[] = [];
-  for (const id of linkIds(kernel)) {
-    const facts = withObject(kernel, BPF_LINK_GET_FD_BY_ID, id, (fd) =>
-      readInfo(kernel, fd, LINK_INFO, BPF_LINK_INFO_SIZE),
-    );
-    if (facts?.type === BPF_LINK_TYPE_NETNS) found.push(facts);
-  }
-  return found;
-}
-
-function* linkIds(kernel: Kernel): Generator<number> {
-  let id = 0;
-  for (let steps = 0; steps < MAX_LINKS; steps++) {
-    const next = tryBpf(kernel, BPF_LINK_GET_NEXT_ID, GET_NEXT_ID, { start_id: id });
-    if (next.result === -ENOENT) return;
-    if (next.result < 0) {
-      throw new BpfError(BPF_LINK_GET_NEXT_ID, next.result, "listing links needs CAP_SYS_ADMIN");
-    }
-    id = next.attr.next_id;
-    yield id;
-  }
+  const walk = netnsLinks(kernel);
+  let step = walk.next();
+  for (; step.done !== true; step = walk.next()) found.push(step.value);
+  if (step.value === ENOENT || step.value === 0) return found;
+  throw refusal(kernel, BPF_LINK_GET_NEXT_ID, -step.value);
 }
 
 /** Name and tag of a program; both "" when it can't be had any more. */
@@ -100,31 +73,4 @@ export function readPin(kernel: Kernel, path: string): PinEntry | number {
   const info = readInfo(kernel, fd, OBJECT_INFO, 8);
   kernel.close(fd);
   return kind === undefined || info === null ? -ENOENT : { path, kind, id: info.id };
-}
-
-function withObject<T>(
-  kernel: Kernel,
-  command: typeof BPF_LINK_GET_FD_BY_ID | typeof BPF_PROG_GET_FD_BY_ID,
-  id: number,
-  read: (fd: number) => T,
-): T | null {
-  const { result: fd } = tryBpf(kernel, command, GET_FD_BY_ID, { id });
-  if (fd < 0) return null;
-  try {
-    return read(fd);
-  } finally {
-    kernel.close(fd);
-  }
-}
-
-function readInfo<L extends Layout>(
-  kernel: Kernel,
-  fd: number,
-  layout: L,
-  size: number,
-): Values<L> | null {
-  const bytes = new Uint8Array(size);
-  const request = { bpf_fd: fd, info_len: size, info: kernel.addressOf(bytes) };
-  const { result } = tryBpf(kernel, BPF_OBJ_GET_INFO_BY_FD, OBJ_GET_INFO, request);
-  return result < 0 ? null : decode(layout, bytes);
 }

@@ -12,6 +12,7 @@ import {
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
 } from "../../abi/insn.ts";
+import { NET_ADMIN_TYPES, PERFMON_TYPES } from "../../abi/prog_rights.ts";
 import { decodeInstructions } from "../../asm/index.ts";
 import type { Attr } from "../attr.ts";
 import { sha256 } from "../sha256.ts";
@@ -36,41 +37,6 @@ const KNOWN_FLAGS =
   BPF.BPF_F_XDP_HAS_FRAGS |
   BPF.BPF_F_XDP_DEV_BOUND_ONLY |
   BPF.BPF_F_TEST_REG_INVARIANTS;
-
-/** Types that want CAP_NET_ADMIN beside CAP_BPF. Asked of a live kernel, type by type. */
-const NET_ADMIN_TYPES: ReadonlySet<number> = new Set([
-  BPF.BPF_PROG_TYPE_SCHED_CLS,
-  BPF.BPF_PROG_TYPE_SCHED_ACT,
-  BPF.BPF_PROG_TYPE_XDP,
-  BPF.BPF_PROG_TYPE_CGROUP_SOCK,
-  BPF.BPF_PROG_TYPE_LWT_IN,
-  BPF.BPF_PROG_TYPE_LWT_OUT,
-  BPF.BPF_PROG_TYPE_LWT_XMIT,
-  BPF.BPF_PROG_TYPE_SOCK_OPS,
-  BPF.BPF_PROG_TYPE_SK_SKB,
-  BPF.BPF_PROG_TYPE_CGROUP_DEVICE,
-  BPF.BPF_PROG_TYPE_SK_MSG,
-  BPF.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-  BPF.BPF_PROG_TYPE_LWT_SEG6LOCAL,
-  BPF.BPF_PROG_TYPE_FLOW_DISSECTOR,
-  BPF.BPF_PROG_TYPE_CGROUP_SYSCTL,
-  BPF.BPF_PROG_TYPE_CGROUP_SOCKOPT,
-  BPF.BPF_PROG_TYPE_EXT,
-  BPF.BPF_PROG_TYPE_NETFILTER,
-]);
-
-/** Types that want CAP_PERFMON beside CAP_BPF. */
-const PERFMON_TYPES: ReadonlySet<number> = new Set([
-  BPF.BPF_PROG_TYPE_KPROBE,
-  BPF.BPF_PROG_TYPE_TRACEPOINT,
-  BPF.BPF_PROG_TYPE_PERF_EVENT,
-  BPF.BPF_PROG_TYPE_RAW_TRACEPOINT,
-  BPF.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
-  BPF.BPF_PROG_TYPE_TRACING,
-  BPF.BPF_PROG_TYPE_STRUCT_OPS,
-  BPF.BPF_PROG_TYPE_EXT,
-  BPF.BPF_PROG_TYPE_LSM,
-]);
 
 /** Licenses that open GPL-only helpers, to the letter (license_is_gpl_compatible() in Linux). */
 const GPL_COMPATIBLE: ReadonlySet<string> = new Set([
