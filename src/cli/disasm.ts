@@ -9,7 +9,7 @@ import type { Session } from "./session.ts";
 import { printable } from "./text.ts";
 
 /** One instruction of a listing. */
-interface Line {
+export interface Line {
   /** Where it stands, in slots of 8 bytes. */
   readonly slot: number;
   /** Its bytes, in hexadecimal digits. */
@@ -27,17 +27,24 @@ interface Line {
 export async function disasm(
   { output }: Session,
   path: string,
-  options: { readonly program?: string; readonly json?: boolean },
+  options: { readonly program?: string; readonly json?: boolean; readonly wasm?: boolean },
 ): Promise<void> {
   const object = await readObject(path);
   const programs =
     options.program === undefined
       ? [...object.programs.values()]
       : [chooseProgram(object, path, options.program)];
+  let [asObjects, texts] = [() => programs.map(asJson), () => programs.map(asText)];
+  if (options.wasm === true) {
+    const { translate, translatedAsJson, translatedAsText } = await import("./disasm_wasm.ts");
+    const translated = translate(object, programs);
+    asObjects = () => translated.map(translatedAsJson);
+    texts = () => translated.map(translatedAsText);
+  }
   const text =
     options.json === true
-      ? `${JSON.stringify(programs.map(asJson), null, 2)}\n`
-      : printable(programs.map(asText).join("\n") || "no programs\n");
+      ? `${JSON.stringify(asObjects(), null, 2)}\n`
+      : printable(texts().join("\n") || "no programs\n");
   await output.write(text);
 }
 
@@ -49,16 +56,25 @@ function asText(program: ProgramSpec): string {
   const lines = linesOf(program);
   const width = `${lines.at(-1)?.slot ?? 0}`.length;
   return lines
-    .flatMap(({ slot, bytes, text, subprogram, map, source }) => [
-      ...(subprogram === undefined ? [] : [`${subprogram}:`]),
-      ...(source === undefined ? [] : [`; ${sourceText(source)}`]),
-      `${`${slot}`.padStart(width + 2)}: ${bytes.slice(0, 16)}  ${text}${commentOf(map)}`,
+    .flatMap((line) => [
+      ...(line.subprogram === undefined ? [] : [`${line.subprogram}:`]),
+      ...instructionText(line, width),
     ])
     .join("\n")
     .concat("\n");
 }
 
-function linesOf(program: ProgramSpec): Line[] {
+/** An instruction, below its source line. @param width - of the largest slot, in digits. */
+export function instructionText(line: Line, width: number): string[] {
+  const { slot, bytes, text, map, source } = line;
+  return [
+    ...(source === undefined ? [] : [`; ${sourceText(source)}`]),
+    `${`${slot}`.padStart(width + 2)}: ${bytes.slice(0, 16)}  ${text}${commentOf(map)}`,
+  ];
+}
+
+/** The instructions of a program, and what is known of each. */
+export function linesOf(program: ProgramSpec): Line[] {
   const functions = new Map(program.subprograms.map(({ slot, name }) => [slot, name]));
   const maps = new Map(program.references.map(({ slot, map }) => [slot, map]));
   const sources = sourcesBySlot(program.lines);

@@ -17,6 +17,7 @@ import type {
 import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName } from "./engine.ts";
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
+import { listProgram, type ProgramListing } from "./jit/listing.ts";
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
 import { dissectBatch } from "./net/dissect_batch.ts";
@@ -175,6 +176,17 @@ export class EmbeddedKernel implements Kernel {
   describeProgram(fd: number): string | number {
     const prog = progFromFd(this.#task, fd);
     return typeof prog === "number" ? prog : this.#task.machine.engine.describe(prog);
+  }
+
+  /**
+   * The code that the JIT makes of a program, whichever engine runs it here.
+   *
+   * @param fd - on the program. @returns or a negative errno.
+   */
+  listProgram(fd: number): ProgramListing | number {
+    const prog = progFromFd(this.#task, fd);
+    if (typeof prog === "number") return prog;
+    return listProgram(prog, { hardened: this.#task.machine.options.hardened ?? false });
   }
 
   /**

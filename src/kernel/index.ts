@@ -4,6 +4,8 @@
 
 export { type BootOptions, EmbeddedKernel, type SpawnOptions } from "./embedded.ts";
 export type { EngineName } from "./engine.ts";
+export type { CompiledListing, ProgramListing } from "./jit/listing.ts";
+export type { WasmFunction, WasmInstruction } from "./jit/wasm_text.ts";
 export type { Clock } from "./machine.ts";
 export { type PacketBatch, VERDICT } from "./net/packet_batch.ts";
 export { type Support, type SupportEntry, support } from "./support.ts";

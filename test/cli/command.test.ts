@@ -160,6 +160,25 @@ describe("disasm", () => {
     expect(some("subprogram")).toMatchObject({ slot: 0 });
   });
 
+  test("--wasm shows the compiled code of each instruction, and --json the same", async () => {
+    const text = await succeeds("disasm", OBJECT, "--program", "parse_mpls", "--wasm");
+    expect(text).toMatch(/^parse_mpls: [\d,]+ bytes of WebAssembly$/m);
+    expect(text).toMatch(/^; .+ @ \.\/bpf\/dissector\.h:\d+\n +\d+: .+\n +[0-9a-f]+: 20/m);
+    const [program] = JSON.parse(
+      await succeeds("disasm", OBJECT, "--program", "parse_mpls", "--wasm", "--json"),
+    );
+    expect(program.functions[0]).toMatchObject({ name: "parse_mpls", flow: "structured" });
+    const slots = new Set();
+    for (const { code } of program.functions) {
+      for (const { offset, bytes, text: line, slot } of code) {
+        const pattern = `^ +${offset.toString(16)}: ${bytes} +${escaped(line)}$`;
+        expect(text).toMatch(new RegExp(pattern, "m"));
+        if (slot !== undefined) slots.add(slot);
+      }
+    }
+    expect(slots.size).toBeGreaterThan(20);
+  });
+
   test("shows a fixture of every instruction set", async () => {
     for (const version of ["v1", "v2", "v3", "v4"]) {
       const text = await succeeds("disasm", `test/elf/fixtures/everything.${version}.o`);

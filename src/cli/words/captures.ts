@@ -50,6 +50,7 @@ export function addCaptureCommands(program: Command, session: Session): void {
     .description("the instructions of an object's programs, with their source lines")
     .argument("<object>", "BPF object file")
     .option("--program <name>", "only this program")
+    .option("--wasm", "with the WebAssembly that they are compiled to")
     .option("--json", "as JSON")
     .action(async (object, options) => {
       const { disasm } = await import("../disasm.ts");
