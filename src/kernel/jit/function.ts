@@ -20,6 +20,7 @@ import { writeLegacyPacket } from "./legacy_packet.ts";
 import { writeLoadStore } from "./load_store.ts";
 import type { Locals } from "./module.ts";
 import type { ProgramWriter } from "./program.ts";
+import { findRotations, type Rotation } from "./rotate.ts";
 import { STACK_MASK, STATE } from "./run_state.ts";
 import { clearStack, stackUse } from "./stack.ts";
 import { type BlockWriter, writeStructured } from "./structure.ts";
@@ -77,6 +78,8 @@ export class FunctionWriter implements BlockWriter {
   /** Of a hardened program: where the last access was found, by its kind. */
   readonly read: CheckedRegion;
   readonly written: CheckedRegion;
+  /** What is rotated: an i64. */
+  readonly #rotated: number;
   /** Rounds by may_goto that are left, and the block to dispatch to. */
   readonly #goto: number;
   readonly #next: number;
@@ -98,15 +101,16 @@ export class FunctionWriter implements BlockWriter {
     this.#registers = registers;
     this.frame = frame;
     this.wide = Math.max(...registers) + 1;
-    this.address = this.wide + 1;
-    this.index = this.wide + 2;
-    this.#goto = this.wide + 3;
-    this.#next = this.wide + 4;
-    this.read = { start: this.wide + 5, limit: this.wide + 6 };
-    this.written = { start: this.wide + 7, limit: this.wide + 8 };
+    this.#rotated = this.wide + 1;
+    this.address = this.wide + 2;
+    this.index = this.wide + 3;
+    this.#goto = this.wide + 4;
+    this.#next = this.wide + 5;
+    this.read = { start: this.wide + 6, limit: this.wide + 7 };
+    this.written = { start: this.wide + 8, limit: this.wide + 9 };
     const parameters = entry === "program" ? 0 : 5;
     this.#locals = [
-      { count: registers.length - parameters + 1, type: I64 },
+      { count: registers.length - parameters + 2, type: I64 },
       { count: 8, type: I32 },
     ];
     this.known = new KnownValues(program.maps);
@@ -144,10 +148,14 @@ export class FunctionWriter implements BlockWriter {
   body(block: Block): void {
     const { start, end } = block;
     this.known.enterBlock(block === this.#first);
+    const rotations = findRotations(this.insns, start, end);
     for (let slot = start; slot < end; ) {
       const insn = this.insns[slot] as Instruction;
+      const rotation = rotations.get(slot);
       this.#mark(slot);
-      if (!this.#instruction(insn, slot)) this.trap();
+      if (rotation?.shift === slot) this.#keep(rotation);
+      if (rotation?.slot === slot) this.#rotate(rotation, insn);
+      else if (!this.#instruction(insn, slot)) this.trap();
       this.known.after(insn, slot);
       slot = nextSlot(insn, slot);
     }
@@ -179,6 +187,18 @@ export class FunctionWriter implements BlockWriter {
       writeCall(this, insn, slot) ||
       writeLegacyPacket(this, insn)
     );
+  }
+
+  #keep({ register }: Rotation): void {
+    this.get(register);
+    this.code.set(this.#rotated);
+  }
+
+  #rotate({ bits }: Rotation, { dst }: Instruction): void {
+    this.code.get(this.#rotated);
+    this.code.i64(bits);
+    this.code.op("i64.rotl");
+    this.set(dst);
   }
 
   #mark(slot: number): void {

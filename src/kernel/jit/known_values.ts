@@ -145,7 +145,7 @@ const MOVE = BPF_ALU64 | BPF_MOV | BPF_X;
  * Registers that an instruction sets, at most two: those of an atomic operation are counted as if
  * it set all that one may.
  */
-function writtenBy({ opcode, dst, src }: Instruction): readonly number[] {
+export function writtenBy({ opcode, dst, src }: Instruction): readonly number[] {
   switch (BPF_CLASS(opcode)) {
     case BPF_ALU:
     case BPF_ALU64:
