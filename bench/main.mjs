@@ -8,12 +8,14 @@ import { benchEngine } from "./engine.mjs";
 import { benchLinks } from "./links.mjs";
 import { benchNamespaces } from "./namespaces.mjs";
 import { benchStartup } from "./startup.mjs";
+import { benchVerifier } from "./verifier.mjs";
 
 const BENCHES = {
   engine: benchEngine,
   links: benchLinks,
   namespaces: benchNamespaces,
   startup: benchStartup,
+  verifier: benchVerifier,
 };
 
 const { values, positionals } = parseArgs({

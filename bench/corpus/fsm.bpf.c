@@ -1,6 +1,10 @@
 // A state machine over 64 bytes of a request: eight states, and branches that follow the text.
 #include "common.h"
 
+#ifndef ROUNDS
+#define ROUNDS 64
+#endif
+
 enum { METHOD, PATH, VERSION, LINE_END, NAME, VALUE, QUERY, BAD };
 
 SEC("xdp") int prog(struct xdp_md *ctx)
@@ -14,7 +18,7 @@ SEC("xdp") int prog(struct xdp_md *ctx)
 	__u32 zero = ((x * x + x) & 1) * x;
 	__u32 state = METHOD;
 	__u64 tokens = 0, hash = 0, number = 0;
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < ROUNDS; i++) {
 		if (p + 1 > end)
 			break;
 		__u32 c = *p++;
