@@ -4,6 +4,12 @@
 
 import { COMMAND_NAMES } from "./abi/bpf.ts";
 import { errnoName } from "./abi/errno.ts";
+import type {
+  RefusedInstruction,
+  RefusedLine,
+  VerdictCause,
+  VerdictExplanation,
+} from "./verdict/index.ts";
 
 /** Why a call was refused, and what to do. */
 export interface Diagnosis {
@@ -50,16 +56,32 @@ export class BpfError extends Error {
   }
 }
 
-/** A program that the kernel would not load; `log` is the verifier's. */
+/** A program that the verifier refused, and why, in the terms of its own source. */
 export class VerifierError extends BpfError {
+  /** What the verifier wrote, at log level 1. */
   readonly log: string;
+  /** The instruction that it is about; null when it is about none. */
+  readonly instruction: RefusedInstruction | null;
+  /** Where that comes from; null when it isn't known, as without `-g`. */
+  readonly line: RefusedLine | null;
+  /** What was known of the registers involved, in the verifier's words. */
+  readonly registers: Readonly<Record<string, string>>;
+  /** Why, with what usually mends it; null for words that no cause is known for. */
+  override readonly cause: VerdictCause | null;
 
-  /** @param refusal - the same with no log. */
-  constructor(refusal: BpfError, log: string) {
+  /**
+   * @param refusal - the same with no log.
+   * @param explanation - what the log comes to.
+   */
+  constructor(refusal: BpfError, log: string, explanation: VerdictExplanation) {
     const { command, errno, reason, hint, remedies } = refusal;
     super(command, errno, reason === null ? hint : { reason, hint, remedies });
     this.name = "VerifierError";
     this.log = log;
+    this.instruction = explanation.instruction;
+    this.line = explanation.line;
+    this.registers = explanation.registers;
+    this.cause = explanation.cause;
   }
 }
 

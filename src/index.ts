@@ -35,3 +35,14 @@ export {
   type RunOptions,
   type RunResult,
 } from "./program.ts";
+export {
+  type ExplainedProgram,
+  explainVerdict,
+  type ProgramLine,
+  type RefusedInstruction,
+  type RefusedLine,
+  readStatistics,
+  type Statistics,
+  type VerdictCause,
+  type VerdictExplanation,
+} from "./verdict/index.ts";

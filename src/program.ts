@@ -9,11 +9,11 @@ import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
 import type { Values } from "./abi/layout.ts";
 import { cString, objectName, textOf, tryBpf } from "./call.ts";
-import { verdictOf } from "./diagnosis/programs.ts";
 import { callBpf, refusal } from "./diagnosis/refusal.ts";
 import { type BpfError, VerifierError } from "./errors.ts";
 import { ObjectHandle, OwnedFd, openById, openPin, readInfo, takeOver } from "./handle.ts";
 import type { Kernel } from "./kernel.ts";
+import { explainVerdict, type ProgramLine } from "./verdict/index.ts";
 
 /** What to load. */
 export interface ProgramOptions {
@@ -27,6 +27,13 @@ export interface ProgramOptions {
   readonly expectedAttachType?: number;
   /** BPF_F_… of BPF_PROG_LOAD. */
   readonly flags?: number;
+  /** Where the instructions come from, ordered by slot: for {@link VerifierError.line}. */
+  readonly lines?: readonly ProgramLine[];
+  /**
+   * Asks for the verifier's log, which is {@link Program.log} then: 1 its words, 2 every path that
+   * it walks, 4 figures; any sum. A refused program has a log in any case.
+   */
+  readonly logLevel?: number;
   /** Types and source lines: an fd on BTF, and the records that refer to it. */
   readonly debug?: {
     readonly btfFd: number;
@@ -71,12 +78,14 @@ export interface RunOptions {
   readonly flags?: number;
 }
 
-/** Room for the log of a refused program, grown while the kernel says it is too small. */
+/** Room for a log, grown while the kernel says it is too small. */
 const FIRST_LOG_BYTES = 1 << 16;
 const LAST_LOG_BYTES = 1 << 24;
 /** sizeof of the records in func_info and line_info. */
 const FUNC_INFO_SIZE = 8;
 const LINE_INFO_SIZE = 16;
+/** Levels of the log with words in it, not only figures: BPF_LOG_LEVEL1 and 2. */
+const LOG_WORDS = 3;
 /** Bytes of an instruction slot. */
 const SLOT_BYTES = 8;
 /** By so much a program may make its packet longer, in bytes: a page is what Linux gives it. */
@@ -87,9 +96,12 @@ const FLAGS_OFFSET = 48;
 /** A program in a kernel. Disposing it lets go of it; links and pins hold it on. */
 export class Program extends ObjectHandle {
   readonly info: ProgramInfo;
+  /** What the verifier wrote when the program was loaded; "" unless that was asked for. */
+  readonly log: string;
 
-  private constructor(owned: OwnedFd) {
+  private constructor(owned: OwnedFd, log = "") {
     super(owned);
+    this.log = log;
     this.info = readProgramInfo(owned.kernel, owned.number);
   }
 
@@ -104,11 +116,13 @@ export class Program extends ObjectHandle {
     if (length % SLOT_BYTES !== 0) {
       throw new RangeError(`instructions: ${length} bytes are no whole number of 8-byte slots`);
     }
-    let { result } = tryLoad(kernel, options, null);
-    let log = "";
-    // A refusal alone doesn't say why: ask again with room for the log.
-    if (result < 0 && result !== -EPERM) ({ result, log } = loadWithLog(kernel, options));
-    if (result >= 0) return new Program(new OwnedFd(kernel, result));
+    const { logLevel = 0 } = options;
+    let { result, log } = tryLoad(kernel, options, logLevel);
+    // A refusal alone doesn't say why: ask again with the verifier's words.
+    if (result < 0 && result !== -EPERM && (logLevel & LOG_WORDS) === 0) {
+      ({ result, log } = tryLoad(kernel, options, logLevel | 1));
+    }
+    if (result >= 0) return new Program(new OwnedFd(kernel, result), log);
     throw loadRefusal(kernel, options, result, log);
   }
 
@@ -199,6 +213,7 @@ function loadRequest(
   kernel: Kernel,
   options: ProgramOptions,
   log: Uint8Array | null,
+  logLevel: number,
 ): Partial<Values<typeof PROG_LOAD>> {
   const { instructions, debug } = options;
   return {
@@ -209,7 +224,11 @@ function loadRequest(
     prog_flags: options.flags ?? 0,
     prog_name: objectName(options.name ?? ""),
     expected_attach_type: options.expectedAttachType ?? 0,
-    ...(log !== null && { log_level: 1, log_size: log.length, log_buf: kernel.addressOf(log) }),
+    ...(log !== null && {
+      log_level: logLevel,
+      log_size: log.length,
+      log_buf: kernel.addressOf(log),
+    }),
     ...(debug !== undefined && {
       prog_btf_fd: debug.btfFd,
       func_info_rec_size: FUNC_INFO_SIZE,
@@ -222,12 +241,19 @@ function loadRequest(
   };
 }
 
+/** Loads with as much room for the log as it takes. */
 function tryLoad(
   kernel: Kernel,
   options: ProgramOptions,
-  log: Uint8Array | null,
-): { readonly result: number } {
-  return tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, loadRequest(kernel, options, log));
+  logLevel: number,
+): { readonly result: number; readonly log: string } {
+  for (let size = FIRST_LOG_BYTES; ; size *= 4) {
+    const log = logLevel === 0 ? null : new Uint8Array(size);
+    const request = loadRequest(kernel, options, log, logLevel);
+    const { result } = tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
+    const isShort = log !== null && result === -ENOSPC && size < LAST_LOG_BYTES;
+    if (!isShort) return { result, log: log === null ? "" : textOf(log) };
+  }
 }
 
 /** A verdict of the verifier's, or whatever else kept the program out. */
@@ -237,22 +263,12 @@ function loadRefusal(
   result: number,
   log: string,
 ): BpfError {
-  const { instructions, name = "" } = options;
-  const attr = loadRequest(kernel, options, null);
-  const about = { instructions, log, name };
+  const { instructions, lines = [], name = "" } = options;
+  const attr = loadRequest(kernel, options, null, 0);
+  const about = { instructions, lines, log, name };
   const error = refusal(kernel, BPF.BPF_PROG_LOAD, result, attr, about);
-  return verdictOf(log) === "" ? error : new VerifierError(error, log);
-}
-
-function loadWithLog(
-  kernel: Kernel,
-  options: ProgramOptions,
-): { readonly result: number; readonly log: string } {
-  for (let size = FIRST_LOG_BYTES; ; size *= 4) {
-    const log = new Uint8Array(size);
-    const { result } = tryLoad(kernel, options, log);
-    if (result !== -ENOSPC || size >= LAST_LOG_BYTES) return { result, log: textOf(log) };
-  }
+  const explanation = explainVerdict(log, about);
+  return explanation.message === "" ? error : new VerifierError(error, log, explanation);
 }
 
 function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {

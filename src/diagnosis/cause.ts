@@ -3,6 +3,7 @@
  */
 
 import type { Kernel } from "../kernel.ts";
+import type { ProgramLine } from "../verdict/index.ts";
 
 export type { Diagnosis } from "../errors.ts";
 
@@ -21,6 +22,8 @@ export interface About {
   readonly name?: string;
   /** The instructions of a program, 8 bytes a slot. */
   readonly instructions?: Uint8Array;
+  /** Where its instructions come from, ordered by slot. */
+  readonly lines?: readonly ProgramLine[];
   /** The value that was to be stored in a map. */
   readonly value?: Uint8Array;
   /** The process whose namespace was asked for. */

@@ -9,6 +9,7 @@ import { BPF_LD_IMM64, BPF_PSEUDO_MAP_FD } from "../abi/insn.ts";
 import { cString, textOf, tryBpf } from "../call.ts";
 import type { Kernel } from "../kernel.ts";
 import { withFd } from "../objects.ts";
+import { explainVerdict, type VerdictExplanation } from "../verdict/index.ts";
 import { mapAt, programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 
@@ -39,9 +40,9 @@ export function loadSmallest(
   }).result;
 }
 
-/** What the verifier had to say against a program: the last line of its log; "" for nothing. */
-export function verdictOf(log: string): string {
-  const lines = log.trimEnd().split("\n");
+/** The last line with something in it; "" where there is none. */
+function lastLine(text: string): string {
+  const lines = text.trimEnd().split("\n");
   return lines.filter((line) => line !== "" && !line.startsWith("processed ")).at(-1) ?? "";
 }
 
@@ -51,27 +52,39 @@ function nameOf({ attr, about }: FailedCall): string {
   return name === "" ? "the program" : `program ${name}`;
 }
 
-function rejected(call: FailedCall, advice: string): Finding {
-  const text = `${nameOf(call)} was rejected: ${verdictOf(call.about.log ?? "")}`;
+/** The log in the terms of the program's source; null when it has nothing against the program. */
+function explain({ about }: FailedCall): VerdictExplanation | null {
+  const explanation = explainVerdict(about.log ?? "", about);
+  return explanation.message === "" ? null : explanation;
+}
+
+function rejected(call: FailedCall, explanation: VerdictExplanation): Finding {
+  const { message, cause, line } = explanation;
+  const place = line === null ? "" : `${line.file}:${line.line}: `;
+  const why = cause === null ? [] : [`${place}${cause.sentence}`, cause.mend];
   return {
-    hint: advice === "" ? text : `${text}; ${advice}`,
-    remedies: ["nslink disasm OBJECT"],
+    hint: [`${nameOf(call)} was rejected: ${lastLine(message)}`, ...why].join("; "),
+    remedies: ["nslink verify OBJECT", "nslink disasm OBJECT"],
   };
 }
 
-/** A cause that a verdict of the verifier tells by its words. */
-function verdict(id: string, title: string, words: RegExp, advice: string): Cause {
+/** A cause of the verifier's that has a name of its own here. */
+function verdict(id: string, title: string): Cause {
   return {
     id,
     title,
     commands: LOAD,
     errnos: [EINVAL, EACCES],
-    find: (call) => (words.test(verdictOf(call.about.log ?? "")) ? rejected(call, advice) : null),
+    find: (call) => {
+      const explanation = explain(call);
+      return explanation?.cause?.id === id ? rejected(call, explanation) : null;
+    },
   };
 }
 
 function anyVerdict(call: FailedCall): Finding | null {
-  return verdictOf(call.about.log ?? "") === "" ? null : rejected(call, "");
+  const explanation = explain(call);
+  return explanation === null ? null : rejected(call, explanation);
 }
 
 function instructionCount(call: FailedCall): Finding | null {
@@ -167,7 +180,7 @@ function logRoom(call: FailedCall): Finding | null {
 }
 
 function btfRefused(call: FailedCall): Finding | null {
-  const words = verdictOf(call.about.log ?? "");
+  const words = lastLine(call.about.log ?? "");
   return {
     hint:
       `the types (BTF) were refused${words === "" ? "" : `: ${words}`}; programs run without, ` +
@@ -178,24 +191,9 @@ function btfRefused(call: FailedCall): Finding | null {
 
 /** Causes of refused programs and BTF, the special before the general. */
 export const PROGRAM_CAUSES: readonly Cause[] = [
-  verdict(
-    "helper-missing",
-    "the program calls a helper that this kernel doesn't have",
-    /^(invalid|unknown) func /,
-    "this kernel has no such helper: run a newer Linux, or do without",
-  ),
-  verdict(
-    "helper-not-for-type",
-    "the program calls a helper that its type may not call",
-    /^program of this type cannot use helper/,
-    "leave that call out",
-  ),
-  verdict(
-    "helper-gpl-only",
-    "the program calls what only GPL-compatible programs may call",
-    /from non-GPL compatible program$/,
-    'give the object the license "GPL", if that is yours to give',
-  ),
+  verdict("helper-missing", "the program calls a helper that this kernel doesn't have"),
+  verdict("helper-not-for-type", "the program calls a helper that its type may not call"),
+  verdict("helper-gpl-only", "the program calls what only GPL-compatible programs may call"),
   {
     id: "verifier-rejected",
     title: "the verifier can't prove the program safe",

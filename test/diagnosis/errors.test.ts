@@ -160,6 +160,7 @@ describe("the causes", () => {
       "show",
       "unpin",
       "update",
+      "verify",
     ]);
   });
 });

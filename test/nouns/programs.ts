@@ -109,7 +109,7 @@ export const programs: Scene = (stage) => {
     const { log, message, code } = error as VerifierError;
     expect(code).toBe("EINVAL");
     expect(log).not.toBe("");
-    const [, verdict = ""] = /^BPF_PROG_LOAD: EINVAL: program stray was rejected: (.+)$/.exec(
+    const [, verdict = ""] = /^BPF_PROG_LOAD: EINVAL: program stray was rejected: ([^;]+)/.exec(
       message,
     ) ?? [""];
     expect(log).toContain(verdict);

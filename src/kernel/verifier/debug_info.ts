@@ -18,6 +18,8 @@ import type { Subprogram } from "./subprograms.ts";
 /** sizeof(struct bpf_func_info), sizeof(struct bpf_line_info), sizeof(struct bpf_core_relo) */
 export const FUNC_INFO_SIZE = 8;
 export const LINE_INFO_SIZE = 16;
+/** Below the number of a line stands that of its column. */
+const COLUMN_BITS = 10;
 const CORE_RELO_SIZE = 16;
 /** The largest record that a newer loader may send; what we don't know of it must be zero. */
 const MAX_RECORD_SIZE = 252;
@@ -229,6 +231,22 @@ export function readLines(
   const missing = subprograms.length - functions;
   const text = `missing bpf_line_info for ${missing} funcs starting from func#${functions}`;
   return log.refuse(EINVAL, text);
+}
+
+/** What {@link readLines} read, as the log writes it: "i = 0; @ a.c:7" by slot. */
+export function linesBySlot(btf: Btf, lineInfo: Uint8Array): Map<number, string> {
+  const view = new DataView(lineInfo.buffer, lineInfo.byteOffset, lineInfo.length);
+  const lines = new Map<number, string>();
+  for (let at = 0; at < lineInfo.length; at += LINE_INFO_SIZE) {
+    const [file, text] = [4, 8].map((field) => btf.name(view.getUint32(at + field, true)) ?? "");
+    const line = view.getUint32(at + 12, true) >>> COLUMN_BITS;
+    lines.set(view.getUint32(at, true), `${text?.trim()} @ ${baseName(file ?? "")}:${line}`);
+  }
+  return lines;
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function lineFault(

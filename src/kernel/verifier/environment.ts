@@ -35,6 +35,8 @@ export interface Subject {
   readonly references: ReadonlyMap<number, MapReference>;
   /** The FUNC of each subprogram, when the loader told. */
   readonly functions: { readonly btf: Btf; readonly typeIds: readonly number[] } | null;
+  /** Source lines with their places, by slot: "i = 0; @ a.c:7". */
+  readonly lines: ReadonlyMap<number, string>;
   /** Looks at one instruction by itself. @throws {Refusal} */
   readonly checkInstruction: (slot: number) => void;
   readonly perfmon: boolean;
@@ -42,6 +44,8 @@ export interface Subject {
   /** A checkpoint at every point, as BPF_F_TEST_STATE_FREQ asks for. */
   readonly everyCheckpoint: boolean;
   readonly possibleCpus: number;
+  /** For the figures that a log may have. */
+  readonly monotonicNs: () => bigint;
 }
 
 /** A state that waits for its turn. */

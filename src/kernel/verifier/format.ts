@@ -62,38 +62,46 @@ function rangesOf(b: Readonly<B.Bounds>): string[] {
   return parts;
 }
 
-/** A register's contents. */
-export function formatRegister(register: Register): string {
+/** A register's contents, seen from a frame. */
+function formatRegister(register: Register, depth: number): string {
   const { type, bounds, off, id, range, map, frame } = register;
   const isFixed = bounds.bits.mask === 0n;
   if (type === "scalar" && isFixed) return formatNumber(bounds.smin, true);
   const parts: string[] = [];
   if (id !== 0) parts.push(register.isSum ? `id=${id}+${off}` : `id=${id}`);
   if (type !== "scalar" && off !== 0) parts.push(`off=${off}`);
-  if (register.isPacket && range !== 0) parts.push(`r=${range}`);
+  if (register.isPacket) parts.push(`r=${range}`);
   if (map !== null) parts.push(`map=${map.facts.name}`, `vs=${map.facts.valueSize}`);
   if (!isFixed) parts.push(...rangesOf(bounds));
-  const name = type === "fp" && frame > 0 ? `fp[${frame}]` : type;
+  const name = type === "fp" && frame !== depth ? `fp[${frame}]` : type;
   if (type === "fp" && isFixed) return `${name}${off}`;
   return `${name}(${parts.join(",")})`;
 }
 
-function formatSlot(slot: S.Slot, index: number): string {
+function formatSlot(slot: S.Slot, index: number, depth: number): string {
   const name = `fp${-S.SLOT_BYTES * (index + 1)}`;
-  if (slot.spilled !== null) return `${name}=${formatRegister(slot.spilled)}`;
+  if (slot.spilled !== null) return `${name}=${formatRegister(slot.spilled, depth)}`;
   const bytes = Array.from({ length: S.SLOT_BYTES }, (_, i) => LETTERS[S.kindAt(slot, 7 - i)]);
   return `${name}=${bytes.join("")}`;
 }
 
-/** The innermost frame: registers that hold something, and stack. */
-export function formatFrame(state: State): string {
-  return formatChanges(state, state.frame, [], []);
+/** A frame, by default the innermost: registers that hold something, and stack. */
+export function formatFrame(state: State, depth: number = state.depth): string {
+  return formatContents(state.frames[depth] as Frame, depth, [], []);
 }
 
-/** What of a frame is not as it was. */
+/** What of the innermost frame is not as it was. */
 export function formatChanges(
-  { depth }: State,
+  { depth, frame }: State,
+  registers: readonly Register[],
+  stack: readonly S.Slot[],
+): string {
+  return formatContents(frame, depth, registers, stack);
+}
+
+function formatContents(
   frame: Frame,
+  depth: number,
   registers: readonly Register[],
   stack: readonly S.Slot[],
 ): string {
@@ -101,11 +109,11 @@ export function formatChanges(
   for (let i = 0; i < MAX_BPF_REG; i++) {
     const register = frame.get(i);
     if (register.type === "?" || register === registers[i]) continue;
-    parts.push(`R${i}=${formatRegister(register)}`);
+    parts.push(`R${i}=${formatRegister(register, depth)}`);
   }
   for (const [index, slot] of frame.stack.entries()) {
     if (slot.kinds === 0 || slot === stack[index]) continue;
-    parts.push(formatSlot(slot, index));
+    parts.push(formatSlot(slot, index, depth));
   }
   if (parts.length > 0 && depth > 0) parts.unshift(`frame${depth}:`);
   return parts.join(" ");

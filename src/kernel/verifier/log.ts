@@ -46,6 +46,8 @@ export class VerifierLog {
   readonly #address: bigint;
   readonly #size: number;
   readonly #text: string[] = [];
+  /** The source line that was written last. */
+  lastSource: string = "";
 
   private constructor(memory: UserMemory, level: number, address: bigint, size: number) {
     this.#memory = memory;
@@ -79,6 +81,16 @@ export class VerifierLog {
   /** How much is written; for {@link VerifierLog.forget}. */
   get length(): number {
     return this.#text.length;
+  }
+
+  /** Steps are wanted, at least those of the last path. */
+  get hasPaths(): boolean {
+    return (this.level & (BPF_LOG_LEVEL1 | BPF_LOG_LEVEL2)) !== 0;
+  }
+
+  /** Figures are wanted beside the last line. */
+  get hasFigures(): boolean {
+    return (this.level & BPF_LOG_STATS) !== 0;
   }
 
   /** Every step is wanted, not only those of the last path. */

@@ -19,6 +19,7 @@ import {
   type EarlyInfo,
   encodeFunctions,
   functionTypes,
+  linesBySlot,
   readDebugInfo,
   readLines,
   staticFunctions,
@@ -66,6 +67,8 @@ export function checkStructure(candidate: Candidate, log: VerifierLog): Structur
   return "errno" in found ? found.errno : found;
 }
 
+const NO_LINES: ReadonlyMap<number, string> = new Map();
+
 /** Refused by what it would do. */
 interface Refused {
   readonly errno: number;
@@ -94,7 +97,9 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   if (typeof resolved === "number") return resolved;
   errno = checkReachability(insns, log) || checkSleepable(attr, log);
   if (errno !== 0) return errno;
-  const subject = subjectOf(candidate, info, subprograms, resolved.references);
+  const lines =
+    debugInfo !== null && log.hasPaths ? linesBySlot(debugInfo.btf, debugInfo.lineInfo) : NO_LINES;
+  const subject = subjectOf(candidate, info, subprograms, resolved.references, lines);
   const verdict = verify(subject, log);
   errno = verdict.errno || checkCallDepth(insns, subprograms, log);
   if (errno !== 0) return { errno };
@@ -113,6 +118,7 @@ function subjectOf(
   info: EarlyInfo | null,
   subprograms: readonly Subprogram[],
   references: Subject["references"],
+  lines: Subject["lines"],
 ): Subject {
   const perfmon = task.capable("CAP_PERFMON");
   const around = { type, gplCompatible, perfmon, isStatic: staticFunctions(info) };
@@ -123,6 +129,7 @@ function subjectOf(
     insns,
     subprograms,
     references,
+    lines,
     functions: functionTypes(info),
     checkInstruction: (slot) => {
       const fault = instructionFault(insns[slot] as Instruction, slot, around);
@@ -130,6 +137,7 @@ function subjectOf(
     },
     perfmon,
     strictAlignment: (flags & BPF_F_STRICT_ALIGNMENT) !== 0,
+    monotonicNs: () => task.machine.options.clock.monotonicNs(),
     everyCheckpoint: (flags & BPF_F_TEST_STATE_FREQ) !== 0,
     possibleCpus: task.machine.options.possibleCpus,
   };

@@ -29,6 +29,7 @@ export interface Verdict {
 
 /** Verifies a program and writes the log's last lines. */
 export function verify(subject: Subject, log: VerifierLog): Verdict {
+  const start = subject.monotonicNs();
   const env = new Environment(subject, log, new State([Frame.enter(0, -1, 0, false)]));
   try {
     walkAll(env);
@@ -38,8 +39,16 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
     log.line(error.message);
     return { errno: -error.errno, processed: env.processed };
   } finally {
+    if (log.hasFigures) writeFigures(env, subject.monotonicNs() - start);
     log.statistics(env.processed, env);
   }
+}
+
+/** Analogous to print_verification_stats() in Linux. */
+function writeFigures({ log, subject, stackDepths }: Environment, elapsedNs: bigint): void {
+  const depths = subject.subprograms.map(({ start }) => stackDepths.get(start) ?? 0);
+  log.line(`verification time ${elapsedNs / 1000n} usec`);
+  log.line(`stack depth ${depths.join("+")}`);
 }
 
 function walkAll(env: Environment): void {

@@ -6,13 +6,12 @@
 import { BPF_PROG_TYPE_SK_LOOKUP } from "../../abi/bpf.ts";
 import { E2BIG, EACCES, EINVAL } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
-import { formatInstruction, isLoadImm64, jumpOffset, loadImm64Value } from "../../asm/index.ts";
+import { isLoadImm64, jumpOffset, loadImm64Value } from "../../asm/index.ts";
 import { alu, clearCallerSaved, isSecret, readRegister } from "./alu.ts";
 import { conditionalJump } from "./branch.ts";
 import { enterFunction, leaveFunction } from "./calls.ts";
 import type { Environment } from "./environment.ts";
 import { type Explored, finishPath } from "./explored.ts";
-import { formatChanges, formatFrame } from "./format.ts";
 import { callGlobal, isGlobal } from "./global_function.ts";
 import { callHelper } from "./helper_call.ts";
 import { COMPLEXITY_LIMIT } from "./log.ts";
@@ -21,6 +20,7 @@ import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
 import { known, pointer, type RegisterType, UNKNOWN_SCALAR } from "./register.ts";
 import type { Step } from "./state.ts";
+import { tracePath, traceStart, traceStep } from "./trace.ts";
 import { widen } from "./widen.ts";
 
 /** Where a path goes on when it is at its end. */
@@ -38,7 +38,7 @@ const SIZES: Readonly<Record<number, number>> = {
 export function walk(env: Environment, explored: Explored, start: number): void {
   explored.begin(env);
   env.slot = start;
-  if (env.log.level !== 0) env.log.line(`${start}: ${formatFrame(env.state)}`);
+  traceStart(env);
   for (;;) {
     const next = step(env, explored);
     if (next !== END) {
@@ -54,7 +54,7 @@ export function walk(env: Environment, explored: Explored, start: number): void 
     env.log.forget(waiting.logged);
     env.state = waiting.state;
     env.slot = waiting.slot;
-    logFrom(env, waiting.from);
+    tracePath(env, waiting.from);
   }
 }
 
@@ -83,35 +83,12 @@ function step(env: Environment, explored: Explored): number {
   };
   state.history = made;
   if (isJoin) state.historyLength++;
-  if (env.log.level !== 0) return executeLogged(env);
-  env.subject.checkInstruction(slot);
-  return execute(env);
+  return env.log.hasPaths ? traceStep(env, () => checkedStep(env)) : checkedStep(env);
 }
 
-function logInstruction(env: Environment): void {
-  const { slot, insn, log } = env;
-  const second = isLoadImm64(insn) ? env.subject.insns[slot + 1] : undefined;
-  const code = insn.opcode.toString(16).padStart(2, "0");
-  log.line(`${slot}: (${code}) ${formatInstruction(insn, second)}`);
-}
-
-/** As {@link execute}; the log says what changed. */
-function executeLogged(env: Environment): number {
-  logInstruction(env);
-  const { state } = env;
-  const { frame } = state;
-  const registers = frame.registers.slice();
-  const stack = frame.stack.slice();
+function checkedStep(env: Environment): number {
   env.subject.checkInstruction(env.slot);
-  const next = execute(env);
-  const changes = formatChanges(state, frame, registers, stack);
-  if (changes !== "") env.log.annotate(changes);
-  return next;
-}
-
-function logFrom(env: Environment, from: number): void {
-  if (env.log.level === 0) return;
-  env.log.line(`\nfrom ${from} to ${env.slot}: ${formatFrame(env.state)}`);
+  return execute(env);
 }
 
 function execute(env: Environment): number {

@@ -1,0 +1,54 @@
+/**
+ * The walk as the log tells it: source lines, instructions, and what each of them changed. Mirrors
+ * what do_check() prints in kernel/bpf/verifier.c.
+ */
+
+import { formatInstruction, isLoadImm64 } from "../../asm/index.ts";
+import type { Environment } from "./environment.ts";
+import { formatChanges, formatFrame } from "./format.ts";
+
+/** As Linux writes it: `r1 +4` for an offset, `goto pc+4` for a distance. */
+function instructionText({ insn, slot, subject }: Environment): string {
+  const second = isLoadImm64(insn) ? subject.insns[slot + 1] : undefined;
+  return formatInstruction(insn, second)
+    .replace(/(r\d+) ([+-]) (?=\d+\))/, "$1 $2")
+    .replace(/(goto|call) (?=[+-]\d+$)/, "$1 pc");
+}
+
+function sourceLine({ log, slot, subject }: Environment): void {
+  const line = subject.lines.get(slot);
+  if (line !== undefined && log.lastSource !== line) log.line(`; ${line}`);
+  if (line !== undefined) log.lastSource = line;
+}
+
+/** A walk begins at the current slot. */
+export function traceStart({ log, slot, state }: Environment): void {
+  if (log.hasPaths) log.line(`${slot}: ${formatFrame(state)}`);
+}
+
+/** Another path goes on at the current slot. */
+export function tracePath({ log, slot, state }: Environment, from: number): void {
+  if (log.hasPaths) log.line(`\nfrom ${from} to ${slot}: ${formatFrame(state)}`);
+}
+
+/** Executes an instruction. @returns what that returns. */
+export function traceStep(env: Environment, execute: () => number): number {
+  const { log, state, slot, insn } = env;
+  const { depth, frame } = state;
+  sourceLine(env);
+  const code = insn.opcode.toString(16).padStart(2, "0");
+  log.line(`${slot}: (${code}) ${instructionText(env)}`);
+  const registers = frame.registers.slice();
+  const stack = frame.stack.slice();
+  const left = depth > 0 ? formatFrame(state) : "";
+  const next = execute();
+  if (state.depth > depth) {
+    log.line(`caller:\n ${formatFrame(state, depth)}\ncallee:\n ${formatFrame(state)}`);
+  } else if (state.depth < depth) {
+    log.line(`returning from callee:\n ${left}\nto caller at ${next}:\n ${formatFrame(state)}`);
+  } else {
+    const changes = formatChanges(state, registers, stack);
+    if (changes !== "") log.annotate(changes);
+  }
+  return next;
+}
