@@ -14,7 +14,8 @@ import type { NetNs } from "../netns.ts";
 import { networkFrame, readCapture } from "../packet/index.ts";
 import type { Program } from "../program.ts";
 import { openCapture, readObject } from "./files.ts";
-import { FlowTable, ipProtocolName } from "./flows.ts";
+import { FlowTable } from "./flow_table.ts";
+import { ipProtocolName } from "./flows.ts";
 import type { Output } from "./output.ts";
 import { privateNamespace } from "./private_namespace.ts";
 import type { KernelName, Session } from "./session.ts";
@@ -117,12 +118,12 @@ async function traffic(
   let understood = 0;
   for (const [i, frame] of frames.entries()) {
     if (i === middle) link.update(after, { expect: before });
-    const { programId, verdict, keys } = netns.dissect(frame);
+    const { programId, verdict, keys, keysBytes } = netns.dissect(frame);
     const isIp = verdict === "ok" && keys !== null && keys.addr_proto !== 0;
     if (isIp && programId === after.info.id) understood++;
     seenBy.set(programId, (seenBy.get(programId) ?? 0) + 1);
     verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
-    if (verdict === "ok" && keys !== null) flows.add(keys, frame.data.length);
+    if (verdict === "ok" && keysBytes !== null) flows.addKeys(keysBytes, frame.data.length);
   }
   const [olds = 0, news = 0] = [before, after].map(({ info }) => seenBy.get(info.id) ?? 0);
   const lost = frames.length - olds - news;

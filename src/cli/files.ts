@@ -3,7 +3,7 @@
  */
 
 import { createReadStream } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { open, readFile, stat } from "node:fs/promises";
 import {
   BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_SK_LOOKUP,
@@ -12,6 +12,7 @@ import {
 import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { loadObject, ObjectError } from "../elf/index.ts";
 import { UsageError } from "./failure.ts";
+import { CHUNK_BYTES } from "./page.ts";
 
 /** Reads and parses an object file. */
 export async function readObject(path: string): Promise<ObjectSpec> {
@@ -32,30 +33,51 @@ export interface CaptureFile {
   readonly sizeBytes: number | null;
 }
 
-/** Opens a capture; `-` is standard input. */
+/** Opens a capture; `-` is standard input. A chunk holds until the next one is asked for. */
 export async function openCapture(path: string): Promise<CaptureFile> {
   if (path === "-") {
     const label = "standard input";
-    return { label, chunks: readChunks(process.stdin, label), sizeBytes: null };
+    return { label, chunks: readable(process.stdin, label), sizeBytes: null };
   }
   const facts = await stat(path).catch((error: unknown) => cannotRead("capture", path, error));
   if (facts.isDirectory()) cannotRead("capture", path, { code: "EISDIR" });
-  return {
-    label: path,
-    chunks: readChunks(createReadStream(path, { highWaterMark: CHUNK_BYTES }), path),
-    sizeBytes: facts.isFile() ? facts.size : null,
-  };
+  if (!facts.isFile()) {
+    const stream = createReadStream(path, { highWaterMark: CHUNK_BYTES });
+    return { label: path, chunks: readable(stream, path), sizeBytes: null };
+  }
+  return { label: path, chunks: readable(readChunks(path), path), sizeBytes: facts.size };
 }
 
-/** Bytes read at a time. */
-const CHUNK_BYTES = 1 << 18;
+/** Reads a regular file, the next chunk while the last one is worked on. */
+async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path);
+  try {
+    const read = (into: Uint8Array): Promise<{ bytesRead: number; buffer: Uint8Array }> => {
+      const reading = file.read(into, 0, CHUNK_BYTES);
+      // It is awaited in time, or not at all when nobody wants to read on.
+      reading.catch(() => {});
+      return reading;
+    };
+    let spare: Uint8Array = new Uint8Array(CHUNK_BYTES);
+    let next = read(new Uint8Array(CHUNK_BYTES));
+    for (;;) {
+      const { bytesRead, buffer } = await next;
+      if (bytesRead === 0) return;
+      next = read(spare);
+      yield buffer.subarray(0, bytesRead);
+      spare = buffer;
+    }
+  } finally {
+    await file.close();
+  }
+}
 
-async function* readChunks(
-  stream: AsyncIterable<Uint8Array>,
+async function* readable(
+  chunks: AsyncIterable<Uint8Array>,
   label: string,
 ): AsyncGenerator<Uint8Array> {
   try {
-    yield* stream;
+    yield* chunks;
   } catch (error) {
     cannotRead("capture", label, error);
   }

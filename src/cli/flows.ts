@@ -1,5 +1,5 @@
 /**
- * Flow keys as people read them, and flows put together from packets.
+ * Flow keys as people read them.
  */
 
 import type { FlowKeys } from "../abi/flow_keys.ts";
@@ -26,7 +26,7 @@ const ETHERTYPES: ReadonlyMap<number, string> = new Map([
   [0x8100, "802.1Q"],
   [0x86dd, "IPv6"],
   [0x8847, "MPLS"],
-  [0x8848, "MPLS"],
+  [0x8848, "MPLS multicast"],
   [0x88a8, "802.1AD"],
 ]);
 
@@ -66,48 +66,4 @@ export function traits(keys: FlowKeys): string {
   ]
     .flat()
     .join(" ");
-}
-
-/** Packets with the same protocol, addresses and ports. */
-export interface Flow {
-  readonly protocol: string;
-  readonly endpoints: string;
-  packets: number;
-  bytes: number;
-}
-
-/** New flows beyond this many are counted together: memory stays flat whatever the capture. */
-const MAX_FLOWS = 65_536;
-
-/** Flows of a capture, counted as it goes by. */
-export class FlowTable {
-  readonly #flows: Map<string, Flow> = new Map();
-  /** Packets of flows that found no room. */
-  overflow: number = 0;
-
-  add(keys: FlowKeys, bytes: number): void {
-    const protocol = protocolName(keys);
-    const ends = endpoints(keys);
-    const id = `${protocol} ${ends}`;
-    let flow = this.#flows.get(id);
-    if (flow === undefined) {
-      if (this.#flows.size >= MAX_FLOWS) {
-        this.overflow++;
-        return;
-      }
-      flow = { protocol, endpoints: ends, packets: 0, bytes: 0 };
-      this.#flows.set(id, flow);
-    }
-    flow.packets++;
-    flow.bytes += bytes;
-  }
-
-  get size(): number {
-    return this.#flows.size;
-  }
-
-  /** The flows with the most packets, first the largest. */
-  largest(count: number): readonly Flow[] {
-    return [...this.#flows.values()].sort((a, b) => b.packets - a.packets).slice(0, count);
-  }
 }

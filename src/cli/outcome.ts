@@ -7,7 +7,9 @@ import type { DissectedPacket } from "../netns.ts";
 import { endpoints, protocolName, traits } from "./flows.ts";
 
 /** What a packet came to, or why no dissector could be given it. */
-export type Outcome = DissectedPacket | { readonly by: null; readonly reason: string };
+export type Outcome =
+  | Omit<DissectedPacket, "programId">
+  | { readonly by: null; readonly reason: string };
 
 /** What people read in place of a verdict, in the order in which sums name them. */
 export const VERDICTS = ["ok", "continue", "drop", "stopped", "none"] as const;

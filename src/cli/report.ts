@@ -2,39 +2,93 @@
  * How `nslink run` tells what became of the packets: lines of JSON, or tables.
  */
 
-import type { CapturedPacket } from "../packet/index.ts";
-import { FlowTable } from "./flows.ts";
 import { flowOf, type Outcome, protocolOf, VERDICTS, verdictOf } from "./outcome.ts";
+import { outcomeAt, type Page } from "./page.ts";
+import { Tally, type TallyColumns } from "./tally.ts";
 import { type Column, counted, formatRow, grouped, table } from "./text.ts";
 
-/** Collects lines and hands them out in pieces. */
-export interface Report {
-  add(packet: CapturedPacket, outcome: Outcome): void;
+/**
+ * `json`: a line a packet. `table`: a row a packet, then flows and sums. `summary`: flows and sums.
+ */
+export type Format = "json" | "table" | "summary";
+
+/** A piece of a report, made elsewhere. */
+export interface ReportPart {
+  readonly text: string;
+  readonly tally: TallyColumns;
+}
+
+/** Collects lines and sums; lines are handed out in pieces. */
+export class Report {
+  readonly tally: Tally;
+  readonly #format: Format;
+  #text: string[] = [];
+  /** What stands above the packets, until it is printed. */
+  #header: string = "";
+
+  constructor(format: Format) {
+    this.#format = format;
+    this.tally = new Tally(format !== "json");
+    const titles = PACKET_COLUMNS.map(({ title }) => title);
+    if (format === "table") this.#header = `${formatRow(PACKET_COLUMNS, PACKET_WIDTHS, titles)}\n`;
+  }
+
+  /** @param number - in the capture, from 1. @param bytes - that the capture has of the packet. */
+  add(number: number, bytes: number, outcome: Outcome): void {
+    this.tally.add(bytes, outcome);
+    this.#line(number, bytes, outcome);
+  }
+
+  /** All packets of a page. */
+  addPage(page: Page): void {
+    this.tally.addPage(page);
+    if (this.#format === "summary") return;
+    const { first, lengths, count } = page;
+    for (let i = 0; i < count; i++) this.#line(first + i, lengths[i] ?? 0, outcomeAt(page, i));
+  }
+
+  /** Continues with a piece that another report gave away. */
+  addPart({ text, tally }: ReportPart): void {
+    this.#text.push(text);
+    this.tally.merge(tally);
+  }
+
+  /** Gives all there is away. */
+  takePart(): ReportPart {
+    const part = { text: this.#text.join(""), tally: this.tally.columns };
+    this.#text = [];
+    this.tally.clear();
+    return part;
+  }
+
   /** What there is to print by now. */
-  take(): string;
-  /** What comes last. */
-  end(): string;
-}
-
-/** A line a packet; packets that no dissector can be given are Linux's to drop. */
-export class JsonReport implements Report {
-  #lines: string[] = [];
-
-  add(packet: CapturedPacket, outcome: Outcome): void {
-    this.#lines.push(JSON.stringify({ packet: packet.number, ...jsonOf(outcome) }));
-  }
-
   take(): string {
-    const text = joined(this.#lines);
-    this.#lines = [];
-    return text;
+    const text = this.#text.join("");
+    if (text === "") return "";
+    const header = this.#header;
+    this.#text = [];
+    this.#header = "";
+    return header + text;
   }
 
-  end(): string {
-    return this.take();
+  /** What comes last. @param program - its name. */
+  end(program: string): string {
+    if (this.#format === "json") return this.take();
+    const gap = this.#format === "table" ? "\n" : "";
+    const rows = this.take() || this.#header;
+    return `${rows}${gap}${flowTable(this.tally)}${sums(this.tally, program)}\n`;
+  }
+
+  #line(number: number, bytes: number, outcome: Outcome): void {
+    if (this.#format === "json") {
+      this.#text.push(JSON.stringify({ packet: number, ...jsonOf(outcome) }), "\n");
+    } else if (this.#format === "table") {
+      this.#text.push(packetRow(number, bytes, outcome), "\n");
+    }
   }
 }
 
+/** Packets that no dissector can be given are Linux's to drop. */
 function jsonOf(outcome: Outcome): object {
   if (outcome.by === null) {
     const nothing = { retval: null, keys: null, keys_hex: null };
@@ -48,10 +102,6 @@ function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
 }
 
-function joined(lines: readonly string[]): string {
-  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
-}
-
 const PACKET_COLUMNS: readonly Column[] = [
   { title: "packet", align: "right" },
   { title: "bytes", align: "right" },
@@ -63,6 +113,17 @@ const PACKET_COLUMNS: readonly Column[] = [
 /** Rows are printed as packets come, before the widest is known: wide enough for most. */
 const PACKET_WIDTHS: readonly number[] = [6, 5, 5, 8, 8, 0];
 
+function packetRow(number: number, bytes: number, outcome: Outcome): string {
+  return formatRow(PACKET_COLUMNS, PACKET_WIDTHS, [
+    `${number}`,
+    `${bytes}`,
+    outcome.by ?? "-",
+    verdictOf(outcome),
+    protocolOf(outcome),
+    flowOf(outcome),
+  ]);
+}
+
 const FLOW_COLUMNS: readonly Column[] = [
   { title: "packets", align: "right" },
   { title: "bytes", align: "right" },
@@ -72,81 +133,28 @@ const FLOW_COLUMNS: readonly Column[] = [
 /** Flows in the table at the end. */
 const FLOWS_SHOWN = 20;
 
-/** A table of packets, then one of flows, then the sums. */
-export class TableReport implements Report {
-  readonly #program: string;
-  readonly #withPackets: boolean;
-  readonly #flows: FlowTable = new FlowTable();
-  readonly #verdicts: Map<string, number> = new Map();
-  #lines: string[] = [];
-  #packets: number = 0;
-  #bytes: number = 0;
-
-  /**
-   * @param program - its name, for the sums.
-   * @param withPackets - false: no line a packet.
-   */
-  constructor(program: string, withPackets: boolean) {
-    this.#program = program;
-    this.#withPackets = withPackets;
-    const titles = PACKET_COLUMNS.map(({ title }) => title);
-    if (withPackets) this.#lines.push(formatRow(PACKET_COLUMNS, PACKET_WIDTHS, titles));
-  }
-
-  add(packet: CapturedPacket, outcome: Outcome): void {
-    this.#packets++;
-    this.#bytes += packet.capturedLength;
-    const verdict = verdictOf(outcome);
-    this.#verdicts.set(verdict, (this.#verdicts.get(verdict) ?? 0) + 1);
-    if (outcome.by !== null && outcome.verdict === "ok" && outcome.keys !== null) {
-      this.#flows.add(outcome.keys, packet.capturedLength);
-    }
-    if (this.#withPackets) this.#lines.push(packetRow(packet, outcome));
-  }
-
-  take(): string {
-    const text = joined(this.#lines);
-    this.#lines = [];
-    return text;
-  }
-
-  end(): string {
-    const packets = counted(this.#packets, "packet");
-    const bytes = counted(this.#bytes, "byte");
-    const verdicts = VERDICTS.flatMap((verdict) => {
-      const count = this.#verdicts.get(verdict);
-      return count === undefined ? [] : [`${grouped(count)} ${verdict}`];
-    });
-    const sums = [`${packets}, ${bytes}, through ${this.#program}`, verdicts.join(", ")];
-    const line = sums.filter((part) => part !== "").join(": ");
-    const gap = this.#withPackets ? "\n" : "";
-    return `${this.take()}${gap}${this.#flowTable()}${line}\n`;
-  }
-
-  #flowTable(): string {
-    const flows = this.#flows.largest(FLOWS_SHOWN);
-    if (flows.length === 0) return "";
-    const rows = flows.map(({ packets, bytes, protocol, endpoints }) => {
-      return [grouped(packets), grouped(bytes), protocol, endpoints || "-"];
-    });
-    const more = this.#flows.size - flows.length;
-    const overflow = this.#flows.overflow;
-    return [
-      table(FLOW_COLUMNS, rows),
-      more > 0 ? `and ${counted(more, "smaller flow")}\n` : "",
-      overflow > 0 ? `and ${counted(overflow, "packet")} of flows beyond those\n` : "",
-      "\n",
-    ].join("");
-  }
+function flowTable({ flows }: Tally): string {
+  const largest = flows?.largest(FLOWS_SHOWN) ?? [];
+  if (flows === null || largest.length === 0) return "";
+  const rows = largest.map(({ packets, bytes, protocol, endpoints }) => {
+    return [grouped(packets), grouped(bytes), protocol, endpoints || "-"];
+  });
+  const more = flows.size - largest.length;
+  return [
+    table(FLOW_COLUMNS, rows),
+    more > 0 ? `and ${counted(more, "smaller flow")}\n` : "",
+    flows.overflow > 0 ? `and ${counted(flows.overflow, "packet")} of flows beyond those\n` : "",
+    "\n",
+  ].join("");
 }
 
-function packetRow(packet: CapturedPacket, outcome: Outcome): string {
-  return formatRow(PACKET_COLUMNS, PACKET_WIDTHS, [
-    `${packet.number}`,
-    `${packet.capturedLength}`,
-    outcome.by ?? "-",
-    verdictOf(outcome),
-    protocolOf(outcome),
-    flowOf(outcome),
-  ]);
+function sums(tally: Tally, program: string): string {
+  const packets = counted(tally.packets, "packet");
+  const bytes = counted(tally.bytes, "byte");
+  const verdicts = VERDICTS.flatMap((verdict) => {
+    const count = tally.count(verdict);
+    return count === 0 ? [] : [`${grouped(count)} ${verdict}`];
+  });
+  const parts = [`${packets}, ${bytes}, through ${program}`, verdicts.join(", ")];
+  return parts.filter((part) => part !== "").join(": ");
 }

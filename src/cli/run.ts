@@ -3,21 +3,28 @@
  */
 
 import { Collection } from "../collection.ts";
-import { BpfError } from "../errors.ts";
+import { EmbeddedKernel } from "../kernel/index.ts";
+import type { Kernel } from "../kernel.ts";
 import { Link } from "../link.ts";
-import type { NetNs } from "../netns.ts";
+import { CaptureError, CaptureScanner } from "../packet/index.ts";
 import {
-  type CapturedPacket,
-  CaptureError,
-  networkFrame,
-  readCaptureBatches,
-} from "../packet/index.ts";
+  type Dissection,
+  type DissectionOptions,
+  PagedDissection,
+  SingleDissection,
+} from "./dissection.ts";
 import { UsageError } from "./failure.ts";
-import { chooseDissector, openCapture, programsLoadedWith, readObject } from "./files.ts";
-import { type Outcome, wasStopped } from "./outcome.ts";
+import {
+  type CaptureFile,
+  chooseDissector,
+  openCapture,
+  programsLoadedWith,
+  readObject,
+} from "./files.ts";
+import { CHUNK_BYTES } from "./page.ts";
 import { privateNamespace } from "./private_namespace.ts";
 import { Progress } from "./progress.ts";
-import { JsonReport, type Report, TableReport } from "./report.ts";
+import { type Format, Report } from "./report.ts";
 import type { KernelName, Session } from "./session.ts";
 import { counted } from "./text.ts";
 
@@ -49,66 +56,77 @@ export async function run(
   });
   using _link = Link.attach(collection.program(spec.name), netns);
 
-  const withPackets = options.summary !== true;
-  const report: Report =
-    options.json === true ? new JsonReport() : new TableReport(spec.name, withPackets);
-  const progress = new Progress(capture.sizeBytes);
-  const limit = options.limit ?? Number.POSITIVE_INFINITY;
-  let bytesRead = 0;
-  let packets = 0;
-  let stopped = 0;
-  async function* chunks(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of capture.chunks) {
-      bytesRead += chunk.length;
-      yield chunk;
-    }
-  }
-
-  let warning = "";
-  try {
-    for await (const batch of readCaptureBatches(chunks())) {
-      const wanted = batch.slice(0, limit - packets);
-      for (const packet of wanted) {
-        const outcome = dissect(netns, packet, options.flags ?? 0);
-        if (wasStopped(outcome)) stopped++;
-        report.add(packet, outcome);
-      }
-      packets += wanted.length;
-      const text = report.take();
-      if (text !== "") progress.clear();
-      await output.write(text);
-      progress.update(bytesRead, counted(packets, "packet"));
-      if (packets >= limit) break;
-    }
-  } catch (error) {
-    if (!(error instanceof CaptureError)) throw error;
-    warning = `${capture.label}: ${error.message}`;
-    // The packets before the place where a file was cut off are as good as any.
-    if (error.kind !== "truncated" || packets === 0) throw new UsageError(warning);
-  } finally {
-    progress.clear();
-  }
-  await output.write(report.end());
+  const report = new Report(formatOf(options));
+  const dissection = chooseDissection(kernel, { netns, report, flags: options.flags ?? 0 });
+  const warning = await readThrough(session, capture, dissection, report, options.limit);
+  await output.write(report.end(spec.name));
   if (warning !== "") output.complain(`warning: ${warning}`);
+  const stopped = report.tally.count("stopped");
   if (stopped > 0) {
     const where = `program ${spec.name} was stopped on ${counted(stopped, "packet")}`;
     output.complain(`warning: ${where}: it did what Linux's verifier would have refused`);
   }
 }
 
-function dissect(netns: NetNs, packet: CapturedPacket, flags: number): Outcome {
-  const frame = networkFrame(packet);
-  if (frame.data === null) return { by: null, reason: REASONS[frame.reason] };
-  try {
-    return netns.dissect(frame, flags);
-  } catch (error) {
-    // Linux runs a program by hand on packets of certain sizes only.
-    if (!(error instanceof BpfError) || error.code !== "EINVAL") throw error;
-    return { by: null, reason: error.hint };
-  }
+function formatOf({ json, summary }: RunOptions): Format {
+  if (json === true) return "json";
+  return summary === true ? "summary" : "table";
 }
 
-const REASONS = {
-  short: "shorter than its link-layer header",
-  "no-protocol": "its link-layer header names no network protocol",
-} as const;
+function chooseDissection(kernel: Kernel, options: DissectionOptions): Dissection {
+  return kernel instanceof EmbeddedKernel
+    ? new PagedDissection(kernel, options)
+    : new SingleDissection(options);
+}
+
+/** Reads a capture to its end. @returns what is wrong with it, or "". */
+async function readThrough(
+  { output }: Session,
+  capture: CaptureFile,
+  dissection: Dissection,
+  report: Report,
+  limit: number = Number.POSITIVE_INFINITY,
+): Promise<string> {
+  const progress = new Progress(capture.sizeBytes);
+  const scanner = new CaptureScanner(dissection.sink);
+  let [bytesRead, packets] = [0, 0];
+  let failure: CaptureError | null = null;
+  try {
+    for await (const chunk of partsOf(capture.chunks)) {
+      bytesRead += chunk.length;
+      dissection.begin(chunk, limit - packets);
+      try {
+        scanner.push(chunk);
+      } finally {
+        // The packets before the place where a chunk can't be read are as good as any.
+        packets += await dissection.end();
+      }
+      const text = report.take();
+      if (text !== "") progress.clear();
+      await output.write(text);
+      progress.update(bytesRead, counted(packets, "packet"));
+      if (packets >= limit) break;
+    }
+    if (packets < limit) scanner.end();
+  } catch (error) {
+    if (!(error instanceof CaptureError)) throw error;
+    failure = error;
+  } finally {
+    progress.clear();
+  }
+  await dissection.finish();
+  await output.write(report.take());
+  if (failure === null) return "";
+  const problem = `${capture.label}: ${failure.message}`;
+  if (failure.kind !== "truncated" || packets === 0) throw new UsageError(problem);
+  return problem;
+}
+
+/** Chunks that are no longer than a page takes. */
+async function* partsOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+      yield chunk.subarray(at, at + CHUNK_BYTES);
+    }
+  }
+}

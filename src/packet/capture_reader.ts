@@ -1,26 +1,7 @@
-// The push parser: is fed a capture in chunks of any size and emits the packets that they complete.
+// The push parser with an object for each packet.
 
-import type { CapturedPacket } from "./captured_packet.ts";
-import { CaptureError } from "./errors.ts";
-import { PCAP_MAGIC_MICROSECONDS, PCAP_MAGIC_NANOSECONDS, PcapParser } from "./pcap.ts";
-import { PCAPNG_SECTION_HEADER, PcapngParser } from "./pcapng.ts";
-import { type RecordParser, type Stretch, stretch } from "./record_parser.ts";
-
-const MAGIC_LENGTH = 4;
-/** First allocation for a record that is split between chunks, in bytes. */
-const MIN_PENDING_CAPACITY = 4096;
-
-/** First 32 bits, read big-endian, of files that people mistake for captures we can read. */
-const FOREIGN_MAGICS: ReadonlyMap<number, string> = new Map([
-  [0xa1b2cd34, "a pcap file of Kuznetzov's modified format, which is not supported"],
-  [0x34cdb2a1, "a pcap file of Kuznetzov's modified format, which is not supported"],
-  [0x736e6f6f, "a snoop file, which is not supported; editcap can convert it"],
-  [0x28b52ffd, "compressed with zstd; decompress it first"],
-]);
-const GZIP_MAGIC = 0x1f8b;
-const GZIP_PROBLEM = "compressed with gzip; decompress it first";
-
-const NOTHING: Uint8Array = new Uint8Array(0);
+import { CaptureScanner } from "./capture_scanner.ts";
+import { CapturedPacket } from "./captured_packet.ts";
 
 /**
  * Reads a pcap or pcapng file, told apart by its first bytes.
@@ -38,18 +19,14 @@ const NOTHING: Uint8Array = new Uint8Array(0);
  * ```
  */
 export class CaptureReader {
-  readonly #emit: (packet: CapturedPacket) => void;
-  #parser: RecordParser | undefined;
-  /** The record that began in an earlier chunk: `#pendingLength` bytes of it are here. */
-  #pending: Uint8Array = NOTHING;
-  #pendingLength = 0;
-  /** Where in the file the first byte stands that isn't parsed yet. */
-  #offset = 0;
-  #failure: unknown;
+  readonly #scanner: CaptureScanner;
+  #packets = 0;
 
   /** @param emit - called for each packet, in order, from within {@link push}. */
   constructor(emit: (packet: CapturedPacket) => void) {
-    this.#emit = emit;
+    this.#scanner = new CaptureScanner({
+      packet: (...facts) => emit(new CapturedPacket(++this.#packets, ...facts)),
+    });
   }
 
   /**
@@ -59,14 +36,7 @@ export class CaptureReader {
    * @throws {CaptureError} if the file can't be read further; so does every later call.
    */
   push(chunk: Uint8Array): void {
-    if (!(chunk instanceof Uint8Array)) throw new TypeError("chunk: must be a Uint8Array");
-    if (this.#failure !== undefined) throw this.#failure;
-    try {
-      this.#parse(chunk, this.#pendingLength > 0 ? this.#completePending(chunk) : 0);
-    } catch (failure) {
-      this.#failure = failure;
-      throw failure;
-    }
+    this.#scanner.push(chunk);
   }
 
   /**
@@ -75,105 +45,6 @@ export class CaptureReader {
    * @throws {CaptureError} of kind `truncated` if it ends in the middle of a record.
    */
   end(): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (this.#pendingLength === 0 && this.#offset > 0) return;
-    const problem =
-      this.#offset === 0 && this.#pendingLength === 0
-        ? "the file is empty"
-        : `the file ends here, within the record that starts at byte ${this.#offset}`;
-    this.#failure = new CaptureError("truncated", this.#offset + this.#pendingLength, problem);
-    throw this.#failure;
+    this.#scanner.end();
   }
-
-  /** Takes the records that lie whole in `chunk` from `at` on, and keeps the start of the next. */
-  #parse(chunk: Uint8Array, at: number): void {
-    const from = stretch(chunk, this.#offset - at);
-    // Ends: every record has a length of at least 12 bytes.
-    while (at < chunk.length) {
-      const available = chunk.length - at;
-      const length = this.#recordLength(from, at, available);
-      if (length > available) {
-        this.#append(chunk.subarray(at), length);
-        return;
-      }
-      this.#take(from, at, length);
-      at += length;
-    }
-  }
-
-  /** Fills up the record that earlier chunks began. Returns how much of `chunk` that took. */
-  #completePending(chunk: Uint8Array): number {
-    let taken = 0;
-    // Ends: each turn takes something from the chunk, or all of it is taken.
-    for (;;) {
-      const from = stretch(this.#pending, this.#offset);
-      const length = this.#recordLength(from, 0, this.#pendingLength);
-      if (length === this.#pendingLength) {
-        this.#pending = NOTHING;
-        this.#pendingLength = 0;
-        this.#take(from, 0, length);
-        return taken;
-      }
-      if (taken === chunk.length) return taken;
-      const missing = length - this.#pendingLength;
-      const part = chunk.subarray(taken, taken + missing);
-      this.#append(part, length);
-      taken += part.length;
-    }
-  }
-
-  /** Appends to the pending record, which will be `length` bytes long as far as is known. */
-  #append(part: Uint8Array, length: number): void {
-    const wanted = this.#pendingLength + part.length;
-    if (wanted > this.#pending.length) {
-      // Doubled, but no further than needed: a length that lies can't make us allocate more than
-      // about twice what has really come in.
-      const capacity = Math.max(2 * wanted, MIN_PENDING_CAPACITY);
-      const grown = new Uint8Array(Math.min(capacity, length));
-      grown.set(this.#pending.subarray(0, this.#pendingLength));
-      this.#pending = grown;
-    }
-    this.#pending.set(part, this.#pendingLength);
-    this.#pendingLength = wanted;
-  }
-
-  #recordLength(from: Stretch, at: number, available: number): number {
-    if (this.#parser === undefined) {
-      if (available < MAGIC_LENGTH) return MAGIC_LENGTH;
-      this.#parser = parserFor(from.view.getUint32(at, false));
-    }
-    return this.#parser.recordLength(from, at, available);
-  }
-
-  #take(from: Stretch, at: number, length: number): void {
-    const packet = this.#parser?.record(from, at, length);
-    this.#offset += length;
-    if (packet !== undefined) this.#emit(packet);
-  }
-}
-
-/** Chooses a file's format by its first 32 bits, read big-endian. */
-function parserFor(magic: number): RecordParser {
-  switch (magic) {
-    case PCAP_MAGIC_MICROSECONDS:
-      return new PcapParser({ littleEndian: false, nanoseconds: false });
-    case PCAP_MAGIC_NANOSECONDS:
-      return new PcapParser({ littleEndian: false, nanoseconds: true });
-    case swap32(PCAP_MAGIC_MICROSECONDS):
-      return new PcapParser({ littleEndian: true, nanoseconds: false });
-    case swap32(PCAP_MAGIC_NANOSECONDS):
-      return new PcapParser({ littleEndian: true, nanoseconds: true });
-    case PCAPNG_SECTION_HEADER:
-      return new PcapngParser();
-  }
-  const foreign = magic >>> 16 === GZIP_MAGIC ? GZIP_PROBLEM : FOREIGN_MAGICS.get(magic);
-  if (foreign !== undefined) throw new CaptureError("unsupported", 0, foreign);
-  const hex = magic.toString(16).padStart(8, "0");
-  throw new CaptureError("malformed", 0, `neither pcap nor pcapng: it starts with ${hex}`);
-}
-
-function swap32(value: number): number {
-  const bytes = new DataView(new ArrayBuffer(4));
-  bytes.setUint32(0, value, false);
-  return bytes.getUint32(0, true);
 }

@@ -1,6 +1,7 @@
 // nslink/packet: captures read as streams, and how their packets reach a network stack.
 
 export { CaptureReader } from "./capture_reader.ts";
+export { CaptureScanner } from "./capture_scanner.ts";
 export { CapturedPacket, type Clock, MAX_PACKET_LENGTH } from "./captured_packet.ts";
 export { CaptureError, type CaptureErrorKind } from "./errors.ts";
 export {
@@ -20,9 +21,14 @@ export {
 } from "./link_type.ts";
 export {
   ETH_HLEN,
+  linkHeaderLength,
   type NetworkFrame,
+  NO_PROTOCOL_NAMED,
   type NoNetworkFrame,
   networkFrame,
+  networkProtocol,
+  SHORT_PACKET,
 } from "./network_frame.ts";
 export { type PcapOptions, PcapWriter, type WritablePacket, writePcap } from "./pcap_writer.ts";
 export { type CaptureSource, readCapture, readCaptureBatches } from "./read_capture.ts";
+export type { PacketSink } from "./record_parser.ts";

@@ -51,6 +51,11 @@ export interface NoNetworkFrame {
 const SHORT: NoNetworkFrame = { data: null, reason: "short" };
 const NO_PROTOCOL: NoNetworkFrame = { data: null, reason: "no-protocol" };
 
+/** What {@link networkProtocol} says of a packet whose link-layer header is cut off. */
+export const SHORT_PACKET = -1;
+/** What {@link networkProtocol} says of a packet whose header names no network protocol. */
+export const NO_PROTOCOL_NAMED = -2;
+
 /**
  * Finds the network header of a captured packet.
  *
@@ -65,62 +70,85 @@ export function networkFrame(packet: {
   readonly data: Uint8Array;
 }): NetworkFrame | NoNetworkFrame {
   const { linkType, data } = packet;
+  const protocol = networkProtocol(linkType, data, 0, data.length);
+  if (protocol < 0) return protocol === SHORT_PACKET ? SHORT : NO_PROTOCOL;
+  if (linkType === LINKTYPE_ETHERNET) return { data, networkOffset: ETH_HLEN, protocol };
+  return { data: data.subarray(linkHeaderLength(linkType)), networkOffset: 0, protocol };
+}
+
+/** Bytes of a packet that a {@link NetworkFrame} leaves out: none of an Ethernet frame. */
+export function linkHeaderLength(linkType: number): number {
+  switch (linkType) {
+    case LINKTYPE_LINUX_SLL:
+      return SLL_HLEN;
+    case LINKTYPE_LINUX_SLL2:
+      return SLL2_HLEN;
+    case LINKTYPE_NULL:
+    case LINKTYPE_LOOP:
+      return LOOPBACK_HLEN;
+    default:
+      return 0;
+  }
+}
+
+/**
+ * {@link networkFrame} without a frame: the EtherType of the packet of `length` bytes at `start`,
+ * or {@link SHORT_PACKET} or {@link NO_PROTOCOL_NAMED}. Where the network header is follows from
+ * the link type.
+ *
+ * @throws {RangeError} for a link type that isn't a {@link LinkType}.
+ */
+export function networkProtocol(
+  linkType: number,
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+): number {
   switch (linkType) {
     case LINKTYPE_ETHERNET:
-      if (data.length < ETH_HLEN) return SHORT;
-      return { data, networkOffset: ETH_HLEN, protocol: be16(data, 12) };
+      return length < ETH_HLEN ? SHORT_PACKET : be16(bytes, start + 12);
     case DLT_RAW:
     case DLT_RAW_OPENBSD:
     case LINKTYPE_RAW:
-      return data.length === 0 ? SHORT : behind(data, 0, protocolOfVersion(byteAt(data, 0) >> 4));
+      return length === 0 ? SHORT_PACKET : protocolOfVersion(byteAt(bytes, start) >> 4);
     case LINKTYPE_IPV4:
-      return data.length === 0 ? SHORT : behind(data, 0, ETH_P_IP);
+      return length === 0 ? SHORT_PACKET : ETH_P_IP;
     case LINKTYPE_IPV6:
-      return data.length === 0 ? SHORT : behind(data, 0, ETH_P_IPV6);
+      return length === 0 ? SHORT_PACKET : ETH_P_IPV6;
     case LINKTYPE_LINUX_SLL:
-      if (data.length < SLL_HLEN) return SHORT;
-      return behind(data, SLL_HLEN, cookedProtocol(be16(data, 2), be16(data, 14)));
+      if (length < SLL_HLEN) return SHORT_PACKET;
+      return cookedProtocol(be16(bytes, start + 2), be16(bytes, start + 14));
     case LINKTYPE_LINUX_SLL2:
-      if (data.length < SLL2_HLEN) return SHORT;
-      return behind(data, SLL2_HLEN, cookedProtocol(be16(data, 8), be16(data, 0)));
+      if (length < SLL2_HLEN) return SHORT_PACKET;
+      return cookedProtocol(be16(bytes, start + 8), be16(bytes, start));
     case LINKTYPE_NULL:
     case LINKTYPE_LOOP:
-      if (data.length < LOOPBACK_HLEN) return SHORT;
-      return behind(data, LOOPBACK_HLEN, protocolOfFamily(data));
+      return length < LOOPBACK_HLEN ? SHORT_PACKET : protocolOfFamily(bytes, start);
     default:
       throw new RangeError(`linkType: ${linkTypeName(linkType)} has no known network header`);
   }
 }
 
-function behind(
-  data: Uint8Array,
-  headerLength: number,
-  protocol: number | undefined,
-): NetworkFrame | NoNetworkFrame {
-  if (protocol === undefined) return NO_PROTOCOL;
-  return { data: data.subarray(headerLength), networkOffset: 0, protocol };
-}
-
-function protocolOfVersion(version: number): number | undefined {
+function protocolOfVersion(version: number): number {
   if (version === 4) return ETH_P_IP;
-  return version === 6 ? ETH_P_IPV6 : undefined;
+  return version === 6 ? ETH_P_IPV6 : NO_PROTOCOL_NAMED;
 }
 
-function cookedProtocol(arphrd: number, protocol: number): number | undefined {
-  return ARPHRD_WITHOUT_ETHERTYPE.has(arphrd) ? undefined : protocol;
+function cookedProtocol(arphrd: number, protocol: number): number {
+  return ARPHRD_WITHOUT_ETHERTYPE.has(arphrd) ? NO_PROTOCOL_NAMED : protocol;
 }
 
 /**
  * The family is in the byte order of the machine that captured (NULL) or big-endian (LOOP). All
  * families fit in a byte, so the order shows: the one non-zero byte is the first or the last.
  */
-function protocolOfFamily(data: Uint8Array): number | undefined {
-  if (byteAt(data, 1) !== 0 || byteAt(data, 2) !== 0) return undefined;
-  const [first, last] = [byteAt(data, 0), byteAt(data, 3)];
-  if (first !== 0 && last !== 0) return undefined;
+function protocolOfFamily(bytes: Uint8Array, start: number): number {
+  if (byteAt(bytes, start + 1) !== 0 || byteAt(bytes, start + 2) !== 0) return NO_PROTOCOL_NAMED;
+  const [first, last] = [byteAt(bytes, start), byteAt(bytes, start + 3)];
+  if (first !== 0 && last !== 0) return NO_PROTOCOL_NAMED;
   const family = first | last;
   if (family === AF_INET) return ETH_P_IP;
-  return AF_INET6.has(family) ? ETH_P_IPV6 : undefined;
+  return AF_INET6.has(family) ? ETH_P_IPV6 : NO_PROTOCOL_NAMED;
 }
 
 function be16(data: Uint8Array, at: number): number {

@@ -1,10 +1,10 @@
 // The classic capture format: a file header of 24 bytes, then records of 16 bytes and a packet.
 // Source: draft-ietf-opsawg-pcap.
 
-import { CapturedPacket, type Clock, MAX_PACKET_LENGTH } from "./captured_packet.ts";
+import { type Clock, MAX_PACKET_LENGTH } from "./captured_packet.ts";
 import { CaptureError } from "./errors.ts";
 import { isLinkType, type LinkType, linkTypeName } from "./link_type.ts";
-import type { RecordParser, Stretch } from "./record_parser.ts";
+import type { PacketSink, RecordParser, Stretch } from "./record_parser.ts";
 
 /** First 32 bits of a file with microseconds, in the writer's byte order. */
 export const PCAP_MAGIC_MICROSECONDS = 0xa1b2c3d4;
@@ -54,14 +54,13 @@ export class PcapParser implements RecordParser {
     return PCAP_RECORD_HEADER_LENGTH + capturedLength;
   }
 
-  record(from: Stretch, at: number, length: number): CapturedPacket | undefined {
+  record(from: Stretch, at: number, length: number, sink: PacketSink): void {
     if (this.#linkType === undefined) {
       this.#linkType = this.#fileHeader(from, at);
-      return undefined;
+      return;
     }
     this.#packets++;
-    return new CapturedPacket(
-      this.#packets,
+    sink.packet(
       this.#linkType,
       length - PCAP_RECORD_HEADER_LENGTH,
       from.view.getUint32(at + 12, this.#littleEndian),

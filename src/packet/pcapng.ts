@@ -1,11 +1,11 @@
 // The block format that Wireshark writes: sections, each with a byte order and interfaces of its
 // own. Source: draft-ietf-opsawg-pcapng.
 
-import { CapturedPacket, type Clock, MAX_PACKET_LENGTH } from "./captured_packet.ts";
+import { type Clock, MAX_PACKET_LENGTH } from "./captured_packet.ts";
 import { CaptureError } from "./errors.ts";
 import { isLinkType, type LinkType, linkTypeName } from "./link_type.ts";
 import { interfaceClock } from "./pcapng_options.ts";
-import type { RecordParser, Stretch } from "./record_parser.ts";
+import type { PacketSink, RecordParser, Stretch } from "./record_parser.ts";
 
 /** Block type of a section header, the same in both byte orders: the file's first 32 bits. */
 export const PCAPNG_SECTION_HEADER = 0x0a0d0d0a;
@@ -69,7 +69,7 @@ export class PcapngParser implements RecordParser {
     return length;
   }
 
-  record(from: Stretch, at: number, length: number): CapturedPacket | undefined {
+  record(from: Stretch, at: number, length: number, sink: PacketSink): void {
     const trailer = at + length - BLOCK_TRAILER_LENGTH;
     const repeated = from.view.getUint32(trailer, this.#littleEndian);
     if (repeated !== length) {
@@ -78,18 +78,19 @@ export class PcapngParser implements RecordParser {
     switch (from.view.getUint32(at, this.#littleEndian)) {
       case PCAPNG_SECTION_HEADER:
         this.#startSection(from, at);
-        return undefined;
+        break;
       case INTERFACE_DESCRIPTION:
         this.#addInterface(from, at, trailer);
-        return undefined;
+        break;
       case ENHANCED_PACKET:
-        return this.#packet(from, at, trailer, from.view.getUint32(at + 8, this.#littleEndian));
+        this.#packet(from, at, trailer, from.view.getUint32(at + 8, this.#littleEndian), sink);
+        break;
       case OBSOLETE_PACKET:
-        return this.#packet(from, at, trailer, from.view.getUint16(at + 8, this.#littleEndian));
+        this.#packet(from, at, trailer, from.view.getUint16(at + 8, this.#littleEndian), sink);
+        break;
       case SIMPLE_PACKET:
-        return this.#simplePacket(from, at, trailer);
-      default:
-        return undefined;
+        this.#simplePacket(from, at, trailer, sink);
+        break;
     }
   }
 
@@ -118,14 +119,14 @@ export class PcapngParser implements RecordParser {
   }
 
   /** An enhanced and an obsolete packet block differ only in how wide the interface's number is. */
-  #packet(from: Stretch, at: number, trailer: number, interfaceId: number): CapturedPacket {
+  #packet(from: Stretch, at: number, trailer: number, interfaceId: number, sink: PacketSink): void {
     const { view } = from;
     const capturedLength = view.getUint32(at + 20, this.#littleEndian);
     const start = at + 28;
     this.#checkLength(from, at + 20, capturedLength, trailer - start);
     const source = this.#interface(from, at + 8, interfaceId);
-    return new CapturedPacket(
-      ++this.#packets,
+    this.#packets++;
+    sink.packet(
       this.#linkType(from, at, interfaceId, source),
       capturedLength,
       view.getUint32(at + 24, this.#littleEndian),
@@ -138,15 +139,15 @@ export class PcapngParser implements RecordParser {
   }
 
   /** A simple packet block has no time and no length of its own, and means the first interface. */
-  #simplePacket(from: Stretch, at: number, trailer: number): CapturedPacket {
+  #simplePacket(from: Stretch, at: number, trailer: number, sink: PacketSink): void {
     const originalLength = from.view.getUint32(at + 8, this.#littleEndian);
     const start = at + 12;
     const source = this.#interface(from, at, 0);
     const capturedLength =
       source.snapLength === 0 ? originalLength : Math.min(originalLength, source.snapLength);
     this.#checkLength(from, at + 8, capturedLength, trailer - start);
-    return new CapturedPacket(
-      ++this.#packets,
+    this.#packets++;
+    sink.packet(
       this.#linkType(from, at, 0, source),
       capturedLength,
       originalLength,

@@ -1,7 +1,8 @@
 // The seam between the capture reader, which deals with chunks, and the file formats, which see
 // one whole record at a time.
 
-import type { CapturedPacket } from "./captured_packet.ts";
+import type { Clock } from "./captured_packet.ts";
+import type { LinkType } from "./link_type.ts";
 
 /** A stretch of a capture file in memory. */
 export interface Stretch {
@@ -21,6 +22,23 @@ export function stretch(bytes: Uint8Array, fileOffset: number): Stretch {
   };
 }
 
+/**
+ * Takes packets in the order of the capture. `bytes` holds the packet at `start`; the halves of its
+ * timestamp mean what the clock says.
+ */
+export interface PacketSink {
+  packet(
+    linkType: LinkType,
+    capturedLength: number,
+    originalLength: number,
+    bytes: Uint8Array,
+    start: number,
+    clock: Clock,
+    timestampHigh: number,
+    timestampLow: number,
+  ): void;
+}
+
 /** A file format: how long a record is, and what packet it carries. */
 export interface RecordParser {
   /**
@@ -32,10 +50,10 @@ export interface RecordParser {
   recordLength(from: Stretch, at: number, available: number): number;
 
   /**
-   * Takes the record of `length` bytes at `at`, all of which are there.
+   * Takes the record of `length` bytes at `at`, all of which are there, and hands on the packet in
+   * it, if it is a packet's record.
    *
-   * @returns the packet in it, or undefined if it isn't a packet's record.
    * @throws {CaptureError} if the record contradicts itself, or is of a kind that isn't read here.
    */
-  record(from: Stretch, at: number, length: number): CapturedPacket | undefined;
+  record(from: Stretch, at: number, length: number, sink: PacketSink): void;
 }

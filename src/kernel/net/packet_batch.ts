@@ -97,20 +97,50 @@ export class PacketBatch {
     if (networkOffset < 0 || networkOffset > Math.min(data.length, 0xffff)) {
       throw new RangeError(`networkOffset: ${networkOffset} is not within ${data.length} bytes`);
     }
-    const size = data.length;
-    if (this.#count === this.capacity || this.#used + size > this.bytesCapacity) return false;
-    const { bytes, view } = this.#machine.memory;
+    if (this.#count === this.capacity) return false;
+    const address = this.place(data);
+    if (address === 0) return false;
+    this.addPlaced(address, data.length, networkOffset, protocol, flags);
+    return true;
+  }
+
+  /**
+   * Puts bytes in that hold any number of packets, for {@link PacketBatch.addPlaced}.
+   *
+   * @returns their address; 0 when there is no room.
+   */
+  place(bytes: Uint8Array): number {
+    if (this.#used + bytes.length > this.bytesCapacity) return 0;
     const address = this.#data + this.#used;
+    this.#machine.memory.bytes.set(bytes, address);
+    this.#used += bytes.length;
+    return address;
+  }
+
+  /**
+   * Adds a packet whose bytes were placed before; see {@link Frame}. Nothing is checked: the header
+   * must be inside the packet, the packet inside what was placed, and `count` below `capacity`.
+   */
+  addPlaced(
+    address: number,
+    length: number,
+    networkOffset: number,
+    protocol: number,
+    flags: number,
+  ): void {
+    const { view } = this.#machine.memory;
     const descriptor = this.descriptors + this.#count * DESCRIPTOR_BYTES;
-    bytes.set(data, address);
     view.setUint32(descriptor + DESCRIPTOR.address, address, true);
-    view.setUint32(descriptor + DESCRIPTOR.length, size, true);
+    view.setUint32(descriptor + DESCRIPTOR.length, length, true);
     view.setUint16(descriptor + DESCRIPTOR.network_offset, networkOffset, true);
     view.setUint16(descriptor + DESCRIPTOR.protocol, protocol, false);
     view.setUint32(descriptor + DESCRIPTOR.flags, flags, true);
-    this.#used += size;
     this.#count++;
-    return true;
+  }
+
+  /** All of the kernel's memory in words, for records: holds until the next call of the kernel. */
+  get words(): Int32Array {
+    return new Int32Array(this.#machine.memory.memory.buffer);
   }
 
   /** What a packet's program returned. @param index - from 0 in the order of adding. */

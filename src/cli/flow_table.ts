@@ -1,0 +1,194 @@
+/**
+ * Flows put together from packets: counted by the bytes of their keys, so that a packet costs no
+ * more than a look into a table.
+ */
+
+import {
+  BPF_FLOW_KEYS_SIZE,
+  decodeFlowKeys,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  FLOW_KEYS,
+} from "../abi/flow_keys.ts";
+import { endpoints, protocolName } from "./flows.ts";
+
+/** Packets with the same protocol, addresses and ports. */
+export interface Flow {
+  readonly protocol: string;
+  readonly endpoints: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** Flows as one table hands them to another: their keys side by side, and their sums. */
+export interface FlowColumns {
+  readonly keys: Int32Array;
+  readonly packets: Float64Array;
+  readonly bytes: Float64Array;
+  readonly overflow: number;
+}
+
+/** New flows beyond this many are counted together: memory stays flat whatever the capture. */
+const MAX_FLOWS = 65_536;
+/** Places to look for a flow; a power of two. */
+const SLOTS: number = 2 * MAX_FLOWS;
+
+/** Words of a key: those of flow keys from `addr_proto` to the addresses. */
+const FIRST_WORD: number = FLOW_KEYS.addr_proto[0] / 4;
+const KEY_WORDS: number = FLOW_KEYS.flags[0] / 4 - FIRST_WORD;
+/** Words in a key. */
+const PROTOCOLS = 1;
+const PORTS = 2;
+const ADDRESSES = 3;
+
+/** Flows of a capture, counted as it goes by. */
+export class FlowTable {
+  /** Numbers of flows, from 1; 0 where there is none. */
+  readonly #slots: Int32Array = new Int32Array(SLOTS);
+  readonly #keys: Int32Array = new Int32Array(MAX_FLOWS * KEY_WORDS);
+  readonly #packets: Float64Array = new Float64Array(MAX_FLOWS);
+  readonly #bytes: Float64Array = new Float64Array(MAX_FLOWS);
+  readonly #key: Int32Array = new Int32Array(KEY_WORDS);
+  /** Unknown to whoever makes a capture, who could fill one part of the table otherwise. */
+  readonly #seed: number = Math.floor(Math.random() * 2 ** 32);
+  #size: number = 0;
+  /** Packets of flows that found no room. */
+  overflow: number = 0;
+
+  /**
+   * Counts a packet.
+   *
+   * @param words - hold its `struct bpf_flow_keys` from `at` on.
+   * @param bytes - its length.
+   */
+  add(words: Int32Array, at: number, bytes: number): void {
+    this.#count(this.#keyOf(words, at + FIRST_WORD), 0, 1, bytes);
+  }
+
+  /** The same from a `struct bpf_flow_keys` by itself. */
+  addKeys(keys: Uint8Array, bytes: number): void {
+    const words = new Int32Array(BPF_FLOW_KEYS_SIZE / 4);
+    new Uint8Array(words.buffer).set(keys);
+    this.add(words, 0, bytes);
+  }
+
+  /** Counts all packets of another table, as if they had come now. */
+  merge({ keys, packets, bytes, overflow }: FlowColumns): void {
+    packets.forEach((count, i) => {
+      this.#count(keys, i * KEY_WORDS, count, bytes[i] as number);
+    });
+    this.overflow += overflow;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** What there is, in the order in which it came; copies. */
+  get columns(): FlowColumns {
+    return {
+      keys: this.#keys.slice(0, this.#size * KEY_WORDS),
+      packets: this.#packets.slice(0, this.#size),
+      bytes: this.#bytes.slice(0, this.#size),
+      overflow: this.overflow,
+    };
+  }
+
+  /** Forgets all flows. */
+  clear(): void {
+    // The last first: a flow is found by way of those that came before it.
+    for (let flow = this.#size - 1; flow >= 0; flow--) {
+      this.#slots[this.#slotOf(this.#keys, flow * KEY_WORDS)] = 0;
+    }
+    this.#size = 0;
+    this.overflow = 0;
+  }
+
+  /** The flows with the most packets, first the largest. */
+  largest(count: number): readonly Flow[] {
+    const packets = this.#packets;
+    const order = Array.from({ length: this.#size }, (_, flow) => flow);
+    order.sort((a, b) => (packets[b] as number) - (packets[a] as number));
+    return order.slice(0, count).map((flow) => this.#describe(flow));
+  }
+
+  #describe(flow: number): Flow {
+    const words = new Int32Array(BPF_FLOW_KEYS_SIZE / 4);
+    const start = flow * KEY_WORDS;
+    words.set(this.#keys.subarray(start, start + KEY_WORDS), FIRST_WORD);
+    const keys = decodeFlowKeys(new Uint8Array(words.buffer));
+    return {
+      protocol: protocolName(keys),
+      endpoints: endpoints(keys),
+      packets: this.#packets[flow] as number,
+      bytes: this.#bytes[flow] as number,
+    };
+  }
+
+  /** A packet's key: what makes no difference between flows is 0. Holds until the next call. */
+  #keyOf(words: Int32Array, at: number): Int32Array {
+    const key = this.#key;
+    const addrProto = (words[at] as number) & 0xffff;
+    const protocols = words[at + PROTOCOLS] as number;
+    const addressWords = addressWordsOf(addrProto);
+    key[0] = addrProto;
+    // The IP protocol, or without one what follows Ethernet.
+    key[PROTOCOLS] = protocols & (addrProto === 0 ? 0xffff_0000 : 0xff00);
+    key[PORTS] = addressWords === 0 ? 0 : (words[at + PORTS] as number);
+    for (let i = 0; i < KEY_WORDS - ADDRESSES; i++) {
+      key[ADDRESSES + i] = i < addressWords ? (words[at + ADDRESSES + i] as number) : 0;
+    }
+    return key;
+  }
+
+  #count(keys: Int32Array, at: number, packets: number, bytes: number): void {
+    const slot = this.#slotOf(keys, at);
+    let flow = (this.#slots[slot] as number) - 1;
+    if (flow < 0) {
+      if (this.#size === MAX_FLOWS) {
+        this.overflow += packets;
+        return;
+      }
+      flow = this.#size++;
+      this.#slots[slot] = flow + 1;
+      for (let i = 0; i < KEY_WORDS; i++) this.#keys[flow * KEY_WORDS + i] = keys[at + i] as number;
+      this.#packets[flow] = 0;
+      this.#bytes[flow] = 0;
+    }
+    (this.#packets[flow] as number) += packets;
+    (this.#bytes[flow] as number) += bytes;
+  }
+
+  /** Where a flow is in the slots, or is to be. */
+  #slotOf(keys: Int32Array, at: number): number {
+    let slot = this.#hash(keys, at) & (SLOTS - 1);
+    // Ends: half of the slots are free.
+    for (;;) {
+      const flow = (this.#slots[slot] as number) - 1;
+      if (flow < 0 || this.#isKey(flow * KEY_WORDS, keys, at)) return slot;
+      slot = (slot + 1) & (SLOTS - 1);
+    }
+  }
+
+  #isKey(known: number, keys: Int32Array, at: number): boolean {
+    const words = ADDRESSES + addressWordsOf(keys[at] as number);
+    for (let i = 0; i < words; i++) if (this.#keys[known + i] !== keys[at + i]) return false;
+    return true;
+  }
+
+  #hash(keys: Int32Array, at: number): number {
+    const words = ADDRESSES + addressWordsOf(keys[at] as number);
+    let hash = this.#seed;
+    for (let i = 0; i < words; i++) {
+      hash = Math.imul(hash ^ (keys[at + i] as number), 0x9e37_79b1);
+      hash ^= hash >>> 15;
+    }
+    return hash;
+  }
+}
+
+/** How many words of addresses keys have. */
+function addressWordsOf(addrProto: number): number {
+  if (addrProto === ETH_P_IP) return 2;
+  return addrProto === ETH_P_IPV6 ? 8 : 0;
+}

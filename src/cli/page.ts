@@ -1,0 +1,163 @@
+/**
+ * Some packets of a capture, and what came of them, side by side in a kernel's memory: no object is
+ * made for a packet on its way from the file to the sums.
+ */
+
+import { BPF_FLOW_DISSECTOR_CONTINUE, BPF_OK } from "../abi/bpf.ts";
+import { BPF_FLOW_KEYS_SIZE, decodeFlowKeys } from "../abi/flow_keys.ts";
+import { type EmbeddedKernel, type PacketBatch, RECORD, VERDICT } from "../kernel/index.ts";
+import {
+  type Clock,
+  ETH_HLEN,
+  LINKTYPE_ETHERNET,
+  type LinkType,
+  linkHeaderLength,
+  MAX_PACKET_LENGTH,
+  type NoNetworkFrame,
+  networkProtocol,
+  type PacketSink,
+  SHORT_PACKET,
+} from "../packet/index.ts";
+import type { Outcome } from "./outcome.ts";
+
+/** Bytes of a capture that a page takes at once. */
+export const CHUNK_BYTES: number = 1 << 18;
+/** The fewest bytes that a record of a capture has. */
+const MIN_RECORD_BYTES = 16;
+/** All packets of a chunk, and the one that began before it. */
+const PAGE_PACKETS: number = CHUNK_BYTES / MIN_RECORD_BYTES + 1;
+const PAGE_BYTES: number = CHUNK_BYTES + MAX_PACKET_LENGTH;
+const RECORD_BYTES: number = BPF_FLOW_KEYS_SIZE + 8;
+
+/** A page that was dissected, for those who only read it. */
+export interface Page {
+  /** All of the kernel's memory. */
+  readonly words: Int32Array;
+  /** Address of the first record: see {@link RECORD}. */
+  readonly records: number;
+  /**
+   * By packet: its length in the capture, and the place of its record or, less than 0, what
+   * {@link networkProtocol} says of a packet that no dissector can be given.
+   */
+  readonly lengths: Int32Array;
+  readonly places: Int32Array;
+  /** How many packets, and the number of the first in the capture. */
+  readonly count: number;
+  readonly first: number;
+}
+
+/** A packet's record, as an address; 0 for a packet that was not dissected. */
+export function recordAt({ records, places }: Page, index: number): number {
+  const place = places[index] as number;
+  return place < 0 ? 0 : records + place * RECORD_BYTES;
+}
+
+/** What a packet came to. Its keys are a view. */
+export function outcomeAt(page: Page, index: number): Outcome {
+  const { words, places } = page;
+  const record = recordAt(page, index);
+  if (record === 0) {
+    const reason = reasonFor(places[index] === SHORT_PACKET ? "short" : "no-protocol");
+    return { by: null, reason };
+  }
+  const verdict = words[(record + RECORD.verdict) / 4];
+  if (verdict === VERDICT.none) return handedOn(null);
+  if (verdict === VERDICT.fault) {
+    return { by: "bpf", verdict: "drop", retval: null, keys: null, keysBytes: null };
+  }
+  const retval = (words[(record + RECORD.retval) / 4] as number) >>> 0;
+  if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval);
+  const keysBytes = new Uint8Array(words.buffer, record, BPF_FLOW_KEYS_SIZE);
+  const keys = decodeFlowKeys(keysBytes);
+  return { by: "bpf", verdict: retval === BPF_OK ? "ok" : "drop", retval, keys, keysBytes };
+}
+
+function handedOn(retval: number | null): Outcome {
+  return { by: "linux", verdict: "continue", retval, keys: null, keysBytes: null };
+}
+
+/** Why no dissector can be given a packet, for people. */
+export function reasonFor(reason: NoNetworkFrame["reason"]): string {
+  return reason === "short"
+    ? "shorter than its link-layer header"
+    : "its link-layer header names no network protocol";
+}
+
+/** A page to put packets in, chunk after chunk. */
+export class PageWriter implements PacketSink {
+  readonly batch: PacketBatch;
+  readonly lengths: Int32Array;
+  readonly places: Int32Array;
+  readonly #flags: number;
+  #chunk: Uint8Array = new Uint8Array(0);
+  #chunkAddress: number = 0;
+  #count: number = 0;
+  #first: number = 1;
+  #room: number = 0;
+
+  /** @param flags - input flags of the dissector. */
+  constructor(kernel: EmbeddedKernel, flags: number) {
+    this.batch = kernel.packetBatch(PAGE_PACKETS, PAGE_BYTES);
+    this.lengths = column();
+    this.places = column();
+    this.#flags = flags;
+  }
+
+  /**
+   * Begins anew with a chunk of a capture.
+   *
+   * @param chunk - {@link CHUNK_BYTES} at most. @param first - the number of its first packet.
+   * @param limit - packets beyond so many are left out.
+   */
+  begin(chunk: Uint8Array, first: number, limit: number): void {
+    this.batch.clear();
+    this.#chunk = chunk;
+    this.#chunkAddress = this.batch.place(chunk);
+    this.#count = 0;
+    this.#first = first;
+    this.#room = Math.min(limit, PAGE_PACKETS);
+  }
+
+  packet(
+    linkType: LinkType,
+    capturedLength: number,
+    _originalLength: number,
+    bytes: Uint8Array,
+    start: number,
+    _clock: Clock,
+  ): void {
+    const index = this.#count;
+    if (index >= this.#room) return;
+    this.#count = index + 1;
+    this.lengths[index] = capturedLength;
+    const protocol = networkProtocol(linkType, bytes, start, capturedLength);
+    if (protocol < 0) {
+      this.places[index] = protocol;
+      return;
+    }
+    this.places[index] = this.batch.count;
+    const address =
+      bytes === this.#chunk
+        ? this.#chunkAddress + start
+        : this.batch.place(bytes.subarray(start, start + capturedLength));
+    const skipped = linkHeaderLength(linkType);
+    const networkOffset = linkType === LINKTYPE_ETHERNET ? ETH_HLEN : 0;
+    const length = capturedLength - skipped;
+    this.batch.addPlaced(address + skipped, length, networkOffset, protocol, this.#flags);
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** As it is now. */
+  get page(): Page {
+    const { lengths, places, batch } = this;
+    const { words, records } = batch;
+    return { words, records, lengths, places, count: this.#count, first: this.#first };
+  }
+}
+
+function column(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(4 * PAGE_PACKETS));
+}
