@@ -93,7 +93,7 @@ function moveRegister(env: Environment, is64: boolean): void {
     frame.set(src, copied);
   }
   const bounds = cut(copied.bounds, off / 8, is64);
-  frame.set(dst, isSame ? copied.with({ bounds }) : scalar(bounds));
+  frame.set(dst, isSame ? copied.withBounds(bounds) : scalar(bounds));
 }
 
 function cut(before: Readonly<B.Bounds>, size: number, is64: boolean): B.Bounds {

@@ -100,7 +100,7 @@ function collect(state: State, frame: number, id: number, found: Place[]): void 
     if (register?.isScalar !== true || register.id !== id) return;
     // Those that are too many learn nothing, so they must not be taken for equal later on.
     if (found.length < MAX_LINKED) found.push(place);
-    else state.put(place, register.with({ id: 0, isSum: false, off: 0 }));
+    else state.put(place, register.unlinked());
   };
   for (let index = 0; index < I.BPF_REG_10; index++) {
     visit(registers[index] as Register, { frame, isSlot: false, index });
@@ -127,8 +127,8 @@ function refineNumbers(
   if (!a.isScalar || !b.isScalar || dst === src) return;
   const learnt = learn(a.bounds, b.bounds, operation, is32);
   const apply = (state: State, [first, second]: Pair): void => {
-    state.frame.set(dst, state.frame.get(dst).with({ bounds: first }));
-    if (src !== null) state.frame.set(src, state.frame.get(src).with({ bounds: second }));
+    state.frame.set(dst, state.frame.get(dst).withBounds(first));
+    if (src !== null) state.frame.set(src, state.frame.get(src).withBounds(second));
   };
   apply(taken, learnt.taken);
   apply(passed, learnt.passed);
@@ -149,7 +149,7 @@ function spread(state: State, register: number, linked: readonly Place[]): void 
     const distance = B.exactly(BigInt(target.off) - BigInt(source.off));
     addRanges(bounds, distance);
     bounds.bits = tnum.add(bounds.bits, distance.bits);
-    state.put(place, target.with({ bounds }));
+    state.put(place, target.withBounds(bounds));
   }
 }
 

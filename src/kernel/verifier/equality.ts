@@ -16,21 +16,22 @@ import type { Checkpoint, Frame, State } from "./state.ts";
  */
 export type Strictness = "finished" | "ranges" | "same";
 
-/** Ids of one state against those of the other. */
+/** Ids of one state against those of the other: few, so that looking through them is quick. */
 class IdMap {
-  readonly #forward: Map<number, number> = new Map();
-  readonly #backward: Map<number, number> = new Map();
+  readonly #old: number[] = [];
+  readonly #now: number[] = [];
   #invented: number = 0;
 
   /** Whether the ids may stand for each other. */
   match(old: number, now: number): boolean {
     if ((old === 0) !== (now === 0)) return false;
     if (old === 0) return true;
-    const mapped = this.#forward.get(old);
-    if (mapped !== undefined) return mapped === now;
-    if (this.#backward.has(now)) return false;
-    this.#forward.set(old, now);
-    this.#backward.set(now, old);
+    for (let i = 0; i < this.#old.length; i++) {
+      if (this.#old[i] === old) return this.#now[i] === now;
+      if (this.#now[i] === now) return false;
+    }
+    this.#old.push(old);
+    this.#now.push(now);
     return true;
   }
 
@@ -61,7 +62,8 @@ export function covers(
 ): boolean {
   if (old.frames.length !== now.frames.length) return false;
   const ids = new IdMap();
-  for (const [depth, frame] of old.frames.entries()) {
+  for (let depth = 0; depth < old.frames.length; depth++) {
+    const frame = old.frames[depth] as Frame;
     const other = now.frames[depth] as Frame;
     if (frame.callSite !== other.callSite || frame.start !== other.start) return false;
     if (frame.callbackDepth > other.callbackDepth) return false;

@@ -29,12 +29,13 @@ const MISSES_PER_HIT_IN_LOOP = 64;
 export class Explored {
   readonly points: Uint8Array;
   readonly #comparison: Comparison;
-  readonly #bySlot: Map<number, Checkpoint[]> = new Map();
+  readonly #bySlot: Checkpoint[][];
   #jumps: number = 0;
   #processed: number = 0;
 
   constructor({ subject }: Environment) {
     this.points = findPoints(subject.insns);
+    this.#bySlot = subject.insns.map(() => []);
     this.#comparison = { live: liveRegisters(subject.insns), perfmon: subject.perfmon };
   }
 
@@ -42,7 +43,7 @@ export class Explored {
   begin({ jumps, processed }: Environment): void {
     this.#jumps = jumps;
     this.#processed = processed;
-    this.#bySlot.clear();
+    for (const here of this.#bySlot) here.length = 0;
   }
 
   /**
@@ -58,7 +59,7 @@ export class Explored {
     const jumps = env.jumps - this.#jumps;
     const processed = env.processed - this.#processed;
     let leaves = forced || (jumps >= MIN_JUMPS && processed >= MIN_INSTRUCTIONS);
-    const here = this.#bySlot.get(slot) ?? [];
+    const here = this.#bySlot[slot] as Checkpoint[];
     env.maxStatesPerInsn = Math.max(env.maxStatesPerInsn, here.length);
     // The latest first, as the most alike.
     for (let i = here.length - 1; i >= 0; i--) {
@@ -121,7 +122,6 @@ export class Explored {
     state.historyLength = 0;
     state.written = null;
     here.push(checkpoint);
-    this.#bySlot.set(slot, here);
   }
 }
 
@@ -139,6 +139,7 @@ function looksAlike({ frames }: Checkpoint, now: Frame): boolean {
 /** What mattered from the earlier state on, matters on this path. */
 function inherit(env: Environment, old: Checkpoint): void {
   for (const [depth, frame] of old.frames.entries()) {
+    if (!old.read.hasSlots(depth)) continue;
     for (let index = 0; index < frame.stack.length; index++) {
       if (old.read.hasSlot(depth, index)) markSlotRead(env.state, depth, index);
     }
@@ -164,15 +165,18 @@ function forgetSingleIds({ state }: Environment): void {
   if (counts.size === 0) return;
   state.update((register) =>
     register.isScalar && register.id !== 0 && counts.get(register.id) === 1
-      ? register.with({ id: 0, isSum: false, off: 0 })
+      ? register.unlinked()
       : register,
   );
 }
 
 /** A path is at its end, and with it perhaps checkpoints on it: update_branch_counts() in Linux. */
 export function finishPath({ state }: Environment): void {
-  for (let at = state.parent; at !== null; at = at.parent) {
+  for (let at = state.parent; at !== null; ) {
     at.branches--;
     if (at.branches > 0) return;
+    const { parent } = at;
+    at.finish();
+    at = parent;
   }
 }

@@ -155,7 +155,7 @@ function shift(
     }
   }
   const bounds = isAdd ? sum(pointer.bounds, number) : difference(pointer.bounds, number);
-  if (!pointer.isPacket) return pointer.with({ bounds });
+  if (!pointer.isPacket) return pointer.withBounds(bounds);
   const keepsRange = !isAdd && number.smin >= 0n;
   return pointer.with({ bounds, id: env.nextId(), range: keepsRange ? pointer.range : 0 });
 }

@@ -8,9 +8,13 @@ import { BPF_FUNC } from "../../abi/helpers.ts";
 import * as I from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
 import type { Environment } from "./environment.ts";
-import { type Checkpoint, Marks, type Place, type State, type Step } from "./state.ts";
+import { Marks } from "./marks.ts";
+import type { Checkpoint, Frame, Place, State, Step } from "./state.ts";
 
+/** r1 to r5. */
 const ARGUMENTS = 0b11_1110;
+/** r0 to r5. */
+const CALLER_SAVED = 0b11_1111;
 
 /** Whether the instruction calls a helper that calls back. */
 export function callsBack({ opcode, src, imm }: Instruction): boolean {
@@ -83,8 +87,9 @@ function trace(
 
 /** Marks a checkpoint and drops what needs no tracing further back. */
 function settle({ frames, precise }: Checkpoint, wanted: Marks): void {
-  for (const [depth, frame] of frames.entries()) {
-    let mask = wanted.registers[depth] as number;
+  for (let depth = 0; depth < frames.length; depth++) {
+    const frame = frames[depth] as Frame;
+    let mask = wanted.registersOf(depth);
     for (let register = 0; mask !== 0; register++, mask >>= 1) {
       if ((mask & 1) === 0) continue;
       if (frame.get(register).isScalar && !precise.hasRegister(depth, register)) {
@@ -93,6 +98,7 @@ function settle({ frames, precise }: Checkpoint, wanted: Marks): void {
         wanted.dropRegister(depth, register);
       }
     }
+    if (!wanted.hasSlots(depth)) continue;
     for (let index = 0; index < 2 * 32; index++) {
       if (!wanted.hasSlot(depth, index)) continue;
       const isNumber = frame.slot(index).spilled?.isScalar === true;
@@ -229,10 +235,10 @@ function takeBackCall(at: Trace, insn: Instruction, step: Step, next: number): b
   const entered = next !== step.slot + 1;
   if (insn.src === I.BPF_PSEUDO_CALL && entered) {
     // From the first instruction of a function back to its caller: arguments go along.
-    const args = (wanted.registers[at.frame] as number) & ARGUMENTS;
+    const args = wanted.registersOf(at.frame) & ARGUMENTS;
     if (at.frame === 0) return false;
     leave(at);
-    wanted.registers[at.frame] = (wanted.registers[at.frame] as number) | args;
+    wanted.addRegisters(at.frame, args);
     return true;
   }
   if (callsBack(insn) && entered) {
@@ -241,23 +247,20 @@ function takeBackCall(at: Trace, insn: Instruction, step: Step, next: number): b
     leave(at);
     return true;
   }
-  wanted.dropRegister(at.frame, I.BPF_REG_0);
-  for (let i = I.BPF_REG_1; i <= I.BPF_REG_5; i++) wanted.dropRegister(at.frame, i);
+  wanted.dropRegisters(at.frame, CALLER_SAVED);
   return true;
 }
 
 /** Out of a function, backwards over its beginning. */
 function leave(at: Trace): void {
-  at.wanted.registers[at.frame] = 0;
-  at.wanted.slots[2 * at.frame] = 0;
-  at.wanted.slots[2 * at.frame + 1] = 0;
+  at.wanted.clearFrame(at.frame);
   at.frame--;
 }
 
 /** Into a function, backwards over its end. */
 function takeBackExit(at: Trace, next: number): boolean {
   const { wanted, env } = at;
-  for (let i = I.BPF_REG_1; i <= I.BPF_REG_5; i++) wanted.dropRegister(at.frame, i);
+  wanted.dropRegisters(at.frame, ARGUMENTS);
   const call = env.subject.insns[next - 1];
   const isCall = call?.opcode === (I.BPF_JMP | I.BPF_CALL) && call.src === I.BPF_PSEUDO_CALL;
   // A callback goes back to the call itself, which has its own r0.

@@ -55,6 +55,8 @@ const PLAIN: Details = {
   size: 0,
 };
 
+const UNLINKED: Partial<Details> = { id: 0, isSum: false, off: 0 };
+
 /** A register's contents. Never changed: states share them. */
 export class Register implements Details {
   readonly type: RegisterType;
@@ -77,7 +79,7 @@ export class Register implements Details {
   /** Of `mem`: its bytes. Of a function: its first slot. */
   readonly size: number;
 
-  constructor(type: RegisterType, details: Details) {
+  constructor(type: RegisterType, details: Readonly<Details>) {
     this.type = type;
     this.bounds = details.bounds;
     this.off = details.off;
@@ -89,8 +91,28 @@ export class Register implements Details {
     this.size = details.size;
   }
 
-  with(changes: Partial<Details>): Register {
-    return new Register(this.type, { ...(this as Details), ...changes });
+  with({
+    bounds = this.bounds,
+    off = this.off,
+    id = this.id,
+    isSum = this.isSum,
+    range = this.range,
+    map = this.map,
+    frame = this.frame,
+    size = this.size,
+  }: Partial<Details>): Register {
+    return new Register(this.type, { bounds, off, id, isSum, range, map, frame, size });
+  }
+
+  /** The same with other bounds, which is what most instructions change. */
+  withBounds(bounds: Readonly<Bounds>): Register {
+    const { type, off, id, isSum, range, map, frame, size } = this;
+    return new Register(type, { bounds, off, id, isSum, range, map, frame, size });
+  }
+
+  /** The number, said to be equal to no other. */
+  unlinked(): Register {
+    return this.id === 0 && this.off === 0 && !this.isSum ? this : this.with(UNLINKED);
   }
 
   get isScalar(): boolean {
@@ -113,7 +135,13 @@ export class Register implements Details {
   }
 
   get mayBeNull(): boolean {
-    return this.type.endsWith("_or_null");
+    const { type } = this;
+    return (
+      type === "map_value_or_null" ||
+      type === "mem_or_null" ||
+      type === "sock_or_null" ||
+      type === "sock_common_or_null"
+    );
   }
 
   /** The number 0. */

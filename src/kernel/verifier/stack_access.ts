@@ -155,7 +155,7 @@ function fillPart(
       frameOf(env, pointer).setSlot(index, { kinds: slot.kinds, spilled: filled });
     }
     env.noteAccess(pointer.frame, index);
-    return width > size * 8 ? filled.with({ id: 0, isSum: false, off: 0 }) : filled;
+    return width > size * 8 ? filled.unlinked() : filled;
   }
   checkReadable(env, slot, off, size, true);
   let spills = 0;
@@ -277,7 +277,7 @@ function storeFixed(
       spilled = withId(env, contents);
       env.state.frame.set(register, spilled);
     } else if (!fits) {
-      spilled = contents.with({ id: 0, isSum: false, off: 0 });
+      spilled = contents.unlinked();
     }
     frame.setSlot(index, S.spill(before, spilled, size, perfmon));
   } else if (contents?.isPointer === true) {
@@ -347,5 +347,5 @@ function storeVariable(
 export function narrowed(contents: Register, size: number, signed: boolean): Register {
   if (!contents.isScalar || size === S.SLOT_BYTES) return contents;
   if (signed) return scalar(B.signExtend64(contents.bounds, size));
-  return contents.with({ bounds: B.truncate(contents.bounds, size) });
+  return contents.withBounds(B.truncate(contents.bounds, size));
 }

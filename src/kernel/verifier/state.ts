@@ -3,7 +3,8 @@
  * that it leaves on its way. Analogous to struct bpf_verifier_state in Linux.
  */
 
-import { BPF_REG_10, MAX_BPF_REG, MAX_CALL_FRAMES } from "../../abi/insn.ts";
+import { BPF_REG_10, MAX_BPF_REG } from "../../abi/insn.ts";
+import { Marks } from "./marks.ts";
 import { NOT_INIT, pointer, type Register } from "./register.ts";
 import { EMPTY_SLOT, type Slot } from "./stack.ts";
 
@@ -99,55 +100,6 @@ export interface Step {
   counted: boolean;
 }
 
-/** Sets of registers and of stack slots of every frame. */
-export class Marks {
-  readonly registers: Uint16Array = new Uint16Array(MAX_CALL_FRAMES);
-  /** Two words a frame, 32 slots each. */
-  readonly slots: Uint32Array = new Uint32Array(2 * MAX_CALL_FRAMES);
-
-  hasRegister(frame: number, register: number): boolean {
-    return (((this.registers[frame] as number) >> register) & 1) === 1;
-  }
-
-  addRegister(frame: number, register: number): void {
-    this.registers[frame] = (this.registers[frame] as number) | (1 << register);
-  }
-
-  dropRegister(frame: number, register: number): void {
-    this.registers[frame] = (this.registers[frame] as number) & ~(1 << register);
-  }
-
-  hasSlot(frame: number, index: number): boolean {
-    return (((this.slots[2 * frame + (index >> 5)] as number) >>> (index & 31)) & 1) === 1;
-  }
-
-  addSlot(frame: number, index: number): void {
-    const at = 2 * frame + (index >> 5);
-    this.slots[at] = (this.slots[at] as number) | (1 << (index & 31));
-  }
-
-  dropSlot(frame: number, index: number): void {
-    const at = 2 * frame + (index >> 5);
-    this.slots[at] = (this.slots[at] as number) & ~(1 << (index & 31));
-  }
-
-  get isEmpty(): boolean {
-    return this.registers.every((mask) => mask === 0) && this.slots.every((mask) => mask === 0);
-  }
-
-  clear(): void {
-    this.registers.fill(0);
-    this.slots.fill(0);
-  }
-
-  copy(): Marks {
-    const copy = new Marks();
-    copy.registers.set(this.registers);
-    copy.slots.set(this.slots);
-    return copy;
-  }
-}
-
 /** A state that walks on, or that waits to. */
 export class State {
   readonly frames: Frame[];
@@ -225,8 +177,10 @@ export class State {
 export class Checkpoint {
   readonly slot: number;
   readonly frames: readonly Frame[];
-  readonly parent: Checkpoint | null;
-  readonly history: Step | null;
+  /** The checkpoint before it; null once all paths from here are at their ends. */
+  parent: Checkpoint | null;
+  /** Instructions since then, the last first; null once all paths are at their ends. */
+  history: Step | null;
   readonly written: Marks | null;
   readonly mayGotoDepth: number;
   readonly callbackDepth: number;
@@ -249,6 +203,12 @@ export class Checkpoint {
     this.written = state.written;
     this.mayGotoDepth = state.mayGotoDepth;
     this.callbackDepth = state.callbackDepth;
+  }
+
+  /** All paths from here are at their ends: nobody traces back over this one any more. */
+  finish(): void {
+    this.parent = null;
+    this.history = null;
   }
 }
 

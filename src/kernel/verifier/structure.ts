@@ -123,6 +123,8 @@ function subjectOf(
   const perfmon = task.capable("CAP_PERFMON");
   const around = { type, gplCompatible, perfmon, isStatic: staticFunctions(info) };
   const flags = attr.u32(PROG_LOAD.prog_flags);
+  /** Slots whose instruction is good: once is enough, however often a walk comes by. */
+  const good = new Uint8Array(insns.length);
   return {
     type,
     layout: contextOf(type, attr.u32(PROG_LOAD.expected_attach_type)) as ContextLayout,
@@ -132,8 +134,10 @@ function subjectOf(
     lines,
     functions: functionTypes(info),
     checkInstruction: (slot) => {
+      if (good[slot] === 1) return;
       const fault = instructionFault(insns[slot] as Instruction, slot, around);
       if (fault !== null) throw new Refusal(fault.errno, fault.text);
+      good[slot] = 1;
     },
     perfmon,
     strictAlignment: (flags & BPF_F_STRICT_ALIGNMENT) !== 0,
