@@ -17,6 +17,7 @@ const CORPUS = ["empty", "fd", "fnv", "xxh", "csum", "muldiv", "fsm", "maparr", 
 const OBJECTS = [
   "bpf/flow.bpf.o",
   "bpf/flow-v2.bpf.o",
+  "examples/mistakes.bpf.o",
   ...CORPUS.map((name) => `bench/corpus/${name}.bpf.o`),
 ];
 const CLANG = process.env.CLANG ?? "clang-19";

@@ -1,16 +1,20 @@
-// Writes docs/support.md from the embedded kernel's own tables; with --check it only says whether
-// the page is as it should be. `npm run build` first.
+// Writes docs/support.md from the embedded kernel's own tables, and docs/verifier.md from that of
+// the causes; with --check it only says whether the pages are as they should be. `npm run build`
+// first.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { listVerdictCauses } from "nslink";
 import { support } from "nslink/embedded";
 
-const PAGE = "docs/support.md";
-
 const { commands, mapTypes, programTypes, helpers } = support();
-const page = `# What the embedded kernel has
+const supportPage = `# What the embedded kernel has
 
 Made from the kernel's own tables by \`npm run docs\`. The names are those of Linux 6.18; what stands
-under "not yet" is refused as a Linux refuses it that was built without it.
+under "not yet" is refused as a Linux refuses it that was built without it; a helper that Linux has
+is refused with words that say so.
+
+Programs are verified before they run, by Linux's rules: [verifier.md](verifier.md) says why they are
+refused.
 
 ## Commands of bpf(2)
 
@@ -31,11 +35,33 @@ sk_lookup programs are loaded, linked and queried; running them comes later.
 ${listed(helpers)}
 `;
 
-if (!process.argv.includes("--check")) {
-  writeFileSync(PAGE, page);
-} else if (readFileSync(PAGE, "utf8") !== page) {
-  console.error(`${PAGE} is out of date: npm run docs`);
-  process.exitCode = 1;
+const verifierPage = `# Why verifiers refuse programs
+
+Linux's verifier and the embedded kernel's walk all paths that a program can take, and refuse it when
+one of them could do harm or can't be followed. \`nslink verify OBJECT\` says why, in terms of the
+program's source, and so do \`VerifierError.cause\` and \`explainVerdict(log, program)\`, from the log
+of either kernel. Made from the table of causes by \`npm run docs\`.
+
+| cause | what is wrong | what usually mends it |
+| ----- | ------------- | --------------------- |
+${listVerdictCauses().map(row).join("\n")}
+`;
+
+for (const [path, page] of [
+  ["docs/support.md", supportPage],
+  ["docs/verifier.md", verifierPage],
+]) {
+  if (!process.argv.includes("--check")) {
+    writeFileSync(path, page);
+  } else if (!existsSync(path) || readFileSync(path, "utf8") !== page) {
+    console.error(`${path} is out of date: npm run docs`);
+    process.exitCode = 1;
+  }
+}
+
+/** @param {{ id: string, sentence: string, mend: string }} cause */
+function row({ id, sentence, mend }) {
+  return `| \`${id}\` | ${sentence} | ${mend} |`;
 }
 
 /** @param {readonly { name: string, supported: boolean }[]} entries */

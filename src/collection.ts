@@ -26,6 +26,8 @@ export interface CollectionOptions {
   readonly maps?: Readonly<Record<string, BpfMap>>;
   /** Where maps that ask to be pinned by their name are; by default /sys/fs/bpf. */
   readonly pinDirectory?: string;
+  /** For {@link Program.log} of each program: see `ProgramOptions`. */
+  readonly logLevel?: number;
 }
 
 const DEFAULT_PIN_DIRECTORY = "/sys/fs/bpf";
@@ -231,6 +233,7 @@ class Loader {
       Program.load(this.#kernel, {
         ...spec,
         instructions: this.#resolveMaps(spec),
+        ...(this.#options.logLevel !== undefined && { logLevel: this.#options.logLevel }),
         ...(hasDebug && { debug: { btfFd: this.#btfFd, funcInfo, lineInfo } }),
       }),
     );

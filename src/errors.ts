@@ -60,6 +60,8 @@ export class BpfError extends Error {
 export class VerifierError extends BpfError {
   /** What the verifier wrote, at log level 1. */
   readonly log: string;
+  /** What it says is wrong, in its own words, perhaps in several lines. */
+  readonly words: string;
   /** The instruction that it is about; null when it is about none. */
   readonly instruction: RefusedInstruction | null;
   /** Where that comes from; null when it isn't known, as without `-g`. */
@@ -78,6 +80,7 @@ export class VerifierError extends BpfError {
     super(command, errno, reason === null ? hint : { reason, hint, remedies });
     this.name = "VerifierError";
     this.log = log;
+    this.words = explanation.message;
     this.instruction = explanation.instruction;
     this.line = explanation.line;
     this.registers = explanation.registers;

@@ -38,6 +38,7 @@ export {
 export {
   type ExplainedProgram,
   explainVerdict,
+  listVerdictCauses,
   type ProgramLine,
   type RefusedInstruction,
   type RefusedLine,

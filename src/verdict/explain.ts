@@ -9,12 +9,28 @@ import { type LogReading, readLog } from "./log.ts";
 import { MEMORY_CAUSES } from "./memory_causes.ts";
 import { STRUCTURE_CAUSES } from "./structure_causes.ts";
 
-/** All causes; the first whose words are in a log is the one. */
-export const VERDICT_CAUSES: readonly CauseRule[] = [
+/** In this order: the first whose words are in a log is the one. */
+const VERDICT_CAUSES: readonly CauseRule[] = [
   ...MEMORY_CAUSES,
   ...CALL_CAUSES,
   ...STRUCTURE_CAUSES,
 ];
+
+/** All causes by their ids, with what mends a program when no numbers are known. */
+export function listVerdictCauses(): VerdictCause[] {
+  const empty: LogReading = {
+    message: "",
+    slot: null,
+    instruction: "",
+    line: null,
+    known: new Map(),
+  };
+  const byId = new Map<string, VerdictCause>();
+  for (const rule of VERDICT_CAUSES) {
+    if (!byId.has(rule.id)) byId.set(rule.id, causeOf(rule, empty));
+  }
+  return [...byId.values()];
+}
 
 /** Why a verifier refused a program. */
 export interface VerdictCause {

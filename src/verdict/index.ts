@@ -2,14 +2,13 @@
  * What verifiers say of programs, in the terms of the programs' own source.
  */
 
-export type { CauseRule } from "./cause.ts";
 export {
   type ExplainedProgram,
   explainVerdict,
+  listVerdictCauses,
   type ProgramLine,
   type RefusedInstruction,
   type RefusedLine,
-  VERDICT_CAUSES,
   type VerdictCause,
   type VerdictExplanation,
 } from "./explain.ts";

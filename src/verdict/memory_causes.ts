@@ -13,7 +13,7 @@ function comparePacketEnd(reading: LogReading): string {
   const register = namedRegister(reading).toLowerCase();
   const [off = Number.NaN, size = Number.NaN, id] = figures(reading, "off", "size", "id");
   if (Number.isNaN(off + size)) {
-    return `bound the offset in ${register}, then compare the end of the access with data_end`;
+    return "bound the offset, then compare the end of the access with data_end before it";
   }
   const from = id === 0 ? "data" : "p";
   const compare = `compare ${from} + ${off + size} with data_end before this access`;

@@ -1,10 +1,10 @@
 /**
- * `run`, `demo`, `inspect`, `disasm`: captures and objects.
+ * `run`, `demo`, `verify`, `inspect`, `disasm`: captures and objects.
  */
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { EXIT_REFUSED } from "../failure.ts";
-import type { Session } from "../session.ts";
+import { KERNEL_NAMES, type Session } from "../session.ts";
 import { count, u32, withKernel } from "./options.ts";
 
 export function addCaptureCommands(program: Command, session: Session): void {
@@ -34,6 +34,29 @@ export function addCaptureCommands(program: Command, session: Session): void {
       const { demo } = await import("../demo.ts");
       if (!(await demo(session, options))) session.exitCode = EXIT_REFUSED;
     });
+
+  const verify = program
+    .command("verify")
+    .description("whether an object's programs are accepted, and what is wrong where they aren't")
+    .argument("<object>", "BPF object file")
+    .option("--program <name>", "only this program")
+    .addOption(
+      new Option("--log [level]", "show the verifier's log: 1 its last path, 2 all of them")
+        .choices(["1", "2"])
+        .preset("1"),
+    )
+    .option("--json", "as JSON")
+    .action(async (object, options) => {
+      const { verify: run } = await import("../verify.ts");
+      await run(session, object, options);
+    });
+  if (!session.isScript) {
+    verify.addOption(
+      new Option("--kernel <kernel>", "whose verifier, or both to compare them")
+        .choices([...KERNEL_NAMES, "both"])
+        .default("embedded"),
+    );
+  }
 
   program
     .command("inspect")

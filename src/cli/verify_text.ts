@@ -1,0 +1,69 @@
+/**
+ * What people read of a verdict.
+ */
+
+import { PROG_TYPE_NAMES } from "../abi/bpf.ts";
+import { type BpfError, VerifierError } from "../errors.ts";
+import type { Statistics } from "../verdict/index.ts";
+import type { Output } from "./output.ts";
+import { counted, grouped, printable } from "./text.ts";
+import { causeOf, type ProgramVerdict, type Verdict } from "./verify.ts";
+
+/** The lines of one program, each with its end. */
+export function verdictLines(
+  output: Output,
+  { spec, verdicts, differences }: ProgramVerdict,
+): string {
+  const type = (PROG_TYPE_NAMES[spec.type] ?? `${spec.type}`).replace("BPF_PROG_TYPE_", "");
+  const isAlone = verdicts.length === 1;
+  const lines = [`${spec.name} (${type.toLowerCase()})`];
+  for (const verdict of verdicts) {
+    const isRepeated = verdict !== verdicts[0] && differences.length === 0;
+    lines.push(`  ${headline(verdict, isAlone)}`);
+    if (verdict.refusal !== null && !isRepeated) lines.push(...indented(details(verdict.refusal)));
+    if (verdict.log !== "") lines.push(...indented(verdict.log.trimEnd().split("\n")));
+  }
+  if (differences.length > 0) lines.push(`  the kernels differ in: ${differences.join(", ")}`);
+  return lines.map((line) => `${paintMark(output, printable(line))}\n`).join("");
+}
+
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line) => `    ${line}`);
+}
+
+function paintMark(output: Output, line: string): string {
+  return line.replace(/^ {2}(?:\w+ +)?([✓✗])/, (start, mark: string) =>
+    start.replace(mark, output.paint(mark === "✓" ? "green" : "red", mark)),
+  );
+}
+
+/** The width of the longest name of a kernel. */
+const NAME_WIDTH = 8;
+
+function headline({ kernel, refusal, statistics }: Verdict, isAlone: boolean): string {
+  const name = isAlone ? "" : `${kernel.padEnd(NAME_WIDTH)} `;
+  const figures = statistics === null ? "" : `; ${figuresOf(statistics)}`;
+  if (refusal === null) return `${name}✓ accepted${figures}`;
+  const sentence = causeOf(refusal)?.sentence;
+  const why = sentence === undefined ? refusal.hint : sentence;
+  return `${name}✗ refused, ${refusal.code}${why === "" ? "" : `: ${why}`}${figures}`;
+}
+
+function figuresOf(statistics: Statistics): string {
+  const { processed, totalStates, peakStates, timeUs } = statistics;
+  const time = timeUs === null ? "" : `, ${grouped(timeUs)} µs`;
+  const states = `${counted(totalStates, "state")} (peak ${grouped(peakStates)})`;
+  return `${counted(processed, "instruction")} walked, ${states}${time}`;
+}
+
+function details(refusal: BpfError): string[] {
+  if (!(refusal instanceof VerifierError)) return [];
+  const { line, instruction, registers, words, cause } = refusal;
+  return [
+    ...(line === null ? [] : [`source       ${line.file}:${line.line}  ${line.text}`]),
+    ...(instruction === null ? [] : [`instruction  ${instruction.slot}: ${instruction.text}`]),
+    ...Object.entries(registers).map(([name, contents]) => `${name.padEnd(12)} ${contents}`),
+    ...words.split("\n").map((text, i) => `${i === 0 ? "verifier    " : "            "} ${text}`),
+    ...(cause === null ? [] : [`mend         ${cause.mend}`]),
+  ];
+}
