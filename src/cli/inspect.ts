@@ -1,9 +1,10 @@
 /**
- * `nslink inspect`: what an object holds.
+ * `nslink inspect`: what an object holds, and what would run its programs.
  */
 
 import { ATTACH_TYPE_NAMES, MAP_TYPE_NAMES, PROG_TYPE_NAMES } from "../abi/bpf.ts";
 import type { MapSpec, ObjectSpec, ProgramSpec, SectionSpec } from "../elf/index.ts";
+import { type Runner, runnerNote, runnersOf, runnerText } from "./engines.ts";
 import { readObject } from "./files.ts";
 import type { Session } from "./session.ts";
 import { type Column, grouped, printable, table } from "./text.ts";
@@ -18,14 +19,17 @@ export async function inspect(
   options: { readonly json?: boolean },
 ): Promise<void> {
   const object = await readObject(path);
+  const runners = runnersOf(object);
   const text =
     options.json === true
-      ? `${JSON.stringify(asJson(object), null, 2)}\n`
-      : printable(asText(object));
+      ? `${JSON.stringify(asJson(object, runners), null, 2)}\n`
+      : printable(asText(object, runners));
   await output.write(text);
 }
 
-function asJson(object: ObjectSpec): object {
+type Runners = ReadonlyMap<string, Runner>;
+
+function asJson(object: ObjectSpec, runners: Runners): object {
   return {
     license: object.license,
     btf_bytes: object.btf?.raw.length ?? 0,
@@ -38,6 +42,7 @@ function asJson(object: ObjectSpec): object {
       subprograms: program.subprograms.map(({ name, slot }) => ({ name, slot })),
       maps: mapNames(program),
       source_lines: program.lines.length,
+      runs_on: runners.get(program.name) ?? null,
     })),
     maps: [...object.maps.values()].map((map) => ({
       name: map.name,
@@ -54,7 +59,7 @@ function asJson(object: ObjectSpec): object {
   };
 }
 
-function asText(object: ObjectSpec): string {
+function asText(object: ObjectSpec, runners: Runners): string {
   const number = (title: string): Column => ({ title, align: "right" });
   const programs = table(
     [
@@ -64,6 +69,7 @@ function asText(object: ObjectSpec): string {
       number("insns"),
       { title: "calls" },
       { title: "maps" },
+      { title: "runs on" },
     ],
     [...object.programs.values()].map((program) => [
       program.name,
@@ -75,6 +81,7 @@ function asText(object: ObjectSpec): string {
         .map(({ name }) => name)
         .join(", ") || "-",
       mapNames(program).join(", ") || "-",
+      runnerText(runners.get(program.name)),
     ]),
   );
   const maps = table(
@@ -103,8 +110,10 @@ function asText(object: ObjectSpec): string {
   );
   const license = object.license === "" ? "none" : object.license;
   const btf = object.btf === null ? "none" : `${grouped(object.btf.raw.length)} bytes`;
+  const notes = [...runners].map(([name, runner]) => runnerNote(name, runner));
+  const noted = notes.flatMap((note) => (note === null ? [] : [`${note}\n`])).join("");
   return [
-    object.programs.size === 0 ? "no programs\n" : programs,
+    object.programs.size === 0 ? "no programs\n" : programs + noted,
     object.maps.size === 0 ? "no maps\n" : maps,
     sections,
     `license ${license}; BTF ${btf}\n`,

@@ -63,6 +63,11 @@ export function programAt(kernel: Kernel, fd: number): ProgramFacts | null {
   return { id: info.id, type: info.type, name, label };
 }
 
+/** How often a program was stopped; only the embedded kernel knows of such runs. */
+export function programFaults(kernel: Kernel, fd: number): number {
+  return fdinfoNumber(kernel, fd, "faults") ?? 0;
+}
+
 /** "program 12 (dissect)" for an id, without the name when it can't be had. */
 export function programLabel(kernel: Kernel, id: number): string {
   const look = (fd: number): string | undefined => programAt(kernel, fd)?.label;

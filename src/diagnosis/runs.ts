@@ -3,8 +3,8 @@
  */
 
 import * as BPF from "../abi/bpf.ts";
-import { EINTR, EINVAL, EIO, ENOTSUPP, ERANGE } from "../abi/errno.ts";
-import { programAt, programTypeName } from "./ask.ts";
+import { EFAULT, EINTR, EINVAL, ENOTSUPP, ERANGE } from "../abi/errno.ts";
+import { programAt, programFaults, programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 
 const RUN: readonly number[] = [BPF.BPF_PROG_TEST_RUN];
@@ -86,7 +86,7 @@ function runOptions(call: FailedCall): Finding | null {
 
 function stopped(call: FailedCall): Finding | null {
   const facts = program(call);
-  if (call.kernel.name !== "embedded" || facts === null) return null;
+  if (facts === null || programFaults(call.kernel, field(call, "prog_fd")) === 0) return null;
   return {
     hint:
       `program ${facts.name || facts.id} was stopped: ` +
@@ -155,7 +155,7 @@ export const RUN_CAUSES: readonly Cause[] = [
     id: "program-stopped",
     title: "the embedded kernel stopped a program that Linux would not have loaded",
     commands: RUN,
-    errnos: [EIO],
+    errnos: [EFAULT],
     find: stopped,
   },
   {

@@ -15,7 +15,7 @@ import type {
 } from "../kernel.ts";
 
 import { progFromFd } from "./bpf/prog_fd.ts";
-import type { EngineName } from "./engine.ts";
+import type { EngineName, ProgramEngine } from "./engine.ts";
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
 import { type Clock, Machine } from "./machine.ts";
@@ -53,12 +53,22 @@ export interface BootOptions {
   /** Takes the lines that programs write with bpf_trace_printk. */
   readonly trace?: (line: string) => void;
   /**
-   * What runs programs: the interpreter, which checks every step, or the JIT, which translates them
-   * to WebAssembly and trusts that they were verified. By default the interpreter.
+   * What runs programs: the JIT, which translates them to WebAssembly and trusts that they were
+   * verified, or the interpreter, which checks every step. By default the JIT; where the platform's
+   * WebAssembly lacks what it needs, the interpreter stands in, and
+   * {@link EmbeddedKernel.describeProgram} says why.
    */
   readonly engine?: EngineName;
   /** Makes compiled programs check each access to memory as well; by default they don't. */
   readonly hardened?: boolean;
+}
+
+/** What {@link EmbeddedKernel.describeProgram} tells of a program. */
+export interface ProgramDescription extends ProgramEngine {
+  /** Runs that were stopped since it did what a verifier should have refused. */
+  readonly faults: number;
+  /** What the last of them did, in words; null when there was none. */
+  readonly lastFault: string | null;
 }
 
 /** What another task of the same kernel is given; by default what this task has. */
@@ -115,7 +125,7 @@ export class EmbeddedKernel implements Kernel {
       memoryLimitBytes: options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT,
       preempt: options.preempt ?? (() => {}),
       trace: options.trace ?? (() => {}),
-      engine: options.engine ?? "interpreter",
+      engine: options.engine ?? "jit",
       hardened: options.hardened ?? false,
     });
     const buffers = new BufferMemory();
@@ -168,14 +178,17 @@ export class EmbeddedKernel implements Kernel {
   }
 
   /**
-   * What runs a program here, in words: "interpreter", or how large its compiled code is, or why it
-   * was not compiled.
+   * What runs a program here, what it was compiled to or why it wasn't, and how often it was
+   * stopped.
    *
    * @param fd - on the program. @returns or a negative errno.
    */
-  describeProgram(fd: number): string | number {
+  describeProgram(fd: number): ProgramDescription | number {
     const prog = progFromFd(this.#task, fd);
-    return typeof prog === "number" ? prog : this.#task.machine.engine.describe(prog);
+    if (typeof prog === "number") return prog;
+    const { count, last } = prog.faults;
+    const { engine } = this.#task.machine;
+    return { ...engine.describe(prog), faults: count, lastFault: last?.message ?? null };
   }
 
   /**

@@ -12,8 +12,12 @@ import type { PacketBatch } from "./net/packet_batch.ts";
 /** Engines by name. */
 export type EngineName = "interpreter" | "jit";
 
-/** How many instructions a run on the interpreter may execute when nothing else is asked for. */
-export const DEFAULT_INSTRUCTION_LIMIT = 1_000_000;
+/**
+ * How many instructions a run on the interpreter may execute when nothing else is asked for: far
+ * more than anyone waits for, and than a verified program takes whose loops Linux bounds, such as
+ * bpf_loop with 2^23 rounds. It ends what a verifier let slip through.
+ */
+export const DEFAULT_INSTRUCTION_LIMIT: number = 2 ** 36;
 
 /** Memory that a program may touch besides its stack, its context and its maps. */
 export interface Region {
@@ -73,6 +77,24 @@ export interface KeysTemplate {
   readonly keys: number;
 }
 
+/** How a program is run. */
+export interface ProgramEngine {
+  readonly engine: EngineName;
+  /** Why it wasn't compiled; null when it was, or when nobody asked for that. */
+  readonly reason: string | null;
+  /** What it was compiled to; null when it wasn't. */
+  readonly code: CompiledSize | null;
+}
+
+/** What a program was compiled to. */
+export interface CompiledSize {
+  readonly functions: number;
+  /** Functions whose control flow goes through a dispatcher, since their loops have two entries. */
+  readonly dispatched: number;
+  /** Bytes of the WebAssembly module. */
+  readonly bytes: number;
+}
+
 /** A batch of packets for flow dissectors. */
 export interface BatchRequest {
   readonly batch: PacketBatch;
@@ -112,6 +134,6 @@ export interface Engine {
   /** A program is gone. */
   forget(prog: Prog): void;
 
-  /** How a program is run, in words: "interpreter", "jit, 1,234 bytes", … */
-  describe(prog: Prog): string;
+  /** How a program is run. It is compiled for that, if it wasn't yet. */
+  describe(prog: Prog): ProgramEngine;
 }

@@ -2,8 +2,13 @@
  * `nslink/embedded`: the kernel in this process.
  */
 
-export { type BootOptions, EmbeddedKernel, type SpawnOptions } from "./embedded.ts";
-export type { EngineName } from "./engine.ts";
+export {
+  type BootOptions,
+  EmbeddedKernel,
+  type ProgramDescription,
+  type SpawnOptions,
+} from "./embedded.ts";
+export type { CompiledSize, EngineName, ProgramEngine } from "./engine.ts";
 export type { CompiledListing, ProgramListing } from "./jit/listing.ts";
 export type { WasmFunction, WasmInstruction } from "./jit/wasm_text.ts";
 export type { Clock } from "./machine.ts";

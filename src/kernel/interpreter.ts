@@ -11,6 +11,7 @@ import type {
   Invocation,
   KeysTemplate,
   Outcome,
+  ProgramEngine,
   RunOptions,
 } from "./engine.ts";
 import { RunFault } from "./interpreter/fault.ts";
@@ -69,9 +70,12 @@ export function interpret(
 export class InterpreterEngine implements Engine {
   readonly name = "interpreter" as const;
   readonly #machine: Machine;
+  readonly #reason: string | null;
 
-  constructor(machine: Machine) {
+  /** @param reason - why it isn't the JIT; null when nobody asked for that. */
+  constructor(machine: Machine, reason: string | null = null) {
     this.#machine = machine;
+    this.#reason = reason;
   }
 
   run(prog: Prog, invocation: Invocation, options: RunOptions = {}): Outcome | null {
@@ -97,8 +101,8 @@ export class InterpreterEngine implements Engine {
 
   forget(): void {}
 
-  describe(): string {
-    return "interpreter";
+  describe(): ProgramEngine {
+    return { engine: this.name, reason: this.#reason, code: null };
   }
 }
 

@@ -13,6 +13,7 @@ import { Filesystem } from "./fs.ts";
 import { Idr } from "./idr.ts";
 import { InterpreterEngine } from "./interpreter.ts";
 import { JitEngine } from "./jit/engine.ts";
+import { missingFeature } from "./jit/features.ts";
 import { LinearMemory } from "./memory.ts";
 import { NetNamespaces } from "./net_namespace.ts";
 import { Task, type TaskOptions } from "./task.ts";
@@ -36,7 +37,7 @@ export interface MachineOptions {
   readonly preempt: (point: string) => void;
   /** Takes a line that a program wrote with bpf_trace_printk. */
   readonly trace: (line: string) => void;
-  /** What runs programs; the interpreter when nothing else is asked for. */
+  /** What runs programs; the JIT, where it can be, when nothing else is asked for. */
   readonly engine?: EngineName;
   /** Whether compiled programs check each access; the interpreter always does. */
   readonly hardened?: boolean;
@@ -63,13 +64,18 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.options = options;
     this.memory = new LinearMemory(options.memoryLimitBytes);
-    this.engine =
-      options.engine === "jit"
-        ? new JitEngine(this, options.hardened ?? false)
-        : new InterpreterEngine(this);
+    this.engine = this.#chooseEngine();
     this.workqueue = new Workqueue(options.scheduler);
     this.namespaces = new NetNamespaces(this.workqueue, [netnsBpfOperations]);
     this.filesystem = new Filesystem(this);
+  }
+
+  #chooseEngine(): Engine {
+    const { engine, hardened = false } = this.options;
+    if (engine === "interpreter") return new InterpreterEngine(this);
+    const missing = missingFeature();
+    if (missing === null) return new JitEngine(this, hardened);
+    return new InterpreterEngine(this, `this platform's WebAssembly has no ${missing}`);
   }
 
   spawn(options: TaskOptions): Task {

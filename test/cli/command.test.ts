@@ -70,9 +70,11 @@ describe("demo", () => {
 describe("inspect", () => {
   test("lists programs, maps and sections", async () => {
     const text = await succeeds("inspect", EVERYTHING);
-    expect(text).toMatch(/^program +type +section +insns +calls +maps\n/);
-    expect(text).toMatch(/^dissect +flow_dissector +flow_dissector +\d+ +bump_twice, bump +\S/m);
-    expect(text).toMatch(/^pass +xdp +\?xdp\.frags +\d+ +scale +\.rodata$/m);
+    expect(text).toMatch(/^program +type +section +insns +calls +maps +runs on\n/);
+    expect(text).toMatch(
+      /^dissect +flow_dissector +flow_dissector +\d+ +bump_twice, bump +\S.* jit, [\d,]+ bytes$/m,
+    );
+    expect(text).toMatch(/^pass +xdp +\?xdp\.frags +\d+ +scale +\.rodata +jit, [\d,]+ bytes$/m);
     expect(text).toMatch(/^flows +hash +4 +12 +128 +pinned by name$/m);
     expect(text).toMatch(/^\.rodata +array +4 +32 +1 +32 bytes, frozen$/m);
     expect(text).toMatch(/^\.bss +72 +yes$/m);
@@ -92,6 +94,7 @@ describe("inspect", () => {
       section: "flow_dissector",
       type: "BPF_PROG_TYPE_FLOW_DISSECTOR",
       maps: ["next_program"],
+      runs_on: { engine: "jit", reason: null, code: { functions: 1, dispatched: 0 } },
     });
     expect(object.maps).toEqual([
       {

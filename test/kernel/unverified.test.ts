@@ -30,7 +30,12 @@ describe.each(Object.entries(ENGINES))("on the %s", (_name, options) => {
       keys: null,
       programId: wild.info.id,
     });
-    refusal(() => wild.run(UDP_PACKET), "EIO", /program own was stopped: .*verifier would have/);
+    const counted = (): unknown => kernel.describeProgram(wild.fd);
+    const where = expect.stringMatching(/instruction 2/);
+    expect(counted()).toMatchObject({ faults: 1, lastFault: where });
+    refusal(() => wild.run(UDP_PACKET), "EFAULT", /program own was stopped: .*verifier would have/);
+    expect(counted()).toMatchObject({ faults: 2 });
+    expect(kernel.fdinfo(wild.fd)).toMatch(/^faults:\t2$/m);
   });
 
   test("a fault is that packet's, and not the next one's", () => {

@@ -4,6 +4,7 @@
 
 import type { Instruction } from "../../asm/index.ts";
 import { File, O_CLOEXEC, O_RDWR } from "../file.ts";
+import { type FaultLog, NO_FAULTS } from "../interpreter/fault_log.ts";
 import type { Machine } from "../machine.ts";
 import type { Btf } from "./btf.ts";
 import type { BpfMap } from "./map/map.ts";
@@ -54,6 +55,8 @@ export class Prog {
   readonly facts: ProgFacts;
   /** How often it ran, and for how long in ns, while statistics were kept. */
   runCount: bigint = 0n;
+  /** Runs that were stopped, of which Linux has none. */
+  faults: FaultLog = NO_FAULTS;
   readonly #machine: Machine;
   #references: number = 1;
 
@@ -75,6 +78,10 @@ export class Prog {
 
   get expectedAttachType(): number {
     return this.facts.expectedAttachType;
+  }
+
+  get isCompiled(): boolean {
+    return this.#machine.engine.describe(this).engine === "jit";
   }
 
   get(): this {
@@ -104,10 +111,10 @@ export class ProgFile extends File {
   }
 
   override fdinfo(): string {
-    const { facts, id } = this.prog;
+    const { facts, faults, id } = this.prog;
     return [
       ["prog_type", facts.type],
-      ["prog_jited", 0],
+      ["prog_jited", this.prog.isCompiled ? 1 : 0],
       ["prog_tag", hex(facts.tag)],
       ["memlock", pageAligned(facts.xlated.length)],
       ["prog_id", id],
@@ -115,6 +122,8 @@ export class ProgFile extends File {
       ["run_cnt", this.prog.runCount],
       ["recursion_misses", 0],
       ["verified_insns", facts.verifiedInsns],
+      // Only here; Linux has no program that is stopped.
+      ...(faults.count === 0 ? [] : [["faults", faults.count]]),
     ]
       .map(([key, value]) => `${key}:\t${value}\n`)
       .join("");

@@ -7,7 +7,7 @@ import { BPF_FUNC } from "../../abi/helpers.ts";
 import { BPF_REG_1, BPF_REG_2, BPF_REG_3, BPF_REG_4 } from "../../abi/insn.ts";
 import type { Helper } from "./helper.ts";
 
-/** BPF_MAX_LOOPS in Linux. */
+/** BPF_MAX_LOOPS in Linux: rounds of bpf_loop, and those that a function's may_gotos grant. */
 export const MAX_LOOPS: number = 1 << 23;
 
 /**

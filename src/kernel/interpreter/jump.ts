@@ -81,8 +81,7 @@ export function decodeJump(insn: Instruction, slot: number): Step | null {
   const target = next + offset;
   const op = BPF_OP(opcode);
   if (op === BPF_JA) return () => target;
-  // may_goto leaves a loop that takes too long; here the instruction limit is what ends one.
-  if (op === BPF_JCOND) return () => next;
+  if (op === BPF_JCOND) return (run) => (run.takesRound() ? next : target);
   const condition = (BPF_CLASS(opcode) === BPF_JMP ? JMP64 : JMP32).get(op);
   if (condition === undefined) return null;
   if (BPF_SRC(opcode) === BPF_X) {

@@ -20,6 +20,7 @@ import {
   type Invocation,
   type RunOptions,
 } from "../engine.ts";
+import { MAX_LOOPS } from "../helpers/loop.ts";
 import type { Machine } from "../machine.ts";
 import { ProgramRun, STACKS_BYTES } from "../program_run.ts";
 import { decode } from "./decode.ts";
@@ -32,6 +33,8 @@ const SAVED_REGISTERS = 4;
 interface Frame {
   returnSlot: number;
   prog: Prog | null;
+  /** Rounds that may_goto still grants the function. */
+  rounds: number;
   readonly saved: BigUint64Array;
 }
 
@@ -41,6 +44,7 @@ export class Run extends ProgramRun {
   readonly #frames: readonly Frame[] = Array.from({ length: MAX_CALL_FRAMES }, () => ({
     returnSlot: LEAVE_LOOP,
     prog: null,
+    rounds: 0,
     saved: new BigUint64Array(SAVED_REGISTERS),
   }));
   #limit: number = 0;
@@ -122,6 +126,7 @@ export class Run extends ProgramRun {
     const { registers } = this;
     frame.returnSlot = returnSlot;
     frame.prog = this.current;
+    frame.rounds = MAX_LOOPS;
     for (let i = 0; i < SAVED_REGISTERS; i++) frame.saved[i] = registers.get(BPF_REG_6 + i);
     this.depth++;
     const bottom = this.stack + STACKS_BYTES - this.depth * MAX_BPF_STACK;
@@ -140,6 +145,12 @@ export class Run extends ProgramRun {
     // A tail call may have put another program into this frame.
     if (frame.prog !== null && frame.prog !== this.current) this.#switchTo(frame.prog);
     return frame.returnSlot;
+  }
+
+  /** Whether may_goto lets the function go round once more. */
+  takesRound(): boolean {
+    const frame = this.#frames[this.depth - 1] as Frame;
+    return frame.rounds-- > 0;
   }
 
   /** Calls a function of the program; its arguments are in the registers. */
@@ -176,6 +187,7 @@ export class Run extends ProgramRun {
     this.#tailCalls++;
     const bottom = registers.low(BPF_REG_10) - MAX_BPF_STACK;
     this.bytes.fill(0, bottom, bottom + MAX_BPF_STACK);
+    (this.#frames[this.depth - 1] as Frame).rounds = MAX_LOOPS;
     this.#switchTo(target);
     return 0;
   }

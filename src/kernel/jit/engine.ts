@@ -5,10 +5,12 @@
 import type { Prog } from "../bpf/prog.ts";
 import type {
   BatchRequest,
+  CompiledSize,
   Engine,
   Invocation,
   KeysTemplate,
   Outcome,
+  ProgramEngine,
   RunOptions,
 } from "../engine.ts";
 import { RunFault } from "../interpreter/fault.ts";
@@ -39,9 +41,7 @@ interface ProgramExports {
 /** A program that was compiled. */
 interface CompiledProgram extends Caller {
   readonly exports: ProgramExports;
-  /** Bytes of its module. */
-  readonly size: number;
-  readonly functions: number;
+  readonly size: CompiledSize;
 }
 
 /** A program that the interpreter has to run, and why. */
@@ -183,10 +183,10 @@ export class JitEngine implements Engine {
     this.#freeEntries.push(entry);
   }
 
-  describe(prog: Prog): string {
+  describe(prog: Prog): ProgramEngine {
     const loaded = this.#load(prog);
-    if ("refused" in loaded) return `interpreter, not compiled: ${loaded.refused}`;
-    return `jit, ${loaded.functions} functions, ${loaded.size} bytes`;
+    if ("refused" in loaded) return { engine: "interpreter", reason: loaded.refused, code: null };
+    return { engine: "jit", reason: null, code: loaded.size };
   }
 
   #loadBatch(): BatchExports["batch"] {
@@ -239,8 +239,11 @@ export class JitEngine implements Engine {
       prog,
       callbacks,
       exports: exports as unknown as ProgramExports,
-      size: compiled.bytes.length,
-      functions: compiled.functions.length,
+      size: {
+        functions: compiled.functions.length,
+        dispatched: compiled.functions.filter(({ flow }) => flow === "dispatched").length,
+        bytes: compiled.bytes.length,
+      },
     };
   }
 

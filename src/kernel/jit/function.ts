@@ -6,6 +6,7 @@
 import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_10, MAX_BPF_STACK } from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
 import { findField } from "../bpf/context.ts";
+import { MAX_LOOPS } from "../helpers/loop.ts";
 import { writeAlu } from "./alu.ts";
 import { writeAtomic } from "./atomic.ts";
 import { writeCall } from "./calls.ts";
@@ -38,9 +39,6 @@ const PLACES: Readonly<Record<Entry, { registers: readonly number[]; frame: numb
   program: { registers: [3, 4, 5, 6, 7, 8, 9, 10, 11, 12], frame: 2 },
   function: { registers: [6, 0, 1, 2, 3, 4, 7, 8, 9, 10], frame: 5 },
 };
-
-/** How often a function goes back by `may_goto` before it leaves its loop (BPF_MAX_LOOPS). */
-const MAX_MAY_GOTO = 1 << 23;
 
 /** What became of a function. */
 export interface WrittenFunction {
@@ -133,7 +131,7 @@ export class FunctionWriter implements BlockWriter {
     if (this.program.hardened) seedChecks(this);
     clearStack(code, this.frame, stackUse(this.insns, blocks));
     if (this.#usesMayGoto(blocks)) {
-      code.i32(MAX_MAY_GOTO);
+      code.i32(MAX_LOOPS + 1);
       code.set(this.#goto);
     }
     if (!shape.reducible && blocks.length > MAX_DISPATCH_BLOCKS) return null;
@@ -213,7 +211,7 @@ export class FunctionWriter implements BlockWriter {
     });
   }
 
-  /** Leaves whether may_goto goes: an i32 that is 1 once all rounds are used up. */
+  /** Leaves whether may_goto goes: an i32 that is 1 once all {@link MAX_LOOPS} are used up. */
   mayGoto(): void {
     const { code } = this;
     code.get(this.#goto);

@@ -5,11 +5,11 @@
  */
 
 import { TEST_RUN } from "../../abi/attr.ts";
-import { E2BIG, EFAULT, EINTR, EINVAL, EIO, ENOMEM, ENOSPC } from "../../abi/errno.ts";
+import { E2BIG, EFAULT, EINTR, EINVAL, ENOMEM, ENOSPC } from "../../abi/errno.ts";
 import { ETH_HLEN } from "../../abi/flow_keys.ts";
 import type { Field } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
-import { DEFAULT_INSTRUCTION_LIMIT, type Outcome } from "../engine.ts";
+import type { Outcome } from "../engine.ts";
 import type { Task } from "../task.ts";
 import { checkZeroTail } from "../user_memory.ts";
 
@@ -17,12 +17,12 @@ export const PAGE_SIZE = 4096;
 /** What a socket buffer keeps after its data: struct skb_shared_info, aligned. */
 export const SKB_TAILROOM = 320;
 /**
- * Instructions that one call may execute over all repetitions. A call that wants more ends like one
- * on Linux that a signal comes to: EINTR, with nothing written.
+ * Instructions after which a call repeats no more: it ends like one on Linux that a signal comes
+ * to, EINTR with nothing written. A single run is longer if it likes.
  */
 export const CALL_INSTRUCTION_LIMIT: number = 1 << 28;
 
-/** How long one call may take on an engine that doesn't count; one that takes longer is EINTR. */
+/** How long a call repeats on an engine that doesn't count; one that takes longer is EINTR. */
 export const CALL_TIME_LIMIT_NS = 30_000_000_000n;
 /** Repetitions between two looks at the clock: at first, and at most. */
 const FIRST_PORTION = 64;
@@ -93,8 +93,8 @@ export interface Repeated<T extends Outcome> {
  * @param repeat - how often; 0 means once.
  * @param run - runs so many times.
  * @returns or a negative errno: ENOMEM, EINTR as {@link CALL_INSTRUCTION_LIMIT} and
- *   {@link CALL_TIME_LIMIT_NS} have it, and EIO when the program is stopped by a fault, which Linux
- *   knows nothing like.
+ *   {@link CALL_TIME_LIMIT_NS} have it, and EFAULT when the program is stopped by a fault, which
+ *   Linux knows nothing like.
  */
 export function repeatRun<T extends Outcome>(
   task: Task,
@@ -110,7 +110,7 @@ export function repeatRun<T extends Outcome>(
   let last: T | null = null;
   const start = clock.monotonicNs();
   for (let done = 0; done < times; done += portion) {
-    if (instructions < DEFAULT_INSTRUCTION_LIMIT) return -EINTR;
+    if (instructions <= 0) return -EINTR;
     if (!counts && done > 0) {
       if (clock.monotonicNs() - start > CALL_TIME_LIMIT_NS) return -EINTR;
       portion = Math.min(2 * portion, MAX_PORTION);
@@ -118,7 +118,7 @@ export function repeatRun<T extends Outcome>(
     portion = Math.min(portion, times - done);
     last = run(portion);
     if (last === null) return -ENOMEM;
-    if (last.fault !== null) return -EIO;
+    if (last.fault !== null) return -EFAULT;
     instructions -= last.instructions;
   }
   if (last === null) return -EINVAL;

@@ -303,7 +303,7 @@ describe("prog arrays", () => {
     const { fd, map } = harness.newMap(PROGS, SIZES);
     expect(map.fdinfo()).not.toContain("owner");
     expect(harness.update(fd, u32(0), u32(harness.newProg(DISSECTOR)))).toBe(0);
-    expect(map.fdinfo()).toMatch(/frozen:\t0\nowner_prog_type:\t22\nowner_jited:\t0\n$/);
+    expect(map.fdinfo()).toMatch(/frozen:\t0\nowner_prog_type:\t22\nowner_jited:\t1\n$/);
     expect(harness.delete(fd, u32(0))).toBe(0);
     expect(harness.update(fd, u32(0), u32(harness.newProg(1)))).toBe(-EINVAL);
     expect(harness.update(fd, u32(0), u32(harness.newProg(DISSECTOR, 9)))).toBe(-EINVAL);

@@ -227,10 +227,10 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       runner.bench.tick = 0n;
     });
 
-    test("a program that faults is -EIO, with nothing written", () => {
+    test("a program that faults is -EFAULT, with nothing written", () => {
       const fd = runner.load("r1 = 0xfffffff0 ll\nr0 = *(u8 *)(r1 + 0)\nexit", options);
       const { result, retval, out } = runner.call({ fd });
-      expect([result, retval, out[0]]).toEqual([-5, UNTOUCHED, POISON]);
+      expect([result, retval, out[0]]).toEqual([-14, UNTOUCHED, POISON]);
     });
   });
 

@@ -96,7 +96,7 @@ export class ProgArray extends IndexedMap {
     if (this.#owner === null) return [];
     return [
       ["owner_prog_type", this.#owner.type],
-      ["owner_jited", 0],
+      ["owner_jited", this.machine.engine.name === "jit" ? 1 : 0],
     ];
   }
 
