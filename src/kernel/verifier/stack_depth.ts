@@ -1,10 +1,11 @@
 /**
- * How much stack functions take that call each other: 512 bytes for all of them. Analogous to
- * check_max_stack_depth() in kernel/bpf/verifier.c.
+ * How deep functions call each other, and how much stack they take: eight frames and 512 bytes for
+ * all of them, code that never runs included. Analogous to check_max_stack_depth() in
+ * kernel/bpf/verifier.c.
  */
 
-import { EACCES } from "../../abi/errno.ts";
-import { MAX_BPF_STACK } from "../../abi/insn.ts";
+import { E2BIG, EACCES } from "../../abi/errno.ts";
+import { MAX_BPF_STACK, MAX_CALL_FRAMES } from "../../abi/insn.ts";
 import type { Environment } from "./environment.ts";
 import { Refusal } from "./refusal.ts";
 import { namesFunction, type Subprogram } from "./subprograms.ts";
@@ -22,7 +23,17 @@ function roundUp(bytes: number): number {
 export function checkStackDepth(env: Environment): void {
   const { subprograms } = env.subject;
   const byStart = new Map(subprograms.map((subprogram) => [subprogram.start, subprogram]));
+  /** By function: the most bytes that were found above it, by the number of frames. */
+  const seen = new Map<Subprogram, number[]>();
   const follow = (subprogram: Subprogram, above: number, frames: number): void => {
+    if (frames > MAX_CALL_FRAMES) {
+      const text = `the call stack of ${frames} frames is too deep`;
+      throw new Refusal(E2BIG, text);
+    }
+    const before = seen.get(subprogram) ?? [];
+    if ((before[frames] ?? -1) >= above) return;
+    before[frames] = above;
+    seen.set(subprogram, before);
     if (frames > 1 && subprogram.hasTailCall && above >= TAIL_CALL_LIMIT) {
       const text = "tail_calls are not allowed when call stack of previous frames is";
       throw new Refusal(EACCES, `${text} ${above} bytes. Too large`);

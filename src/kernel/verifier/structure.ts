@@ -30,7 +30,7 @@ import { BPF_LOG_LEVEL2, type VerifierLog } from "./log.ts";
 import { resolveMaps, UsedMaps } from "./maps.ts";
 import { checkReachability } from "./reachability.ts";
 import { Refusal } from "./refusal.ts";
-import { checkCallDepth, checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
+import { checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
 import { verify } from "./verify.ts";
 
 /** A program to check. */
@@ -101,8 +101,7 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
     debugInfo !== null && log.hasPaths ? linesBySlot(debugInfo.btf, debugInfo.lineInfo) : NO_LINES;
   const subject = subjectOf(candidate, info, subprograms, resolved.references, lines);
   const verdict = verify(subject, log);
-  errno = verdict.errno || checkCallDepth(insns, subprograms, log);
-  if (errno !== 0) return { errno };
+  if (verdict.errno !== 0) return { errno: verdict.errno };
   return {
     instructions: resolved.instructions,
     xlated: encodeInstructions(resolved.shown),

@@ -1,6 +1,6 @@
 /**
- * Where the functions of a program begin, that no jump leaves its function, and how deep they call
- * each other. Mirrors add_subprog_and_kfunc() and check_subprogs() in kernel/bpf/verifier.c.
+ * Where the functions of a program begin, and that no jump leaves its function. Mirrors
+ * add_subprog_and_kfunc() and check_subprogs() in kernel/bpf/verifier.c.
  */
 
 import { E2BIG, EINVAL } from "../../abi/errno.ts";
@@ -19,7 +19,6 @@ import {
   BPF_PSEUDO_CALL,
   BPF_PSEUDO_FUNC,
   BPF_PSEUDO_KFUNC_CALL,
-  MAX_CALL_FRAMES,
 } from "../../abi/insn.ts";
 import { type Instruction, isLoadImm64, jumpOffset } from "../../asm/index.ts";
 import type { VerifierLog } from "./log.ts";
@@ -120,42 +119,4 @@ export function checkJumps(
     }
   }
   return 0;
-}
-
-/**
- * No chain of calls takes more than eight frames, so there is no recursion. 0 or -E2BIG.
- *
- * Linux finds the same by walking, and by check_max_stack_depth() for code that never runs.
- */
-export function checkCallDepth(
-  insns: readonly Instruction[],
-  subprograms: readonly Subprogram[],
-  log: VerifierLog,
-): number {
-  const callees = callGraph(insns, subprograms);
-  let level: ReadonlySet<number> = new Set([0]);
-  for (let frames = 1; level.size > 0; frames++) {
-    if (frames > MAX_CALL_FRAMES) {
-      return log.refuse(E2BIG, `the call stack of ${frames} frames is too deep`);
-    }
-    level = new Set([...level].flatMap((caller) => [...(callees.get(caller) ?? [])]));
-  }
-  return 0;
-}
-
-/** By first slot: the first slots of the functions that a function calls. */
-function callGraph(
-  insns: readonly Instruction[],
-  subprograms: readonly Subprogram[],
-): Map<number, Set<number>> {
-  const callees = new Map<number, Set<number>>();
-  for (const { start, end } of subprograms) {
-    const called = new Set<number>();
-    for (let slot = start; slot < end; slot++) {
-      const insn = insns[slot] as Instruction;
-      if (namesFunction(insn)) called.add(slot + insn.imm + 1);
-    }
-    callees.set(start, called);
-  }
-  return callees;
 }

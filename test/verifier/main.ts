@@ -1,0 +1,87 @@
+/**
+ * The command `npm run fuzz:verifier`: programs by seed, judged here and by Linux.
+ */
+
+import { parseArgs } from "node:util";
+import { type Counts, compare, unexplained } from "./differential.ts";
+import { embeddedWorld, linuxWorld } from "./world.ts";
+
+const USAGE = `usage: npm run fuzz:verifier -- [--seed S] [--programs N] [--max N] [--only ORIGIN]
+
+Judges N programs on the embedded kernel and on Linux (as root). --max is how many differences are
+shrunk and shown; --only takes the programs of one kind, such as "mutated" or "spills".`;
+
+const DEFAULT_PROGRAMS = 20_000;
+const MAX_SHOWN = 10;
+
+function numberOf(text: string | undefined, fallback: number): number {
+  const number = text === undefined ? fallback : Number(text);
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  throw new RangeError(`${text} is no number`);
+}
+
+/** How many instructions are walked here for each one there. */
+function describeRatios(ratios: readonly number[]): string {
+  const sorted = [...ratios].sort((a, b) => a - b);
+  const at = (share: number): string =>
+    (sorted[Math.floor(share * (sorted.length - 1))] ?? 0).toFixed(3);
+  const same = ratios.filter((ratio) => ratio === 1).length;
+  const high = ratios.filter((ratio) => ratio > 1.5).length;
+  return (
+    `instructions processed, here to there: ${same} of ${ratios.length} the same; ` +
+    `1% ${at(0.01)}, median ${at(0.5)}, 99% ${at(0.99)}, 99.9% ${at(0.999)}, most ${at(1)}; ` +
+    `${high} over 1.5`
+  );
+}
+
+function print(counts: Counts, seconds: number): void {
+  const { programs, accepted, refused, unsafe, refusedHere, errno, explained } = counts;
+  const different = unsafe + refusedHere + errno;
+  const agreement = ((100 * (programs - different)) / Math.max(1, programs)).toFixed(3);
+  console.log(
+    `${programs} programs, ${Math.round(programs / seconds)} a second: ${agreement} % the same ` +
+      `(${accepted} accepted, ${refused} refused)\n` +
+      `accepted here, refused there: ${unsafe}\nrefused here, accepted there: ${refusedHere}\n` +
+      `errno differs: ${errno}\n${describeRatios(counts.ratios)}`,
+  );
+  for (const [origin, { programs: count, accepted: good, different: bad }] of counts.origins) {
+    console.log(`  ${origin}: ${count} programs, ${good} accepted, ${bad} differ`);
+  }
+  for (const [reason, count] of explained) console.log(`explained ${count}: ${reason}`);
+  console.log(`unexplained: ${unexplained(counts)}`);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: "string" },
+      programs: { type: "string" },
+      max: { type: "string" },
+      only: { type: "string" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help === true) {
+    console.log(USAGE);
+    return;
+  }
+  const seed = numberOf(values.seed, Date.now() % 2 ** 31);
+  const programs = numberOf(values.programs, DEFAULT_PROGRAMS);
+  using there = await linuxWorld();
+  using here = embeddedWorld(there.possibleCpus);
+  console.log(`seed ${seed}, ${programs} programs`);
+  const start = performance.now();
+  const counts = compare(here, there, {
+    seed,
+    programs,
+    maxShown: numberOf(values.max, MAX_SHOWN),
+    ...(values.only !== undefined && { only: values.only }),
+    progress: ({ programs: done, unsafe, refusedHere, errno }) =>
+      console.log(`${done}: ${unsafe} unsafe, ${refusedHere} refused here, ${errno} errnos`),
+  });
+  for (const difference of counts.shown) console.log(`\n${difference}`);
+  print(counts, (performance.now() - start) / 1000);
+  if (unexplained(counts) > 0) process.exitCode = 1;
+}
+
+await main();

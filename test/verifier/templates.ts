@@ -1,0 +1,54 @@
+/**
+ * Programs around the boundaries: each template is a subject that verifiers have rules about,
+ * written with random choices at the places where one more or less decides.
+ */
+
+import type { TestProgram } from "./program.ts";
+import type { Random } from "./random.ts";
+import { globalCalls, staticCalls, tailCalls } from "./templates/functions.ts";
+import { callbacks, counted, mayGoto } from "./templates/loops.ts";
+import { arithmetic, boundary } from "./templates/numbers.ts";
+import {
+  atomics,
+  constants,
+  contexts,
+  leaks,
+  legacy,
+  lookups,
+  packets,
+  sockets,
+} from "./templates/pointers.ts";
+import { joins, spills } from "./templates/stack.ts";
+
+/** How often, and which. */
+const TEMPLATES: readonly (readonly [number, (random: Random) => TestProgram])[] = [
+  [6, boundary],
+  [6, arithmetic],
+  [5, spills],
+  [5, joins],
+  [4, counted],
+  [1, mayGoto],
+  [4, callbacks],
+  [3, staticCalls],
+  [4, globalCalls],
+  [2, tailCalls],
+  [5, packets],
+  [3, sockets],
+  [3, constants],
+  [3, lookups],
+  [3, atomics],
+  [2, legacy],
+  [3, leaks],
+  [3, contexts],
+];
+const TOTAL = TEMPLATES.reduce((sum, [weight]) => sum + weight, 0);
+
+/** A program of one of the templates. */
+export function templateProgram(random: Random): TestProgram {
+  let at = random.below(TOTAL);
+  for (const [weight, make] of TEMPLATES) {
+    if (at < weight) return make(random);
+    at -= weight;
+  }
+  throw new RangeError("the weights don't add up");
+}

@@ -1,0 +1,170 @@
+/**
+ * Kernels that judge test programs: the embedded one and Linux, each with the same maps and BTF.
+ */
+
+import { BTF_LOAD, OBJ_GET_INFO, PROG_LOAD } from "../../src/abi/attr.ts";
+import { BPF_BTF_LOAD, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD } from "../../src/abi/bpf.ts";
+import { BPF_PROG_INFO_SIZE, PROG_INFO } from "../../src/abi/info.ts";
+import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../../src/abi/insn.ts";
+import { decode, encode } from "../../src/abi/layout.ts";
+import { encodeInstructions, isLoadImm64 } from "../../src/asm/index.ts";
+import { EmbeddedKernel } from "../../src/kernel/index.ts";
+import type { Kernel } from "../../src/kernel.ts";
+import { openLinuxKernel } from "../../src/linux/index.ts";
+import { withCapabilities } from "../diagnosis/linux_capabilities.ts";
+import type { Capability } from "../diagnosis/trial.ts";
+import { functionBtf } from "./functions.ts";
+import { MAPS, makeMap } from "./maps.ts";
+import { objectBtf } from "./objects.ts";
+import type { Rights, TestProgram } from "./program.ts";
+
+/** What a verifier says. */
+export interface Verdict {
+  /** 0 or negative. */
+  readonly errno: number;
+  /** Instructions that it walked; 0 when it refuses. */
+  readonly processed: number;
+}
+
+/** A kernel that judges. */
+export interface World extends Disposable {
+  readonly name: string;
+  judge(program: TestProgram): Verdict;
+  /** Its log of a load at level 2, for people. */
+  log(program: TestProgram): string;
+}
+
+/** What the loader keeps when it has no CAP_PERFMON: CAP_SYS_ADMIN would stand for it. */
+const WITHOUT_PERFMON: readonly Capability[] = ["CAP_BPF", "CAP_NET_ADMIN"];
+const LICENSE: Uint8Array = new TextEncoder().encode("GPL\0");
+const LOG_SIZE: number = 1 << 24;
+const FUNC_INFO_SIZE = 8;
+
+/** Fds of what programs name by index. */
+interface Fds {
+  readonly maps: readonly number[];
+  readonly btf: readonly number[];
+}
+
+/** The program as a kernel takes it. @returns an fd or a negative errno. */
+function load(kernel: Kernel, fds: Fds, program: TestProgram, log: Uint8Array | null): number {
+  const insns = encodeInstructions(
+    program.instructions.map((insn) => {
+      const { src } = insn;
+      const isMap = src === BPF_PSEUDO_MAP_FD || src === BPF_PSEUDO_MAP_VALUE;
+      return isLoadImm64(insn) && isMap ? { ...insn, imm: fds.maps[insn.imm] ?? -1 } : insn;
+    }),
+  );
+  const { debug } = program;
+  const records = new Uint8Array(Uint32Array.from(debug?.functions.flat() ?? []).buffer);
+  const attr = encode(PROG_LOAD, {
+    prog_type: program.type,
+    insn_cnt: insns.length / 8,
+    insns: kernel.addressOf(insns),
+    license: kernel.addressOf(LICENSE),
+    prog_flags: program.flags,
+    expected_attach_type: program.attachType,
+    ...(log !== null && { log_level: 2, log_size: log.length, log_buf: kernel.addressOf(log) }),
+    ...(debug !== null && {
+      prog_btf_fd: fds.btf[debug.btf] ?? -1,
+      func_info: kernel.addressOf(records),
+      func_info_rec_size: FUNC_INFO_SIZE,
+      func_info_cnt: records.length / FUNC_INFO_SIZE,
+    }),
+  });
+  return kernel.bpf(BPF_PROG_LOAD, attr);
+}
+
+/** Lets go of what a load gave. */
+function settle(kernel: Kernel, result: number): Verdict {
+  if (result < 0) return { errno: result, processed: 0 };
+  const info = new Uint8Array(BPF_PROG_INFO_SIZE);
+  const attr = encode(OBJ_GET_INFO, {
+    bpf_fd: result,
+    info_len: info.length,
+    info: kernel.addressOf(info),
+  });
+  const errno = kernel.bpf(BPF_OBJ_GET_INFO_BY_FD, attr);
+  kernel.close(result);
+  return { errno, processed: decode(PROG_INFO, info).verified_insns };
+}
+
+function textOf(log: Uint8Array): string {
+  return new TextDecoder().decode(log.subarray(0, log.indexOf(0)));
+}
+
+/** Makes maps and BTF in a kernel, and puts a program into the prog array. */
+function furnish(kernel: Kernel): Fds & Disposable {
+  const maps = MAPS.map((map) => makeMap(kernel, map));
+  const btf = [functionBtf(), ...objectBtf()].map((raw) => {
+    if (raw === null) return -1;
+    const given = { btf: kernel.addressOf(raw), btf_size: raw.length };
+    return kernel.bpf(BPF_BTF_LOAD, encode(BTF_LOAD, given));
+  });
+  return {
+    maps: maps.map(({ fd }) => fd),
+    btf,
+    [Symbol.dispose](): void {
+      for (const map of maps) map[Symbol.dispose]();
+      for (const fd of btf) if (fd >= 0) kernel.close(fd);
+    },
+  };
+}
+
+/** The kernel in this process. */
+export function embeddedWorld(possibleCpus: number): World {
+  const kernel = EmbeddedKernel.boot({ possibleCpus });
+  const restricted = kernel.task({ capabilities: WITHOUT_PERFMON });
+  const fds = furnish(kernel);
+  const passed = {
+    maps: fds.maps.map((fd) => kernel.passFd(fd, restricted)),
+    btf: fds.btf.map((fd) => (fd < 0 ? fd : kernel.passFd(fd, restricted))),
+  };
+  const of = (rights: Rights): [EmbeddedKernel, Fds] =>
+    rights === "all" ? [kernel, fds] : [restricted, passed];
+  return {
+    name: "embedded",
+    judge(program) {
+      const [task, known] = of(program.rights);
+      return settle(task, load(task, known, program, null));
+    },
+    log(program) {
+      const log = new Uint8Array(LOG_SIZE);
+      const [task, known] = of(program.rights);
+      settle(task, load(task, known, program, log));
+      return textOf(log);
+    },
+    [Symbol.dispose](): void {
+      fds[Symbol.dispose]();
+      kernel[Symbol.dispose]();
+    },
+  };
+}
+
+/** The kernel of this machine, as root. */
+export async function linuxWorld(): Promise<World & { readonly possibleCpus: number }> {
+  const kernel = await openLinuxKernel();
+  const fds = furnish(kernel);
+  const within = <T>(rights: Rights, call: () => T): T =>
+    rights === "all" ? call() : withCapabilities(WITHOUT_PERFMON, call);
+  return {
+    name: "linux",
+    possibleCpus: kernel.possibleCpus,
+    judge(program) {
+      const result = within(program.rights, () => load(kernel, fds, program, null));
+      return settle(kernel, result);
+    },
+    log(program) {
+      const log = new Uint8Array(LOG_SIZE);
+      settle(
+        kernel,
+        within(program.rights, () => load(kernel, fds, program, log)),
+      );
+      return textOf(log);
+    },
+    [Symbol.dispose](): void {
+      fds[Symbol.dispose]();
+      kernel[Symbol.dispose]();
+    },
+  };
+}
