@@ -61,6 +61,11 @@ export interface BootOptions {
   readonly engine?: EngineName;
   /** Makes compiled programs check each access to memory as well; by default they don't. */
   readonly hardened?: boolean;
+  /**
+   * Puts the kernel into memory that other threads can be given, with atomic instructions that are
+   * so among threads: see {@link EmbeddedKernel.spread}. By default its memory is its own.
+   */
+  readonly sharedMemory?: boolean;
 }
 
 /** What {@link EmbeddedKernel.describeProgram} tells of a program. */
@@ -127,6 +132,7 @@ export class EmbeddedKernel implements Kernel {
       trace: options.trace ?? (() => {}),
       engine: options.engine ?? "jit",
       hardened: options.hardened ?? false,
+      sharedMemory: options.sharedMemory ?? false,
     });
     const buffers = new BufferMemory();
     const task = machine.spawn({
@@ -199,7 +205,8 @@ export class EmbeddedKernel implements Kernel {
   listProgram(fd: number): ProgramListing | number {
     const prog = progFromFd(this.#task, fd);
     if (typeof prog === "number") return prog;
-    return listProgram(prog, { hardened: this.#task.machine.options.hardened ?? false });
+    const { hardened = false, sharedMemory: shared = false } = this.#task.machine.options;
+    return listProgram(prog, { hardened, shared });
   }
 
   /**

@@ -41,6 +41,8 @@ export interface MachineOptions {
   readonly engine?: EngineName;
   /** Whether compiled programs check each access; the interpreter always does. */
   readonly hardened?: boolean;
+  /** Whether other threads may run programs in its memory. */
+  readonly sharedMemory?: boolean;
 }
 
 /** The kernel's global state. */
@@ -63,7 +65,7 @@ export class Machine {
 
   constructor(options: MachineOptions) {
     this.options = options;
-    this.memory = new LinearMemory(options.memoryLimitBytes);
+    this.memory = new LinearMemory(options.memoryLimitBytes, options.sharedMemory);
     this.engine = this.#chooseEngine();
     this.workqueue = new Workqueue(options.scheduler);
     this.namespaces = new NetNamespaces(this.workqueue, [netnsBpfOperations]);

@@ -22,13 +22,17 @@ export class LinearMemory {
   #bytes: Uint8Array;
   #view: DataView;
 
-  /** @param limitBytes - what allocation may not grow past; at most 4 GiB. */
-  constructor(limitBytes: number = DEFAULT_MEMORY_LIMIT) {
+  /**
+   * @param limitBytes - what allocation may not grow past; at most 4 GiB.
+   * @param shared - whether other threads can be given it. Its buffer is a SharedArrayBuffer then.
+   */
+  constructor(limitBytes: number = DEFAULT_MEMORY_LIMIT, shared: boolean = false) {
     if (!(limitBytes >= FIRST_ADDRESS && limitBytes <= 2 ** 32)) {
       throw new RangeError(`limitBytes must lie between 64 KiB and 4 GiB, not ${limitBytes}`);
     }
     this.#limit = limitBytes;
-    this.memory = new WebAssembly.Memory({ initial: 2 });
+    const maximum = Math.max(2, Math.floor(limitBytes / PAGE_BYTES));
+    this.memory = new WebAssembly.Memory({ initial: 2, ...(shared && { maximum, shared }) });
     this.#bytes = new Uint8Array(this.memory.buffer);
     this.#view = new DataView(this.memory.buffer);
   }

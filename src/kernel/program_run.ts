@@ -59,7 +59,7 @@ export abstract class ProgramRun implements HelperCaller {
     return this.current;
   }
 
-  /** Programs run on one CPU of possibly many, and always on this one. */
+  /** Which of the possible CPUs: the first, unless several threads run programs. */
   get cpu(): number {
     return 0;
   }

@@ -55,10 +55,14 @@ export interface BatchExports {
   ) => void;
 }
 
-/** The module that exports `batch`. */
-export function batchModule(): Uint8Array<ArrayBuffer> {
+/**
+ * The module that exports `batch`.
+ *
+ * @param shared - whether other threads have the memory as well.
+ */
+export function batchModule(shared: boolean): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
-  module.importMemory("memory");
+  module.importMemory("memory", shared);
   module.importTable("table");
   const program = module.type([I32, I32, I32], [I64]);
   const type = module.type([I32, I32, I32, I32, I32, I32], []);

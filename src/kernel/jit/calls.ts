@@ -71,8 +71,11 @@ function writeInPlace(writer: FunctionWriter, id: number): boolean {
     case BPF_FUNC.loop:
       return writeLoop(writer);
     case BPF_FUNC.get_smp_processor_id:
+      writer.cpu();
+      writer.set32(BPF_REG_0);
+      return true;
     case BPF_FUNC.get_numa_node_id:
-      // Programs run on one CPU of possibly many, and always on this one.
+      // All CPUs are of one node.
       writer.code.i64(0);
       writer.set(BPF_REG_0);
       return true;

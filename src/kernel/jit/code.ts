@@ -3,7 +3,7 @@
  */
 
 import { Bytes } from "./bytes.ts";
-import { OP, type Op, VOID } from "./wasm.ts";
+import { ATOMIC_OP, ATOMIC_PREFIX, type AtomicOp, OP, type Op, VOID } from "./wasm.ts";
 
 /** An instruction of two bytes, and the memory that it is about. */
 const MEMORY_FILL = [0xfc, 0x0b, 0] as const;
@@ -62,6 +62,16 @@ export class Code {
   /** A load or store. @param offset - added to the address without wrapping around; a u32. */
   access(name: Op, offset: number): void {
     this.#bytes.bytes(OP[name], 0);
+    this.#bytes.u32(offset);
+  }
+
+  /**
+   * An atomic access to shared memory, which traps where the address isn't a multiple of its size.
+   *
+   * @param size - of the access: 1, 2, 4 or 8 bytes.
+   */
+  atomic(name: AtomicOp, size: number, offset: number): void {
+    this.#bytes.bytes(ATOMIC_PREFIX, ATOMIC_OP[name], Math.log2(size));
     this.#bytes.u32(offset);
   }
 

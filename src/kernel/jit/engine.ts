@@ -52,12 +52,13 @@ interface RefusedProgram {
 
 type LoadedProgram = CompiledProgram | RefusedProgram;
 
-let compiledBatch: WebAssembly.Module | null = null;
+/** The same modules for all machines: for memory of their own, and for shared memory. */
+const compiledBatches: Map<boolean, WebAssembly.Module> = new Map();
 
-/** The same module for all machines. */
-function batchProgram(): WebAssembly.Module {
-  compiledBatch ??= new WebAssembly.Module(batchModule());
-  return compiledBatch;
+function batchProgram(shared: boolean): WebAssembly.Module {
+  const compiled = compiledBatches.get(shared) ?? new WebAssembly.Module(batchModule(shared));
+  compiledBatches.set(shared, compiled);
+  return compiled;
 }
 
 /** Entries that a table begins with; the first one stands for no program. */
@@ -68,6 +69,7 @@ export class JitEngine implements Engine {
   readonly name = "jit" as const;
   readonly #machine: Machine;
   readonly #hardened: boolean;
+  readonly #shared: boolean;
   readonly #table: WebAssembly.Table;
   readonly #loaded: Map<Prog, LoadedProgram> = new Map();
   /** Places in the table by program, and those that nobody has. */
@@ -83,6 +85,7 @@ export class JitEngine implements Engine {
   constructor(machine: Machine, hardened: boolean) {
     this.#machine = machine;
     this.#hardened = hardened;
+    this.#shared = machine.options.sharedMemory ?? false;
     this.#table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_ENTRIES });
     for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
   }
@@ -192,7 +195,7 @@ export class JitEngine implements Engine {
   #loadBatch(): BatchExports["batch"] {
     const { memory } = this.#machine.memory;
     const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
-    const { exports } = new WebAssembly.Instance(batchProgram(), imports);
+    const { exports } = new WebAssembly.Instance(batchProgram(this.#shared), imports);
     return (exports as unknown as BatchExports).batch;
   }
 
@@ -213,7 +216,8 @@ export class JitEngine implements Engine {
   }
 
   #compile(prog: Prog): LoadedProgram {
-    const compiled = compileProgram(prog, { hardened: this.#hardened, marks: false });
+    const options = { hardened: this.#hardened, shared: this.#shared, marks: false };
+    const compiled = compileProgram(prog, options);
     if ("refused" in compiled) return { prog, refused: compiled.refused };
     const callbacks = new Map<number, Callback>();
     const caller: Caller = { prog, callbacks };
@@ -276,7 +280,7 @@ export class JitEngine implements Engine {
       run.setR0(Number(outcome.r0 & 0xffff_ffffn), Number(outcome.r0 >> 32n));
     };
     const { memory } = this.#machine.memory;
-    const module = new WebAssembly.Module(stubModule());
+    const module = new WebAssembly.Module(stubModule(this.#shared));
     const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: { memory, tail } });
     return exports.main as CallableFunction;
   }
@@ -304,6 +308,10 @@ export class JitEngine implements Engine {
     }
   }
 
+  #slotOfTrap(error: WebAssembly.RuntimeError, prog: Prog): number {
+    return slotOfTrap(error, prog, { hardened: this.#hardened, shared: this.#shared });
+  }
+
   #faultOf(error: unknown, prog: Prog, run: JitRun): RunFault {
     if (error instanceof HandledFault) return error.fault;
     let fault: RunFault;
@@ -311,7 +319,7 @@ export class JitEngine implements Engine {
       fault = error;
     } else if (error instanceof WebAssembly.RuntimeError) {
       // Code of a program that was tail called has places that mean nothing in this one.
-      const slot = run.tailCalls > 0 ? -1 : slotOfTrap(error, prog, this.#hardened);
+      const slot = run.tailCalls > 0 ? -1 : this.#slotOfTrap(error, prog);
       fault = new RunFault(prog.id, slot, error.message);
     } else if (error instanceof RangeError) {
       fault = new RunFault(prog.id, -1, error.message);

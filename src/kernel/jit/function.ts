@@ -297,6 +297,16 @@ export class FunctionWriter implements BlockWriter {
     return findField(layout, offset, size, write) !== null;
   }
 
+  /** Leaves the number of the CPU as i32: always the first, unless several threads run programs. */
+  cpu(): void {
+    if (!this.program.shared) {
+      this.code.i32(0);
+      return;
+    }
+    this.stateBase();
+    this.code.access("i32.load", stateField("cpu"));
+  }
+
   /** Leaves the address of the last byte of the stacks, which {@link stateField} counts from. */
   stateBase(): void {
     this.code.get(this.frame);

@@ -39,6 +39,14 @@ export function writeLookup(writer: FunctionWriter): boolean {
     code.op("i32.add");
   }
   code.call(writer.program.lookup(map));
+  if (writer.program.shared && headerField(map, "cpu_stride") > 0) {
+    // Nothing is added to 0, which says that there is no such element.
+    code.tee(writer.index);
+    writeCpuOffset(writer, map);
+    code.i32(0);
+    code.get(writer.index);
+    code.op("select", "i32.add");
+  }
   writer.set32(BPF_REG_0);
   return true;
 }
@@ -46,6 +54,13 @@ export function writeLookup(writer: FunctionWriter): boolean {
 /** A field of a map's header: it stays as it is for the life of the map. */
 export function headerField(map: BpfMap, name: keyof typeof MAP_HEADER): number {
   return map.machine.memory.view.getUint32(map.address + MAP_HEADER[name][0], true);
+}
+
+/** Leaves how far the value of this CPU is from that of the first. */
+function writeCpuOffset(writer: FunctionWriter, map: BpfMap): void {
+  writer.cpu();
+  writer.code.i32(headerField(map, "cpu_stride"));
+  writer.code.op("i32.mul");
 }
 
 /** `r0 = index < max_entries ? base + index * stride : 0`, as Linux writes it in place, too. */
@@ -61,7 +76,12 @@ function writeArrayLookup(writer: FunctionWriter, map: BpfMap): void {
   code.i32(stride);
   code.op("i32.mul");
   code.i32(headerField(map, "base"));
-  code.op("i32.add", "i64.extend_i32_u");
+  code.op("i32.add");
+  if (writer.program.shared && headerField(map, "cpu_stride") > 0) {
+    writeCpuOffset(writer, map);
+    code.op("i32.add");
+  }
+  code.op("i64.extend_i32_u");
   code.else();
   code.i64(0);
   code.end();

@@ -29,6 +29,9 @@ const KIND = { function: 0, table: 1, memory: 2 } as const;
 const FUNCTION_TYPE = 0x60;
 const FUNCREF = 0x70;
 const LIMITS_MINIMUM = 0;
+const LIMITS_SHARED = 3;
+/** As large as a memory can be; shared ones have to say. */
+const MAX_PAGES = 65_536;
 const MAGIC_AND_VERSION = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0] as const;
 
 /** Everything that a module imports comes from here. */
@@ -58,8 +61,15 @@ export class ModuleBuilder {
     return known >= 0 ? known : this.#types.push({ parameters, results }) - 1;
   }
 
-  importMemory(name: string): void {
-    this.#import(name).bytes(KIND.memory, LIMITS_MINIMUM, 1);
+  /** @param shared - whether other threads have it as well. */
+  importMemory(name: string, shared: boolean = false): void {
+    const entry = this.#import(name);
+    if (!shared) {
+      entry.bytes(KIND.memory, LIMITS_MINIMUM, 1);
+      return;
+    }
+    entry.bytes(KIND.memory, LIMITS_SHARED, 1);
+    entry.u32(MAX_PAGES);
   }
 
   importTable(name: string): void {

@@ -35,6 +35,8 @@ export interface CompileOptions {
   readonly hardened: boolean;
   /** Note where the code of each instruction begins. */
   readonly marks: boolean;
+  /** The memory is shared among threads, each of which is a CPU; by default it isn't. */
+  readonly shared?: boolean;
 }
 
 /** What became of one function of a program. */
@@ -79,6 +81,7 @@ export class ProgramWriter {
   readonly maps: readonly BpfMap[];
   readonly layout: ContextLayout | null;
   readonly hardened: boolean;
+  readonly shared: boolean;
   readonly wantsMarks: boolean;
   readonly #module: ModuleBuilder = new ModuleBuilder();
   /** Types: (r1, r2, frame) -> r0 and (r1 … r5, frame) -> r0. */
@@ -94,16 +97,17 @@ export class ProgramWriter {
   #packetAddress: number = -1;
   #check: number = -1;
 
-  constructor({ facts }: Prog, { hardened, marks }: CompileOptions) {
+  constructor({ facts }: Prog, { hardened, marks, shared = false }: CompileOptions) {
     this.insns = facts.instructions;
     this.maps = facts.maps;
     this.layout = contextOf(facts.type, facts.expectedAttachType) ?? null;
     this.hardened = hardened;
+    this.shared = shared;
     this.wantsMarks = marks;
     const module = this.#module;
     this.programType = module.type([I32, I32, I32], [I64]);
     this.#functionType = module.type([I64, I64, I64, I64, I64, I32], [I64]);
-    module.importMemory("memory");
+    module.importMemory("memory", shared);
     module.importTable("table");
     this.helper = module.importFunction("helper", module.type([I32, I32, I32], []));
     this.#checkInKernel = module.importFunction(

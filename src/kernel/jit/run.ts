@@ -39,11 +39,13 @@ export class JitRun extends ProgramRun {
     this.state = stack + STACKS_BYTES;
   }
 
-  /** Null when there is no memory for the stacks. */
-  static create(machine: Machine): JitRun | null {
+  /** Null when there is no memory for the stacks. @param cpu - which CPU it is on. */
+  static create(machine: Machine, cpu: number = 0): JitRun | null {
     const block = machine.memory.alloc(2 * STACKS_BYTES + STATE_BYTES);
     if (block === 0) return null;
-    return new JitRun(machine, Math.ceil(block / STACKS_BYTES) * STACKS_BYTES);
+    const run = new JitRun(machine, Math.ceil(block / STACKS_BYTES) * STACKS_BYTES);
+    machine.memory.view.setUint32(run.state + STATE.cpu, cpu, true);
+    return run;
   }
 
   /** The first frame, by its lowest address. */
@@ -56,6 +58,10 @@ export class JitRun extends ProgramRun {
     this.#enterPacket();
     if (this.invocation === null) throw new TypeError("no program runs");
     return this.invocation;
+  }
+
+  override get cpu(): number {
+    return this.view.getUint32(this.state + STATE.cpu, true);
   }
 
   /** Where the entry of the program is that a batch meets. */

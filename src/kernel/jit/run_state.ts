@@ -38,11 +38,13 @@ export const STATE = {
   done: 72,
   /** u32: the table index of the program that is attached, for a batch. */
   cell: 76,
+  /** u32: the CPU that the run is on. */
+  cpu: 80,
   /** Two u32: of the region that the last check found, its address and its size less 8. */
-  checked_start: 80,
-  checked_limit: 84,
+  checked_start: 84,
+  checked_limit: 88,
   /** {@link MAX_REGIONS} regions; size 0 where there is none. */
-  regions: 88,
+  regions: 92,
 } as const;
 
 /** Bytes of the state. */

@@ -9,10 +9,14 @@ import { ModuleBuilder } from "./module.ts";
 import { STACK_MASK } from "./run_state.ts";
 import { I32, I64 } from "./wasm.ts";
 
-/** A module that imports `tail()`, which leaves r0 in the state, and exports `main`. */
-export function stubModule(): Uint8Array<ArrayBuffer> {
+/**
+ * A module that imports `tail()`, which leaves r0 in the state, and exports `main`.
+ *
+ * @param shared - whether other threads have the memory as well.
+ */
+export function stubModule(shared: boolean): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
-  module.importMemory("memory");
+  module.importMemory("memory", shared);
   const tail = module.importFunction("tail", module.type([], []));
   const frame = 2;
   const code = new Code();

@@ -3,7 +3,7 @@
  */
 
 import type { Prog } from "../bpf/prog.ts";
-import { type CompiledFunction, compileProgram } from "./program.ts";
+import { type CompiledFunction, type CompileOptions, compileProgram } from "./program.ts";
 
 /** How V8 names places in WebAssembly: a function, and an offset into the module. */
 const PLACE = /wasm-function\[(\d+)\]:0x([0-9a-f]+)/g;
@@ -12,8 +12,12 @@ const PLACE = /wasm-function\[(\d+)\]:0x([0-9a-f]+)/g;
  * The slot of the instruction that trapped; -1 where the engine doesn't say. The program is
  * compiled once more for it: traps are rare, and places would have to be kept for all programs.
  */
-export function slotOfTrap(error: WebAssembly.RuntimeError, prog: Prog, hardened: boolean): number {
-  const compiled = compileProgram(prog, { hardened, marks: true });
+export function slotOfTrap(
+  error: WebAssembly.RuntimeError,
+  prog: Prog,
+  options: Omit<CompileOptions, "marks">,
+): number {
+  const compiled = compileProgram(prog, { ...options, marks: true });
   if ("refused" in compiled) return -1;
   for (const [, index, offset] of (error.stack ?? "").matchAll(PLACE)) {
     const found = compiled.functions.find((each) => each.index === Number(index));

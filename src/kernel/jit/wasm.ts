@@ -108,5 +108,33 @@ export const OP = {
   "i64.extend32_s": 0xc4,
 } as const;
 
+/** What follows the prefix of atomic instructions on shared memory. */
+export const ATOMIC_PREFIX = 0xfe;
+export const ATOMIC_OP = {
+  "i64.atomic.load": 0x11,
+  "i64.atomic.load8_u": 0x14,
+  "i64.atomic.load16_u": 0x15,
+  "i64.atomic.load32_u": 0x16,
+  "i64.atomic.store": 0x18,
+  "i64.atomic.store8": 0x1b,
+  "i64.atomic.store16": 0x1c,
+  "i64.atomic.store32": 0x1d,
+  "i64.atomic.rmw.add": 0x1f,
+  "i64.atomic.rmw32.add_u": 0x24,
+  "i64.atomic.rmw.and": 0x2d,
+  "i64.atomic.rmw32.and_u": 0x32,
+  "i64.atomic.rmw.or": 0x34,
+  "i64.atomic.rmw32.or_u": 0x39,
+  "i64.atomic.rmw.xor": 0x3b,
+  "i64.atomic.rmw32.xor_u": 0x40,
+  "i64.atomic.rmw.xchg": 0x42,
+  "i64.atomic.rmw32.xchg_u": 0x47,
+  "i64.atomic.rmw.cmpxchg": 0x49,
+  "i64.atomic.rmw32.cmpxchg_u": 0x4e,
+} as const;
+
+/** The name of an atomic instruction. */
+export type AtomicOp = keyof typeof ATOMIC_OP;
+
 /** The name of an instruction. */
 export type Op = keyof typeof OP;

@@ -3,7 +3,7 @@
  * instructions as the text format does.
  */
 
-import { I32, I64, OP, VOID } from "./wasm.ts";
+import { ATOMIC_OP, ATOMIC_PREFIX, I32, I64, OP, VOID } from "./wasm.ts";
 
 /** One instruction of a function. */
 export interface WasmInstruction {
@@ -49,6 +49,9 @@ const HAS_MAXIMUM = 1;
 
 const NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(OP).map(([name, code]) => [code, name]),
+);
+const ATOMIC_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(ATOMIC_OP).map(([name, code]) => [code, name]),
 );
 const TYPES: ReadonlyMap<number, string> = new Map([
   [I32, "i32"],
@@ -151,7 +154,7 @@ class ModuleReader {
   #instruction(): string {
     const opcode = this.#byte();
     if (opcode === PREFIX_MEMORY) return this.#memoryInstruction();
-    const name = NAMES.get(opcode);
+    const name = opcode === ATOMIC_PREFIX ? ATOMIC_NAMES.get(this.#byte()) : NAMES.get(opcode);
     if (name === undefined) throw unknown("opcode", opcode);
     const operands = this.#operands(name);
     return operands === "" ? name : `${name} ${operands}`;

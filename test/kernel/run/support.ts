@@ -38,6 +38,7 @@ export interface BootOptions {
   readonly memoryLimitBytes?: number;
   readonly engine?: EngineName;
   readonly hardened?: boolean;
+  readonly sharedMemory?: boolean;
 }
 
 /** Engines that programs must not be able to tell apart, by what they are booted with. */
@@ -45,12 +46,14 @@ export const ENGINES: Readonly<Record<string, BootOptions>> = {
   interpreter: { engine: "interpreter" },
   jit: { engine: "jit" },
   "hardened jit": { engine: "jit", hardened: true },
+  "jit on shared memory": { engine: "jit", sharedMemory: true },
 };
 
 export function boot({
   memoryLimitBytes = 1 << 26,
   engine = "interpreter",
   hardened = false,
+  sharedMemory = false,
 }: BootOptions = {}): Bench {
   const memory = new BufferMemory();
   const traced: string[] = [];
@@ -69,6 +72,7 @@ export function boot({
     trace: (line) => traced.push(line),
     engine,
     hardened,
+    sharedMemory,
   });
   const task = machine.spawn({
     netns: machine.namespaces.init,
