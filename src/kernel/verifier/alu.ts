@@ -124,7 +124,7 @@ function binary(env: Environment, target: Register, source: Register, is64: bool
   let bounds = arithmetic(operation, target.bounds, source.bounds, is64);
   if (B.isContradictory(bounds)) bounds = B.unbounded();
   const by = source.bounds;
-  const isSum = operation === I.BPF_ADD && is64 && target.id !== 0 && by.bits.mask === 0n;
+  const isSum = operation === I.BPF_ADD && is64 && target.id !== 0 && by.bits.isConstant;
   if (!isSum || target.isSum || by.umax > BigInt(B.S32_MAX)) return scalar(bounds);
   return target.with({ bounds, isSum: true, off: Number(by.umin) });
 }

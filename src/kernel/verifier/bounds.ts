@@ -4,6 +4,7 @@
  */
 
 import * as tnum from "./tnum.ts";
+import * as W from "./words.ts";
 
 export const U64_MAX = 0xffff_ffff_ffff_ffffn;
 export const S64_MIN: bigint = -(1n << 63n);
@@ -12,37 +13,85 @@ export const U32_MAX = 0xffff_ffff;
 export const S32_MIN = -0x8000_0000;
 export const S32_MAX = 0x7fff_ffff;
 
-const SIGN: bigint = 1n << 63n;
-const HIGH = 0xffff_ffff_0000_0000n;
-const S32_MIN_64 = BigInt(S32_MIN);
-const S32_MAX_64 = BigInt(S32_MAX);
+/**
+ * Bounds, both ends included. Whoever holds one that others may see must not change it.
+ *
+ * What is of 64 bits is there twice: as words, for those who come by often, and as a bigint.
+ */
+export class Bounds {
+  bits: tnum.Tnum = tnum.UNKNOWN;
+  // Words, see words.ts.
+  sminHigh: number = S32_MIN;
+  sminLow: number = 0;
+  smaxHigh: number = S32_MAX;
+  smaxLow: number = -1;
+  uminHigh: number = 0;
+  uminLow: number = 0;
+  umaxHigh: number = -1;
+  umaxLow: number = -1;
+  s32min: number = S32_MIN;
+  s32max: number = S32_MAX;
+  u32minWord: number = 0;
+  u32maxWord: number = -1;
 
-/** Bounds, both ends included. Whoever holds one that others may see must not change it. */
-export interface Bounds {
-  bits: tnum.Tnum;
-  smin: bigint;
-  smax: bigint;
-  umin: bigint;
-  umax: bigint;
-  s32min: number;
-  s32max: number;
-  u32min: number;
-  u32max: number;
+  get smin(): bigint {
+    return W.toSigned(this.sminHigh, this.sminLow);
+  }
+
+  set smin(value: bigint) {
+    this.sminHigh = W.highWord(value);
+    this.sminLow = W.lowWord(value);
+  }
+
+  get smax(): bigint {
+    return W.toSigned(this.smaxHigh, this.smaxLow);
+  }
+
+  set smax(value: bigint) {
+    this.smaxHigh = W.highWord(value);
+    this.smaxLow = W.lowWord(value);
+  }
+
+  get umin(): bigint {
+    return W.toUnsigned(this.uminHigh, this.uminLow);
+  }
+
+  set umin(value: bigint) {
+    this.uminHigh = W.highWord(value);
+    this.uminLow = W.lowWord(value);
+  }
+
+  get umax(): bigint {
+    return W.toUnsigned(this.umaxHigh, this.umaxLow);
+  }
+
+  set umax(value: bigint) {
+    this.umaxHigh = W.highWord(value);
+    this.umaxLow = W.lowWord(value);
+  }
+
+  get u32min(): number {
+    return this.u32minWord >>> 0;
+  }
+
+  set u32min(value: number) {
+    this.u32minWord = value | 0;
+  }
+
+  get u32max(): number {
+    return this.u32maxWord >>> 0;
+  }
+
+  set u32max(value: number) {
+    this.u32maxWord = value | 0;
+  }
 }
 
 /** A fresh value of which nothing is known. */
 export function unbounded(bits: tnum.Tnum = tnum.UNKNOWN): Bounds {
-  return {
-    bits,
-    smin: S64_MIN,
-    smax: S64_MAX,
-    umin: 0n,
-    umax: U64_MAX,
-    s32min: S32_MIN,
-    s32max: S32_MAX,
-    u32min: 0,
-    u32max: U32_MAX,
-  };
+  const b = new Bounds();
+  b.bits = bits;
+  return b;
 }
 
 /** Nothing is known. Shared, so not to be changed. */
@@ -50,54 +99,93 @@ export const UNBOUNDED: Readonly<Bounds> = unbounded();
 
 /** One value. @param value - taken modulo 2^64. */
 export function exactly(value: bigint): Bounds {
-  const signed = BigInt.asIntN(64, value);
-  const unsigned = BigInt.asUintN(64, value);
-  const low = Number(BigInt.asUintN(32, value));
-  return {
-    bits: { value: unsigned, mask: 0n },
-    smin: signed,
-    smax: signed,
-    umin: unsigned,
-    umax: unsigned,
-    s32min: low | 0,
-    s32max: low | 0,
-    u32min: low,
-    u32max: low,
-  };
+  return exactlyWords(W.highWord(value), W.lowWord(value));
+}
+
+/** One value, by its words. */
+export function exactlyWords(high: number, low: number): Bounds {
+  const b = new Bounds();
+  setExactly(b, high, low);
+  return b;
+}
+
+/** Makes it one value. */
+export function setExactly(b: Bounds, high: number, low: number): void {
+  b.bits = tnum.constantWords(high, low);
+  setS64(b, high, low, high, low);
+  setU64(b, high, low, high, low);
+  b.s32min = low;
+  b.s32max = low;
+  b.u32minWord = low;
+  b.u32maxWord = low;
 }
 
 /** The value 0. Shared, so not to be changed. */
-export const ZERO: Readonly<Bounds> = exactly(0n);
+export const ZERO: Readonly<Bounds> = exactlyWords(0, 0);
 
 /** A copy that may be changed. */
-export function copyBounds(b: Readonly<Bounds>): Bounds {
-  return {
-    bits: b.bits,
-    smin: b.smin,
-    smax: b.smax,
-    umin: b.umin,
-    umax: b.umax,
-    s32min: b.s32min,
-    s32max: b.s32max,
-    u32min: b.u32min,
-    u32max: b.u32max,
-  };
+export function copyBounds(from: Readonly<Bounds>): Bounds {
+  const b = new Bounds();
+  b.bits = from.bits;
+  setS64(b, from.sminHigh, from.sminLow, from.smaxHigh, from.smaxLow);
+  setU64(b, from.uminHigh, from.uminLow, from.umaxHigh, from.umaxLow);
+  b.s32min = from.s32min;
+  b.s32max = from.s32max;
+  b.u32minWord = from.u32minWord;
+  b.u32maxWord = from.u32maxWord;
+  return b;
+}
+
+/** Sets the signed 64-bit range, by the words of its ends. */
+export function setS64(
+  b: Bounds,
+  minHigh: number,
+  minLow: number,
+  maxHigh: number,
+  maxLow: number,
+): void {
+  b.sminHigh = minHigh;
+  b.sminLow = minLow;
+  b.smaxHigh = maxHigh;
+  b.smaxLow = maxLow;
+}
+
+/** Sets the unsigned 64-bit range, by the words of its ends. */
+export function setU64(
+  b: Bounds,
+  minHigh: number,
+  minLow: number,
+  maxHigh: number,
+  maxLow: number,
+): void {
+  b.uminHigh = minHigh;
+  b.uminLow = minLow;
+  b.umaxHigh = maxHigh;
+  b.umaxLow = maxLow;
+}
+
+/** Forgets the signed 64-bit range. */
+export function unboundS64(b: Bounds): void {
+  setS64(b, S32_MIN, 0, S32_MAX, -1);
+}
+
+/** Forgets the unsigned 64-bit range. */
+export function unboundU64(b: Bounds): void {
+  setU64(b, 0, 0, -1, -1);
 }
 
 /** Forgets the 64-bit ranges. */
 export function unbound64(b: Bounds): void {
-  b.smin = S64_MIN;
-  b.smax = S64_MAX;
-  b.umin = 0n;
-  b.umax = U64_MAX;
+  unboundS64(b);
+  unboundU64(b);
 }
 
 /** Forgets the 32-bit ranges. */
 export function unbound32(b: Bounds): void {
   b.s32min = S32_MIN;
   b.s32max = S32_MAX;
-  b.u32min = 0;
-  b.u32max = U32_MAX;
+  b.u32minWord = 0;
+  b.u32maxWord = -1;
 }
 
 export function s32(value: bigint): number {
@@ -108,129 +196,141 @@ export function u32(value: bigint): number {
   return Number(BigInt.asUintN(32, value));
 }
 
-function s64(value: bigint): bigint {
-  return BigInt.asIntN(64, value);
-}
-
 function u64(value: bigint): bigint {
   return BigInt.asUintN(64, value);
 }
 
+function narrowS32(b: Bounds, min: number, max: number): void {
+  if (min > b.s32min) b.s32min = min;
+  if (max < b.s32max) b.s32max = max;
+}
+
+/** @param min, max - words, read as u32. */
+function narrowU32(b: Bounds, min: number, max: number): void {
+  if (min >>> 0 > b.u32minWord >>> 0) b.u32minWord = min;
+  if (max >>> 0 < b.u32maxWord >>> 0) b.u32maxWord = max;
+}
+
+/** Makes the signed range begin no lower than there. */
+export function raiseS64(b: Bounds, high: number, low: number): void {
+  if (W.compareSigned(high, low, b.sminHigh, b.sminLow) <= 0) return;
+  b.sminHigh = high;
+  b.sminLow = low;
+}
+
+/** Makes the signed range end no higher than there. */
+export function lowerS64(b: Bounds, high: number, low: number): void {
+  if (W.compareSigned(high, low, b.smaxHigh, b.smaxLow) >= 0) return;
+  b.smaxHigh = high;
+  b.smaxLow = low;
+}
+
+/** Makes the unsigned range begin no lower than there. */
+export function raiseU64(b: Bounds, high: number, low: number): void {
+  if (W.compareUnsigned(high, low, b.uminHigh, b.uminLow) <= 0) return;
+  b.uminHigh = high;
+  b.uminLow = low;
+}
+
+/** Makes the unsigned range end no higher than there. */
+export function lowerU64(b: Bounds, high: number, low: number): void {
+  if (W.compareUnsigned(high, low, b.umaxHigh, b.umaxLow) >= 0) return;
+  b.umaxHigh = high;
+  b.umaxLow = low;
+}
+
 /** Raises the 32-bit ranges to what the bits say. */
 export function learn32FromBits(b: Bounds): void {
-  const value = u32(b.bits.value);
-  const mask = u32(b.bits.mask);
-  b.s32min = Math.max(b.s32min, value | (mask & S32_MIN));
-  b.s32max = Math.min(b.s32max, value | (mask & S32_MAX));
-  b.u32min = Math.max(b.u32min, value);
-  b.u32max = Math.min(b.u32max, (value | mask) >>> 0);
+  const { valueLow, maskLow } = b.bits;
+  narrowS32(b, valueLow | (maskLow & S32_MIN), valueLow | (maskLow & S32_MAX));
+  narrowU32(b, valueLow, valueLow | maskLow);
 }
 
 /** Raises all ranges to what the bits say. */
 export function learnFromBits(b: Bounds): void {
   learn32FromBits(b);
-  const { value, mask } = b.bits;
-  const smin = s64(value | (mask & SIGN));
-  const smax = s64(value | (mask & S64_MAX));
-  const umax = value | mask;
-  if (smin > b.smin) b.smin = smin;
-  if (smax < b.smax) b.smax = smax;
-  if (value > b.umin) b.umin = value;
-  if (umax < b.umax) b.umax = umax;
-}
-
-function narrowS32(b: Bounds, min: number, max: number): void {
-  b.s32min = Math.max(b.s32min, min);
-  b.s32max = Math.min(b.s32max, max);
-}
-
-function narrowU32(b: Bounds, min: number, max: number): void {
-  b.u32min = Math.max(b.u32min, min);
-  b.u32max = Math.min(b.u32max, max);
-}
-
-function narrowS64(b: Bounds, min: bigint, max: bigint): void {
-  if (min > b.smin) b.smin = min;
-  if (max < b.smax) b.smax = max;
-}
-
-function narrowU64(b: Bounds, min: bigint, max: bigint): void {
-  if (min > b.umin) b.umin = min;
-  if (max < b.umax) b.umax = max;
+  const { valueHigh, valueLow, maskHigh, maskLow } = b.bits;
+  raiseS64(b, valueHigh | (maskHigh & S32_MIN), valueLow);
+  lowerS64(b, valueHigh | (maskHigh & S32_MAX), valueLow | maskLow);
+  raiseU64(b, valueHigh, valueLow);
+  lowerU64(b, valueHigh | maskHigh, valueLow | maskLow);
 }
 
 /** The lower half of a range is a range where the upper half stays the same. */
 function deduce32(b: Bounds): void {
-  const uHighMin = b.umin >> 32n;
-  const uHighMax = b.umax >> 32n;
-  const uLowMin = s32(b.umin);
-  const uLowMax = s32(b.umax);
-  if (uHighMin === uHighMax) {
-    narrowU32(b, uLowMin >>> 0, uLowMax >>> 0);
-    if (uLowMin <= uLowMax) narrowS32(b, uLowMin, uLowMax);
+  const { uminHigh, uminLow, umaxHigh, umaxLow, sminHigh, sminLow, smaxHigh, smaxLow } = b;
+  if (uminHigh === umaxHigh) {
+    narrowU32(b, uminLow, umaxLow);
+    if (uminLow <= umaxLow) narrowS32(b, uminLow, umaxLow);
   }
-  const sHighMin = b.smin >> 32n;
-  const sHighMax = b.smax >> 32n;
-  const sLowMin = s32(b.smin);
-  const sLowMax = s32(b.smax);
-  if (sHighMin === sHighMax) {
-    if (sLowMin >>> 0 <= sLowMax >>> 0) narrowU32(b, sLowMin >>> 0, sLowMax >>> 0);
-    if (sLowMin <= sLowMax) narrowS32(b, sLowMin, sLowMax);
+  if (sminHigh === smaxHigh) {
+    if (sminLow >>> 0 <= smaxLow >>> 0) narrowU32(b, sminLow, smaxLow);
+    if (sminLow <= smaxLow) narrowS32(b, sminLow, smaxLow);
   }
   // From just below a multiple of 2^32 to just above it, the lower half goes from -x to y.
-  if (uLowMin < 0 && uLowMax >= 0 && BigInt.asUintN(32, uHighMin + 1n) === uHighMax) {
-    narrowS32(b, uLowMin, uLowMax);
+  if (uminLow < 0 && umaxLow >= 0 && ((uminHigh + 1) | 0) === umaxHigh) {
+    narrowS32(b, uminLow, umaxLow);
   }
-  if (sLowMin < 0 && sLowMax >= 0 && sHighMin + 1n === sHighMax) narrowS32(b, sLowMin, sLowMax);
-  if ((b.u32min | 0) <= (b.u32max | 0)) narrowS32(b, b.u32min | 0, b.u32max | 0);
+  if (sminLow < 0 && smaxLow >= 0 && sminHigh + 1 === smaxHigh) narrowS32(b, sminLow, smaxLow);
+  if (b.u32minWord <= b.u32maxWord) narrowS32(b, b.u32minWord, b.u32maxWord);
   const least = b.s32min >>> 0;
   const most = b.s32max >>> 0;
   if (least <= most) {
-    narrowU32(b, least, most);
+    narrowU32(b, b.s32min, b.s32max);
   } else if (b.u32max < least) {
     // Signed, it goes across zero; unsigned, only the part that isn't negative is left.
-    b.s32min = b.u32min | 0;
+    b.s32min = b.u32minWord;
     b.u32max = Math.min(b.u32max, most);
   } else if (most < b.u32min) {
-    b.s32max = b.u32max | 0;
+    b.s32max = b.u32maxWord;
     b.u32min = Math.max(b.u32min, least);
   }
 }
 
 function deduce64(b: Bounds): void {
-  const lowest = s64(b.umin);
-  const highest = s64(b.umax);
-  if (lowest <= highest) narrowS64(b, lowest, highest);
-  const least = u64(b.smin);
-  const most = u64(b.smax);
-  if (least <= most) {
-    narrowU64(b, least, most);
-  } else if (b.umax < least) {
+  const { uminHigh, uminLow, umaxHigh, umaxLow } = b;
+  if (W.compareSigned(uminHigh, uminLow, umaxHigh, umaxLow) <= 0) {
+    raiseS64(b, uminHigh, uminLow);
+    lowerS64(b, umaxHigh, umaxLow);
+  }
+  const { sminHigh, sminLow, smaxHigh, smaxLow } = b;
+  if (W.compareUnsigned(sminHigh, sminLow, smaxHigh, smaxLow) <= 0) {
+    raiseU64(b, sminHigh, sminLow);
+    lowerU64(b, smaxHigh, smaxLow);
+  } else if (W.compareUnsigned(umaxHigh, umaxLow, sminHigh, sminLow) < 0) {
     // Signed, it goes across zero; unsigned, only the part that isn't negative is left.
-    b.smin = s64(b.umin);
-    if (most < b.umax) b.umax = most;
-  } else if (most < b.umin) {
-    b.smax = s64(b.umax);
-    if (least > b.umin) b.umin = least;
+    b.sminHigh = uminHigh;
+    b.sminLow = uminLow;
+    lowerU64(b, smaxHigh, smaxLow);
+  } else if (W.compareUnsigned(smaxHigh, smaxLow, uminHigh, uminLow) < 0) {
+    b.smaxHigh = umaxHigh;
+    b.smaxLow = umaxLow;
+    raiseU64(b, sminHigh, sminLow);
   }
 }
 
 /** From the 32-bit ranges to the 64-bit ones. */
 function deduceMixed(b: Bounds): void {
-  if (b.u32min !== 0 || b.u32max !== U32_MAX) {
-    const min = BigInt(b.u32min);
-    const max = BigInt(b.u32max);
-    narrowU64(b, (b.umin & HIGH) | min, (b.umax & HIGH) | max);
-    narrowS64(b, s64((u64(b.smin) & HIGH) | min), s64((u64(b.smax) & HIGH) | max));
+  const { u32minWord, u32maxWord, s32min, s32max } = b;
+  if (u32minWord !== 0 || u32maxWord !== -1) {
+    raiseU64(b, b.uminHigh, u32minWord);
+    lowerU64(b, b.umaxHigh, u32maxWord);
+    raiseS64(b, b.sminHigh, u32minWord);
+    lowerS64(b, b.smaxHigh, u32maxWord);
   }
   // What is in the range of an s32 and has a lower half that isn't negative, isn't negative.
-  if (b.s32min >= 0 && b.smin >= S32_MIN_64 && b.smax <= S32_MAX_64) {
-    b.smin = BigInt(b.s32min);
-    b.smax = BigInt(b.s32max);
-    b.umin = b.smin;
-    b.umax = b.smax;
-    if (b.umin <= b.umax) b.bits = tnum.intersect(b.bits, tnum.range(b.umin, b.umax));
-  }
+  if (s32min < 0 || !isShort(b)) return;
+  setS64(b, 0, s32min, s32max >> 31, s32max);
+  setU64(b, 0, s32min, s32max >> 31, s32max);
+  b.bits = tnum.intersect(b.bits, tnum.range(0, s32min, s32max >> 31, s32max));
+}
+
+/** Whether the signed range is one of an s32. */
+function isShort({ sminHigh, sminLow, smaxHigh, smaxLow }: Bounds): boolean {
+  return (
+    W.compareSigned(sminHigh, sminLow, -1, S32_MIN) >= 0 &&
+    W.compareSigned(smaxHigh, smaxLow, 0, S32_MAX) <= 0
+  );
 }
 
 function deduce(b: Bounds): void {
@@ -241,30 +341,23 @@ function deduce(b: Bounds): void {
 
 /** Raises the bits to what the ranges say. */
 function learnBits(b: Bounds): void {
-  const bits = tnum.intersect(b.bits, tnum.range(b.umin, b.umax));
-  const low = tnum.range(BigInt(b.u32min), BigInt(b.u32max));
+  const range = tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow);
+  const bits = tnum.intersect(b.bits, range);
+  const low = tnum.range(0, b.u32minWord, 0, b.u32maxWord);
   b.bits = tnum.withLowHalf(bits, tnum.intersect(tnum.lowHalf(bits), low));
 }
 
 /** Whether nothing at all is known, so that there is nothing to deduce. */
 function isUnbounded(b: Readonly<Bounds>): boolean {
-  return (
-    b.bits.mask === U64_MAX &&
-    b.umax === U64_MAX &&
-    b.umin === 0n &&
-    b.smin === S64_MIN &&
-    b.smax === S64_MAX &&
-    b.u32min === 0 &&
-    b.u32max === U32_MAX &&
-    b.s32min === S32_MIN &&
-    b.s32max === S32_MAX
-  );
+  return b.bits.maskHigh === -1 && b.bits.maskLow === -1 && sameRanges(b, UNBOUNDED);
 }
 
 /** Lets each of the ways to know learn from the others. */
 export function sync(b: Bounds): void {
   if (isUnbounded(b)) return;
   learnFromBits(b);
+  const { bits } = b;
+  if (bits.isConstant && isExactly(b, bits.valueHigh, bits.valueLow)) return;
   deduce(b);
   deduce(b);
   deduce(b);
@@ -274,42 +367,56 @@ export function sync(b: Bounds): void {
 
 /** Whether the ways to know contradict each other: such a value comes of a dead branch only. */
 export function isContradictory(b: Readonly<Bounds>): boolean {
-  if (b.umin > b.umax || b.smin > b.smax || b.u32min > b.u32max || b.s32min > b.s32max) return true;
-  const { value, mask } = b.bits;
-  if (mask === 0n) {
-    const signed = s64(value);
-    if (b.umin !== value || b.umax !== value || b.smin !== signed || b.smax !== signed) return true;
+  if (
+    W.compareUnsigned(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow) > 0 ||
+    W.compareSigned(b.sminHigh, b.sminLow, b.smaxHigh, b.smaxLow) > 0 ||
+    b.u32min > b.u32max ||
+    b.s32min > b.s32max
+  ) {
+    return true;
   }
-  if (u32(mask) !== 0) return false;
-  const low = u32(value);
-  const signedLow = low | 0;
-  return b.u32min !== low || b.u32max !== low || b.s32min !== signedLow || b.s32max !== signedLow;
+  const { bits } = b;
+  if (bits.isConstant) return !isExactly(b, bits.valueHigh, bits.valueLow);
+  return bits.maskLow === 0 && !isExactly32(b, bits.valueLow);
+}
+
+/** Whether all ranges are one value. */
+function isExactly(b: Readonly<Bounds>, high: number, low: number): boolean {
+  return (
+    b.uminLow === low &&
+    b.uminHigh === high &&
+    b.umaxLow === low &&
+    b.umaxHigh === high &&
+    b.sminLow === low &&
+    b.sminHigh === high &&
+    b.smaxLow === low &&
+    b.smaxHigh === high &&
+    isExactly32(b, low)
+  );
+}
+
+function isExactly32(b: Readonly<Bounds>, low: number): boolean {
+  return b.u32minWord === low && b.u32maxWord === low && b.s32min === low && b.s32max === low;
 }
 
 /** The upper half becomes 0: what a 32-bit operation leaves. The ranges of 64 bits follow. */
 export function zeroExtend(b: Bounds): void {
   b.bits = tnum.lowHalf(b.bits);
-  b.umin = BigInt(b.u32min);
-  b.umax = BigInt(b.u32max);
+  setU64(b, 0, b.u32minWord, 0, b.u32maxWord);
   const isPositive = b.s32min >= 0 && b.s32max >= 0;
-  b.smin = isPositive ? BigInt(b.s32min) : 0n;
-  b.smax = isPositive ? BigInt(b.s32max) : BigInt(U32_MAX);
+  setS64(b, 0, isPositive ? b.s32min : 0, 0, isPositive ? b.s32max : -1);
 }
 
 /** What is left of a value after a zero-extending access of 1, 2 or 4 bytes. */
 export function truncate(before: Readonly<Bounds>, size: number): Bounds {
   const b = copyBounds(before);
-  const mask = (1n << BigInt(size * 8)) - 1n;
-  b.bits = { value: b.bits.value & mask, mask: b.bits.mask & mask };
-  if ((b.umin & ~mask) === (b.umax & ~mask)) {
-    b.umin &= mask;
-    b.umax &= mask;
-  } else {
-    b.umin = 0n;
-    b.umax = mask;
-  }
-  b.smin = b.umin;
-  b.smax = b.umax;
+  const { bits, uminHigh, uminLow, umaxHigh, umaxLow } = before;
+  const mask = size === 4 ? -1 : (1 << (size * 8)) - 1;
+  b.bits = new tnum.Tnum(0, bits.valueLow & mask, 0, bits.maskLow & mask);
+  const isCut = uminHigh !== umaxHigh || (uminLow & ~mask) !== (umaxLow & ~mask);
+  if (isCut) setU64(b, 0, 0, 0, mask);
+  else setU64(b, 0, uminLow & mask, 0, umaxLow & mask);
+  setS64(b, 0, b.uminLow, 0, b.umaxLow);
   // The 32-bit ranges hold on when they are not cut.
   if (size < 4) unbound32(b);
   sync(b);
@@ -319,7 +426,7 @@ export function truncate(before: Readonly<Bounds>, size: number): Bounds {
 /** What is left of a value that is cut to 1, 2 or 4 bytes and sign-extended to 8. */
 export function signExtend64(before: Readonly<Bounds>, size: number): Bounds {
   const width = size * 8;
-  if (before.bits.mask === 0n) return exactly(BigInt.asIntN(width, before.bits.value));
+  if (before.bits.isConstant) return exactly(BigInt.asIntN(width, before.bits.value));
   const min = BigInt.asIntN(width, before.smin);
   const max = BigInt.asIntN(width, before.smax);
   const b = unbounded();
@@ -335,7 +442,7 @@ export function signExtend64(before: Readonly<Bounds>, size: number): Bounds {
       b.s32max = s32(high);
       b.u32min = u32(low);
       b.u32max = u32(high);
-      b.bits = tnum.range(b.umin, b.umax);
+      b.bits = tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow);
       return b;
     }
   }
@@ -349,7 +456,7 @@ export function signExtend64(before: Readonly<Bounds>, size: number): Bounds {
 /** As {@link signExtend64}, to 4 bytes of which the upper half of the result knows nothing. */
 export function signExtend32(before: Readonly<Bounds>, size: number): Bounds {
   const width = size * 8;
-  if (before.bits.mask === 0n) {
+  if (before.bits.isConstant) {
     return exactly(BigInt.asUintN(32, BigInt.asIntN(width, before.bits.value)));
   }
   const b = unbounded();
@@ -364,7 +471,7 @@ export function signExtend32(before: Readonly<Bounds>, size: number): Bounds {
       b.s32max = high;
       b.u32min = low >>> 0;
       b.u32max = high >>> 0;
-      b.bits = tnum.lowHalf(tnum.range(BigInt(b.u32min), BigInt(b.u32max)));
+      b.bits = tnum.range(0, b.u32minWord, 0, b.u32maxWord);
       return b;
     }
   }
@@ -377,38 +484,44 @@ export function signExtend32(before: Readonly<Bounds>, size: number): Bounds {
 /** Whether every value of `inner` is one of `outer`, by ranges. */
 export function includes(outer: Readonly<Bounds>, inner: Readonly<Bounds>): boolean {
   return (
-    outer.umin <= inner.umin &&
-    outer.umax >= inner.umax &&
-    outer.smin <= inner.smin &&
-    outer.smax >= inner.smax &&
-    outer.u32min <= inner.u32min &&
-    outer.u32max >= inner.u32max &&
-    outer.s32min <= inner.s32min &&
-    outer.s32max >= inner.s32max &&
-    tnum.contains(outer.bits, inner.bits)
+    outer === inner ||
+    (W.compareUnsigned(outer.uminHigh, outer.uminLow, inner.uminHigh, inner.uminLow) <= 0 &&
+      W.compareUnsigned(outer.umaxHigh, outer.umaxLow, inner.umaxHigh, inner.umaxLow) >= 0 &&
+      W.compareSigned(outer.sminHigh, outer.sminLow, inner.sminHigh, inner.sminLow) <= 0 &&
+      W.compareSigned(outer.smaxHigh, outer.smaxLow, inner.smaxHigh, inner.smaxLow) >= 0 &&
+      outer.u32min <= inner.u32min &&
+      outer.u32max >= inner.u32max &&
+      outer.s32min <= inner.s32min &&
+      outer.s32max >= inner.s32max &&
+      tnum.contains(outer.bits, inner.bits))
   );
 }
 
 /** Whether the same is known of both. */
 export function sameBounds(a: Readonly<Bounds>, b: Readonly<Bounds>): boolean {
+  return a === b || (sameRanges(a, b) && tnum.same(a.bits, b.bits));
+}
+
+function sameRanges(a: Readonly<Bounds>, b: Readonly<Bounds>): boolean {
   return (
-    a === b ||
-    (a.bits.value === b.bits.value &&
-      a.bits.mask === b.bits.mask &&
-      a.umin === b.umin &&
-      a.umax === b.umax &&
-      a.smin === b.smin &&
-      a.smax === b.smax &&
-      a.u32min === b.u32min &&
-      a.u32max === b.u32max &&
-      a.s32min === b.s32min &&
-      a.s32max === b.s32max)
+    a.uminLow === b.uminLow &&
+    a.umaxLow === b.umaxLow &&
+    a.uminHigh === b.uminHigh &&
+    a.umaxHigh === b.umaxHigh &&
+    a.sminLow === b.sminLow &&
+    a.smaxLow === b.smaxLow &&
+    a.sminHigh === b.sminHigh &&
+    a.smaxHigh === b.smaxHigh &&
+    a.u32minWord === b.u32minWord &&
+    a.u32maxWord === b.u32maxWord &&
+    a.s32min === b.s32min &&
+    a.s32max === b.s32max
   );
 }
 
 /** How many bits the value takes at most. */
-export function widthOf({ umax }: Readonly<Bounds>): number {
-  return umax === 0n ? 0 : umax.toString(2).length;
+export function widthOf({ umaxHigh, umaxLow }: Readonly<Bounds>): number {
+  return W.bitLength(umaxHigh, umaxLow);
 }
 
 /** Math.max() for bigint. */

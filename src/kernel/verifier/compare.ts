@@ -6,6 +6,7 @@
 import * as I from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import * as tnum from "./tnum.ts";
+import * as W from "./words.ts";
 
 type Bounds = Readonly<B.Bounds>;
 
@@ -50,7 +51,7 @@ function bitsOf({ bits }: Bounds, is32: boolean): tnum.Tnum {
 
 /** Whether it is one value, of as many bits as are compared. */
 export function isOneValue(b: Bounds, is32: boolean): boolean {
-  return is32 ? B.u32(b.bits.mask) === 0 : b.bits.mask === 0n;
+  return b.bits.maskLow === 0 && (is32 || b.bits.maskHigh === 0);
 }
 
 /** Whether `a operation b` holds: always, never, or null. */
@@ -68,60 +69,81 @@ export function outcome(a: Bounds, b: Bounds, operation: number, is32: boolean):
         : isOneValue(a, is32)
           ? areSet(b, a, is32)
           : null;
-    case I.BPF_JSGT:
-    case I.BPF_JSGE:
-    case I.BPF_JSLT:
-    case I.BPF_JSLE:
-      return is32
-        ? order(operation, a.s32min, a.s32max, b.s32min, b.s32max)
-        : order(operation, a.smin, a.smax, b.smin, b.smax);
     default:
-      return is32
-        ? order(operation, a.u32min, a.u32max, b.u32min, b.u32max)
-        : order(operation, a.umin, a.umax, b.umin, b.umax);
+      return order(
+        operation,
+        lowestAgainstHighest(operation, a, b, is32),
+        -lowestAgainstHighest(operation, b, a, is32),
+      );
   }
 }
 
 function areEqual(a: Bounds, b: Bounds, is32: boolean): boolean | null {
-  const bits = bitsOf(a, is32);
-  const others = bitsOf(b, is32);
-  if (bits.mask === 0n && others.mask === 0n) return bits.value === others.value;
-  if (!tnum.overlap(bits, others)) return false;
-  if (!is32) {
-    if (a.umin > b.umax || a.umax < b.umin || a.smin > b.smax || a.smax < b.smin) return false;
+  if (isOneValue(a, is32) && isOneValue(b, is32)) {
+    return a.bits.valueLow === b.bits.valueLow && (is32 || a.bits.valueHigh === b.bits.valueHigh);
   }
+  if (!tnum.overlap(bitsOf(a, is32), bitsOf(b, is32))) return false;
+  if (!is32 && (isApart(a, b) || isApart(b, a))) return false;
   const apart =
     a.u32min > b.u32max || a.u32max < b.u32min || a.s32min > b.s32max || a.s32max < b.s32min;
   return apart ? false : null;
 }
 
-/** @param b - one value. */
-function areSet(a: Bounds, b: Bounds, is32: boolean): boolean | null {
-  const { value, mask } = bitsOf(a, is32);
-  const wanted = bitsOf(b, is32).value;
-  if ((value & wanted) !== 0n) return true;
-  return ((value | mask) & wanted) === 0n ? false : null;
+/** Whether all of `a` is above all of `b`, in 64 bits. */
+function isApart(a: Bounds, b: Bounds): boolean {
+  return (
+    W.compareUnsigned(a.uminHigh, a.uminLow, b.umaxHigh, b.umaxLow) > 0 ||
+    W.compareSigned(a.sminHigh, a.sminLow, b.smaxHigh, b.smaxLow) > 0
+  );
 }
 
-function order<T extends number | bigint>(
-  operation: number,
-  min: T,
-  max: T,
-  otherMin: T,
-  otherMax: T,
-): boolean | null {
+/** @param b - one value. */
+function areSet(a: Bounds, b: Bounds, is32: boolean): boolean | null {
+  const { valueHigh, valueLow, maskHigh, maskLow } = bitsOf(a, is32);
+  const { valueHigh: wantedHigh, valueLow: wantedLow } = bitsOf(b, is32);
+  if (((valueHigh & wantedHigh) | (valueLow & wantedLow)) !== 0) return true;
+  const mayBe = ((valueHigh | maskHigh) & wantedHigh) | ((valueLow | maskLow) & wantedLow);
+  return mayBe === 0 ? false : null;
+}
+
+/** The lower end of `a` against the upper end of `b`: below 0, 0 or above. */
+function lowestAgainstHighest(operation: number, a: Bounds, b: Bounds, is32: boolean): number {
+  if (isSigned(operation)) {
+    if (is32) return a.s32min - b.s32max;
+    return W.compareSigned(a.sminHigh, a.sminLow, b.smaxHigh, b.smaxLow);
+  }
+  if (is32) return a.u32min - b.u32max;
+  return W.compareUnsigned(a.uminHigh, a.uminLow, b.umaxHigh, b.umaxLow);
+}
+
+function isSigned(operation: number): boolean {
+  return (
+    operation === I.BPF_JSGT ||
+    operation === I.BPF_JSGE ||
+    operation === I.BPF_JSLT ||
+    operation === I.BPF_JSLE
+  );
+}
+
+/**
+ * Whether an order is known.
+ *
+ * @param lowest - of the first operand, against the highest of the second: below 0, 0 or above.
+ * @param highest - of the first operand, against the lowest of the second.
+ */
+function order(operation: number, lowest: number, highest: number): boolean | null {
   switch (operation) {
     case I.BPF_JGT:
     case I.BPF_JSGT:
-      return min > otherMax ? true : max <= otherMin ? false : null;
+      return lowest > 0 ? true : highest <= 0 ? false : null;
     case I.BPF_JGE:
     case I.BPF_JSGE:
-      return min >= otherMax ? true : max < otherMin ? false : null;
+      return lowest >= 0 ? true : highest < 0 ? false : null;
     case I.BPF_JLT:
     case I.BPF_JSLT:
-      return max < otherMin ? true : min >= otherMax ? false : null;
+      return highest < 0 ? true : lowest >= 0 ? false : null;
     default:
-      return max <= otherMin ? true : min > otherMax ? false : null;
+      return highest <= 0 ? true : lowest > 0 ? false : null;
   }
 }
 
@@ -164,12 +186,12 @@ function refine(a: B.Bounds, b: B.Bounds, operation: number, is32: boolean): voi
       else if (isOneValue(a, is32)) trimEdge(b, a, is32);
       break;
     case I.BPF_JSET:
-      if (isOneValue(b, is32)) learnSet(a, bitsOf(b, is32).value, is32);
-      else if (isOneValue(a, is32)) learnSet(b, bitsOf(a, is32).value, is32);
+      if (isOneValue(b, is32)) learnSet(a, bitsOf(b, is32), is32);
+      else if (isOneValue(a, is32)) learnSet(b, bitsOf(a, is32), is32);
       break;
     case NOT_SET:
-      if (isOneValue(b, is32)) learnClear(a, bitsOf(b, is32).value, is32);
-      else if (isOneValue(a, is32)) learnClear(b, bitsOf(a, is32).value, is32);
+      if (isOneValue(b, is32)) learnClear(a, bitsOf(b, is32), is32);
+      else if (isOneValue(a, is32)) learnClear(b, bitsOf(a, is32), is32);
       break;
     case I.BPF_JLE:
     case I.BPF_JLT:
@@ -195,70 +217,77 @@ function meet(a: B.Bounds, b: B.Bounds, is32: boolean): void {
     b.bits = tnum.withLowHalf(b.bits, low);
     return;
   }
-  a.umin = b.umin = B.larger(a.umin, b.umin);
-  a.umax = b.umax = B.smaller(a.umax, b.umax);
-  a.smin = b.smin = B.larger(a.smin, b.smin);
-  a.smax = b.smax = B.smaller(a.smax, b.smax);
+  meetRanges(a, b);
+  meetRanges(b, a);
   a.bits = b.bits = tnum.intersect(a.bits, b.bits);
+}
+
+/** Makes the 64-bit ranges of `a` no wider than those of `b`. */
+function meetRanges(a: B.Bounds, b: Bounds): void {
+  B.raiseU64(a, b.uminHigh, b.uminLow);
+  B.lowerU64(a, b.umaxHigh, b.umaxLow);
+  B.raiseS64(a, b.sminHigh, b.sminLow);
+  B.lowerS64(a, b.smaxHigh, b.smaxLow);
 }
 
 /** A value that is excluded makes a range smaller when it is at one of its ends. */
 function trimEdge(a: B.Bounds, b: Bounds, is32: boolean): void {
-  const { value } = b.bits;
+  const { valueHigh: high, valueLow: low } = b.bits;
   if (is32) {
-    const low = B.u32(value);
-    if (a.u32min === low) a.u32min++;
-    if (a.u32max === low) a.u32max--;
-    if (a.s32min === (low | 0)) a.s32min++;
-    if (a.s32max === (low | 0)) a.s32max--;
+    if (a.u32minWord === low) a.u32min++;
+    if (a.u32maxWord === low) a.u32max--;
+    if (a.s32min === low) a.s32min = (low + 1) | 0;
+    if (a.s32max === low) a.s32max = (low - 1) | 0;
     return;
   }
-  const signed = BigInt.asIntN(64, value);
-  if (a.umin === value) a.umin++;
-  if (a.umax === value) a.umax--;
-  if (a.smin === signed) a.smin++;
-  if (a.smax === signed) a.smax--;
+  if (a.uminLow === low && a.uminHigh === high) a.umin++;
+  if (a.umaxLow === low && a.umaxHigh === high) a.umax--;
+  if (a.sminLow === low && a.sminHigh === high) a.smin++;
+  if (a.smaxLow === low && a.smaxHigh === high) a.smax--;
 }
 
 /** One of the bits is set; only of a single one is it known which. */
-function learnSet(a: B.Bounds, value: bigint, is32: boolean): void {
-  if (value === 0n || (value & (value - 1n)) !== 0n) return;
-  const set = tnum.constant(value);
+function learnSet(a: B.Bounds, { valueHigh, valueLow }: tnum.Tnum, is32: boolean): void {
+  if (!isSingleBit(valueHigh, valueLow)) return;
+  const set = tnum.constantWords(valueHigh, valueLow);
   a.bits = is32
     ? tnum.withLowHalf(a.bits, tnum.or(tnum.lowHalf(a.bits), set))
     : tnum.or(a.bits, set);
 }
 
+function isSingleBit(high: number, low: number): boolean {
+  const rest = (high & (high - 1)) | (low & (low - 1));
+  return rest === 0 && (high === 0) !== (low === 0);
+}
+
 /** None of the bits is set. The ranges are learnt anew from that. */
-function learnClear(a: B.Bounds, value: bigint, is32: boolean): void {
+function learnClear(a: B.Bounds, { valueHigh, valueLow }: tnum.Tnum, is32: boolean): void {
   B.unbound64(a);
   B.unbound32(a);
-  const kept = tnum.constant(~value);
+  const kept = tnum.constantWords(~valueHigh, ~valueLow);
   a.bits = is32
     ? tnum.withLowHalf(a.bits, tnum.and(tnum.lowHalf(a.bits), kept))
     : tnum.and(a.bits, kept);
 }
 
 function lessUnsigned(a: B.Bounds, b: B.Bounds, strict: boolean, is32: boolean): void {
+  const by = strict ? 1 : 0;
   if (is32) {
-    const by = strict ? 1 : 0;
     a.u32max = Math.min(a.u32max, b.u32max - by);
     b.u32min = Math.max(b.u32min, a.u32min + by);
     return;
   }
-  const by = strict ? 1n : 0n;
-  if (b.umax - by < a.umax) a.umax = b.umax - by;
-  if (a.umin + by > b.umin) b.umin = a.umin + by;
+  B.lowerU64(a, (b.umaxHigh - W.borrow(b.umaxLow, by)) | 0, (b.umaxLow - by) | 0);
+  B.raiseU64(b, (a.uminHigh + W.carry(a.uminLow, by)) | 0, (a.uminLow + by) | 0);
 }
 
 function lessSigned(a: B.Bounds, b: B.Bounds, strict: boolean, is32: boolean): void {
+  const by = strict ? 1 : 0;
   if (is32) {
-    const by = strict ? 1 : 0;
     a.s32max = Math.min(a.s32max, b.s32max - by);
     b.s32min = Math.max(b.s32min, a.s32min + by);
     return;
   }
-  const by = strict ? 1n : 0n;
-  if (b.smax - by < a.smax) a.smax = b.smax - by;
-  if (a.smin + by > b.smin) b.smin = a.smin + by;
+  B.lowerS64(a, (b.smaxHigh - W.borrow(b.smaxLow, by)) | 0, (b.smaxLow - by) | 0);
+  B.raiseS64(b, (a.sminHigh + W.carry(a.sminLow, by)) | 0, (a.sminLow + by) | 0);
 }

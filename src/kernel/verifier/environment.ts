@@ -133,7 +133,7 @@ export class Environment {
 
 /** The register, with an id when it has none: it is about to be copied. */
 export function withId(env: Environment, register: Register): Register {
-  if (!register.isScalar || register.bounds.bits.mask === 0n) return register;
+  if (!register.isScalar || register.bounds.bits.isConstant) return register;
   if (register.isSum) return register.with({ id: env.nextId(), isSum: false, off: 0 });
   return register.id === 0 ? register.with({ id: env.nextId() }) : register;
 }

@@ -65,7 +65,7 @@ function rangesOf(b: Readonly<B.Bounds>): string[] {
 /** A register's contents, seen from a frame. */
 function formatRegister(register: Register, depth: number): string {
   const { type, bounds, off, id, range, map, frame } = register;
-  const isFixed = bounds.bits.mask === 0n;
+  const isFixed = bounds.bits.isConstant;
   if (type === "scalar" && isFixed) return formatNumber(bounds.smin, true);
   const parts: string[] = [];
   if (id !== 0) parts.push(register.isSum ? `id=${id}+${off}` : `id=${id}`);

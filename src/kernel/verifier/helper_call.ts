@@ -193,7 +193,7 @@ function checkSize(env: Environment, register: number, { bounds }: Register, cal
   }
   const size = Number(bounds.umax);
   const writes = call.prototype.arguments[register - 1 - BPF_REG_1] === "fresh memory";
-  const filled = writes && bounds.bits.mask === 0n;
+  const filled = writes && bounds.bits.isConstant;
   const isFresh = checkMemory(env, register - 1, size, writes, filled);
   if (isFresh) call.fresh = { register: register - 1, size };
   markPrecise(env, register);
@@ -224,7 +224,7 @@ export function checkMemory(
       return false;
     case "fp": {
       const reach = stackReach(env, register, contents, off, size, writes);
-      if (filled && contents.bounds.bits.mask === 0n) return true;
+      if (filled && contents.bounds.bits.isConstant) return true;
       checkInitialized(env, register, contents, size, reach, writes);
       return false;
     }
@@ -253,7 +253,7 @@ function fillFresh(env: Environment, { fresh }: Call): void {
 
 /** The key of an array when it is known. Analogous to get_constant_map_key() in Linux. */
 function constantKey(env: Environment, key: Register, keySize: number): bigint | null {
-  if (key.type !== "fp" || key.bounds.bits.mask !== 0n) return null;
+  if (key.type !== "fp" || !key.bounds.bits.isConstant) return null;
   const off = key.off + Number(BigInt.asIntN(64, key.bounds.bits.value));
   const index = S.slotIndex(off);
   const first = S.byteIndex(off);
@@ -262,7 +262,7 @@ function constantKey(env: Environment, key: Register, keySize: number): bigint |
   while (first + zeros < S.SLOT_BYTES && S.kindAt(slot, first + zeros) === S.ZERO_BYTE) zeros++;
   if (zeros >= keySize) return 0n;
   const { spilled } = slot;
-  if (spilled?.isScalar !== true || spilled.bounds.bits.mask !== 0n) return null;
+  if (spilled?.isScalar !== true || !spilled.bounds.bits.isConstant) return null;
   let spills = 0;
   while (first + spills < S.SLOT_BYTES && S.kindAt(slot, first + spills) === S.SPILL) spills++;
   if (spills !== keySize || keySize !== U32_SIZE) return null;
@@ -278,7 +278,7 @@ function checkText(env: Environment, register: number, contents: Register): void
     throw refuse(`R${register} does not point to a readonly map'`);
   }
   const { bits } = contents.bounds;
-  if (bits.mask !== 0n) throw refuse(`R${register} is not a constant address'`);
+  if (!bits.isConstant) throw refuse(`R${register} is not a constant address'`);
   if (!memory.isConstantMap(map)) {
     throw refuse("no direct value access support for this map type");
   }

@@ -165,7 +165,7 @@ function checkLeak(env: Environment, { register, contents }: Stored, where: stri
 /** Nothing was added to the pointer. Analogous to check_ptr_off_reg() in Linux. */
 export function checkUnmoved({ off, type, bounds }: Register, register: number): void {
   const { bits } = bounds;
-  if (off === 0 && bits.mask === 0n && bits.value === 0n) return;
+  if (off === 0 && bits.isZero) return;
   const text =
     off < 0
       ? `negative offset ${type} ptr R${register} off=${off} disallowed`
@@ -316,7 +316,7 @@ function constantOf(
   size: number,
   signed: boolean,
 ): Register | null {
-  if (map === null || bounds.bits.mask !== 0n || !isConstantMap(map)) return null;
+  if (map === null || !bounds.bits.isConstant || !isConstantMap(map)) return null;
   const address = map.directValueAddress(0) + off + Number(bounds.bits.value);
   const bytes = map.machine.memory.bytes.subarray(address, address + size);
   let value = 0n;

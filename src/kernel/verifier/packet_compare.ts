@@ -13,9 +13,7 @@ const MAX_PACKET_OFF = 0xffff;
 
 /** Where nothing was added to it. */
 function isStart({ type, id, off, bounds }: Register): boolean {
-  return (
-    type === "pkt" && id === 0 && off === 0 && bounds.bits.mask === 0n && bounds.bits.value === 0n
-  );
+  return type === "pkt" && id === 0 && off === 0 && bounds.bits.isZero;
 }
 
 /** Whether `end` ends what `pointer` points into. */

@@ -54,7 +54,7 @@ export function movePointer(
 ): Register {
   const { opcode, dst } = env.insn;
   const operation = I.BPF_OP(opcode);
-  const isKnown = number.bits.mask === 0n;
+  const isKnown = number.bits.isConstant;
   const isDead =
     (isKnown && (number.smin !== number.smax || number.umin !== number.umax)) ||
     number.smin > number.smax ||
@@ -102,7 +102,7 @@ function mayMove({ type }: Register, operation: number, by: bigint | null): bool
 function checkOffset({ bits, smin }: Readonly<B.Bounds>, off: number, type: string): void {
   const refuse = (text: string): Refusal => new Refusal(EINVAL, text);
   const value = BigInt.asIntN(64, bits.value);
-  if (bits.mask === 0n && (value >= LIMIT || value <= -LIMIT)) {
+  if (bits.isConstant && (value >= LIMIT || value <= -LIMIT)) {
     throw refuse(`math between ${type} pointer and ${value} is not allowed`);
   }
   if (off >= BPF_MAX_VAR_OFF || off <= -BPF_MAX_VAR_OFF) {
@@ -145,7 +145,7 @@ function shift(
     }
   }
   const isAdd = operation === I.BPF_ADD;
-  if (number.bits.mask === 0n) {
+  if (number.bits.isConstant) {
     const by = BigInt(pointer.off) + (isAdd ? number.smin : -number.smin);
     if (by === BigInt.asIntN(32, by)) {
       const bounds = B.copyBounds(pointer.bounds);

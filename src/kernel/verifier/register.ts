@@ -146,7 +146,7 @@ export class Register implements Details {
 
   /** The number 0. */
   get isNull(): boolean {
-    return this.type === "scalar" && this.bounds.bits.mask === 0n && this.bounds.bits.value === 0n;
+    return this.type === "scalar" && this.bounds.bits.isZero;
   }
 }
 

@@ -6,12 +6,10 @@
 import * as I from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import * as tnum from "./tnum.ts";
+import * as W from "./words.ts";
 
 type Bounds = B.Bounds;
 type Source = Readonly<Bounds>;
-
-const S64_MIN = B.S64_MIN;
-const S64_MAX = B.S64_MAX;
 
 function setU32(b: Bounds, min: number, max: number): void {
   b.u32min = min;
@@ -27,147 +25,203 @@ function fits32(value: number): boolean {
   return value >= B.S32_MIN && value <= B.S32_MAX;
 }
 
-function fits64(value: bigint): boolean {
-  return value >= S64_MIN && value <= S64_MAX;
-}
-
-/** Sets the signed 64-bit range unless an end of it is out of range. */
-function setS64(b: Bounds, min: bigint, max: bigint): void {
-  const good = fits64(min) && fits64(max);
-  b.smin = good ? min : S64_MIN;
-  b.smax = good ? max : S64_MAX;
-}
-
 /** The ranges of a sum; unsigned it is one range when both ends wrap around or neither does. */
 export function addRanges(b: Bounds, src: Source): void {
-  const smin = b.s32min + src.s32min;
-  const smax = b.s32max + src.s32max;
-  if (fits32(smin) && fits32(smax)) setS32(b, smin, smax);
+  const s32min = b.s32min + src.s32min;
+  const s32max = b.s32max + src.s32max;
+  if (fits32(s32min) && fits32(s32max)) setS32(b, s32min, s32max);
   else setS32(b, B.S32_MIN, B.S32_MAX);
-  const umin = b.u32min + src.u32min;
-  const umax = b.u32max + src.u32max;
-  if (umin <= B.U32_MAX && umax > B.U32_MAX) setU32(b, 0, B.U32_MAX);
-  else setU32(b, umin >>> 0, umax >>> 0);
-  setS64(b, b.smin + src.smin, b.smax + src.smax);
-  const least = b.umin + src.umin;
-  const most = b.umax + src.umax;
-  const split = least <= B.U64_MAX && most > B.U64_MAX;
-  b.umin = split ? 0n : BigInt.asUintN(64, least);
-  b.umax = split ? B.U64_MAX : BigInt.asUintN(64, most);
+  const u32min = b.u32min + src.u32min;
+  const u32max = b.u32max + src.u32max;
+  if (u32min <= B.U32_MAX && u32max > B.U32_MAX) setU32(b, 0, B.U32_MAX);
+  else setU32(b, u32min, u32max);
+  // Upper words that may be too large for one: that is how an overflow shows.
+  const smin = b.sminHigh + src.sminHigh + W.carry(b.sminLow, src.sminLow);
+  const smax = b.smaxHigh + src.smaxHigh + W.carry(b.smaxLow, src.smaxLow);
+  if (fits32(smin) && fits32(smax)) {
+    B.setS64(b, smin, (b.sminLow + src.sminLow) | 0, smax, (b.smaxLow + src.smaxLow) | 0);
+  } else {
+    B.unboundS64(b);
+  }
+  const umin = (b.uminHigh >>> 0) + (src.uminHigh >>> 0) + W.carry(b.uminLow, src.uminLow);
+  const umax = (b.umaxHigh >>> 0) + (src.umaxHigh >>> 0) + W.carry(b.umaxLow, src.umaxLow);
+  if (umin <= B.U32_MAX && umax > B.U32_MAX) {
+    B.unboundU64(b);
+  } else {
+    const minLow = (b.uminLow + src.uminLow) | 0;
+    const maxLow = (b.umaxLow + src.umaxLow) | 0;
+    B.setU64(b, umin | 0, minLow, umax | 0, maxLow);
+  }
 }
 
 function subRanges(b: Bounds, src: Source): void {
-  const smin = b.s32min - src.s32max;
-  const smax = b.s32max - src.s32min;
-  if (fits32(smin) && fits32(smax)) setS32(b, smin, smax);
+  const s32min = b.s32min - src.s32max;
+  const s32max = b.s32max - src.s32min;
+  if (fits32(s32min) && fits32(s32max)) setS32(b, s32min, s32max);
   else setS32(b, B.S32_MIN, B.S32_MAX);
-  const umin = b.u32min - src.u32max;
-  const umax = b.u32max - src.u32min;
-  if (umin < 0 && umax >= 0) setU32(b, 0, B.U32_MAX);
-  else setU32(b, umin >>> 0, umax >>> 0);
-  setS64(b, b.smin - src.smax, b.smax - src.smin);
-  const least = b.umin - src.umax;
-  const most = b.umax - src.umin;
-  const split = least < 0n && most >= 0n;
-  b.umin = split ? 0n : BigInt.asUintN(64, least);
-  b.umax = split ? B.U64_MAX : BigInt.asUintN(64, most);
+  const u32min = b.u32min - src.u32max;
+  const u32max = b.u32max - src.u32min;
+  if (u32min < 0 && u32max >= 0) setU32(b, 0, B.U32_MAX);
+  else setU32(b, u32min, u32max);
+  const smin = b.sminHigh - src.smaxHigh - W.borrow(b.sminLow, src.smaxLow);
+  const smax = b.smaxHigh - src.sminHigh - W.borrow(b.smaxLow, src.sminLow);
+  if (fits32(smin) && fits32(smax)) {
+    B.setS64(b, smin, (b.sminLow - src.smaxLow) | 0, smax, (b.smaxLow - src.sminLow) | 0);
+  } else {
+    B.unboundS64(b);
+  }
+  const umin = (b.uminHigh >>> 0) - (src.umaxHigh >>> 0) - W.borrow(b.uminLow, src.umaxLow);
+  const umax = (b.umaxHigh >>> 0) - (src.uminHigh >>> 0) - W.borrow(b.umaxLow, src.uminLow);
+  if (umin < 0 && umax >= 0) {
+    B.unboundU64(b);
+  } else {
+    const minLow = (b.uminLow - src.umaxLow) | 0;
+    const maxLow = (b.umaxLow - src.uminLow) | 0;
+    B.setU64(b, umin | 0, minLow, umax | 0, maxLow);
+  }
 }
 
 function mulRanges(b: Bounds, src: Source): void {
+  mul32Ranges(b, src);
+  mulSignedRange(b, src);
+  mulUnsignedRange(b, src);
+}
+
+function mul32Ranges(b: Bounds, src: Source): void {
   // Products of 32-bit numbers may be past 2^53, but then they are out of range all the same.
   const u32max = b.u32max * src.u32max;
   if (u32max > B.U32_MAX) setU32(b, 0, B.U32_MAX);
   else setU32(b, b.u32min * src.u32min, u32max);
-  const low = [
-    b.s32min * src.s32min,
-    b.s32min * src.s32max,
-    b.s32max * src.s32min,
-    b.s32max * src.s32max,
-  ];
-  // -0 is no value of a range.
-  if (low.every(fits32)) setS32(b, Math.min(...low) + 0, Math.max(...low) + 0);
+  const { least, most } = extremes(b.s32min, b.s32max, src.s32min, src.s32max);
+  if (fits32(least) && fits32(most)) setS32(b, least, most);
   else setS32(b, B.S32_MIN, B.S32_MAX);
-  const umax = b.umax * src.umax;
-  const isWide = umax > B.U64_MAX;
-  b.umin = isWide ? 0n : b.umin * src.umin;
-  b.umax = isWide ? B.U64_MAX : umax;
-  const products = [b.smin * src.smin, b.smin * src.smax, b.smax * src.smin, b.smax * src.smax];
-  let min = products[0] as bigint;
-  let max = min;
-  for (const product of products) {
-    if (product < min) min = product;
-    if (product > max) max = product;
-  }
-  setS64(b, min, max);
 }
+
+/** The least and the most that a product of two ranges can be. */
+function extremes(
+  min: number,
+  max: number,
+  otherMin: number,
+  otherMax: number,
+): { readonly least: number; readonly most: number } {
+  const a = min * otherMin;
+  const b = min * otherMax;
+  const c = max * otherMin;
+  const d = max * otherMax;
+  // -0 is no value of a range.
+  return { least: Math.min(a, b, c, d) + 0, most: Math.max(a, b, c, d) + 0 };
+}
+
+function mulSignedRange(b: Bounds, src: Source): void {
+  const { least, most } = extremes(
+    W.nearSigned(b.sminHigh, b.sminLow),
+    W.nearSigned(b.smaxHigh, b.smaxLow),
+    W.nearSigned(src.sminHigh, src.sminLow),
+    W.nearSigned(src.smaxHigh, src.smaxLow),
+  );
+  if (Number.isSafeInteger(least) && Number.isSafeInteger(most)) {
+    B.setS64(b, W.highOf(least), least | 0, W.highOf(most), most | 0);
+    return;
+  }
+  // Far out of range, rounding or not; else it has to be counted to the last bit.
+  if (least < -CERTAIN || most > CERTAIN) {
+    B.unboundS64(b);
+    return;
+  }
+  const products = [b.smin * src.smin, b.smin * src.smax, b.smax * src.smin, b.smax * src.smax];
+  const min = products.reduce(B.smaller);
+  const max = products.reduce(B.larger);
+  B.unboundS64(b);
+  if (min < B.S64_MIN || max > B.S64_MAX) return;
+  b.smin = min;
+  b.smax = max;
+}
+
+function mulUnsignedRange(b: Bounds, src: Source): void {
+  const least = W.nearUnsigned(b.uminHigh, b.uminLow) * W.nearUnsigned(src.uminHigh, src.uminLow);
+  const most = W.nearUnsigned(b.umaxHigh, b.umaxLow) * W.nearUnsigned(src.umaxHigh, src.umaxLow);
+  if (Number.isSafeInteger(least) && Number.isSafeInteger(most)) {
+    B.setU64(b, W.highOf(least), least | 0, W.highOf(most), most | 0);
+    return;
+  }
+  const umax = most > CERTAIN ? null : b.umax * src.umax;
+  if (umax === null || umax > B.U64_MAX) {
+    B.unboundU64(b);
+    return;
+  }
+  b.umin *= src.umin;
+  b.umax = umax;
+}
+
+/** What is rounded and past this is out of the range of 64 bits. */
+const CERTAIN: number = 2 ** 65;
 
 /** Where the unsigned ranges don't cross the sign, the signed ones are the same. */
 function castSigned(b: Bounds): void {
-  if ((b.u32min | 0) <= (b.u32max | 0)) setS32(b, b.u32min | 0, b.u32max | 0);
+  if (b.u32minWord <= b.u32maxWord) setS32(b, b.u32minWord, b.u32maxWord);
   else setS32(b, B.S32_MIN, B.S32_MAX);
-  const min = BigInt.asIntN(64, b.umin);
-  const max = BigInt.asIntN(64, b.umax);
-  b.smin = min <= max ? min : S64_MIN;
-  b.smax = min <= max ? max : S64_MAX;
+  const { uminHigh, uminLow, umaxHigh, umaxLow } = b;
+  const isOne = W.compareSigned(uminHigh, uminLow, umaxHigh, umaxLow) <= 0;
+  if (isOne) B.setS64(b, uminHigh, uminLow, umaxHigh, umaxLow);
+  else B.unboundS64(b);
 }
 
-/** Known results of bit operations. @returns whether all 64 bits are known. */
-function settleKnown(b: Bounds): boolean {
-  if (b.bits.mask !== 0n) return false;
-  Object.assign(b, B.exactly(b.bits.value));
-  return true;
-}
-
-/** For and, or, xor: `low` and `high` are how the unsigned ranges follow. */
+/** For and, or, xor: how the unsigned ranges follow from the bits and from each other. */
 function bitwise(b: Bounds, src: Source, operation: number): void {
+  const bits = bitwiseBits(b.bits, src.bits, operation);
+  const { valueHigh, valueLow } = bits;
+  if (bits.isConstant) {
+    B.setExactly(b, valueHigh, valueLow);
+    return;
+  }
+  b.bits = bits;
+  const mostHigh = valueHigh | bits.maskHigh;
+  const mostLow = valueLow | bits.maskLow;
   if (operation === I.BPF_AND) {
-    b.bits = tnum.and(b.bits, src.bits);
-    if (settleKnown(b)) return;
-    setU32(b, B.u32(b.bits.value), Math.min(b.u32max, src.u32max));
-    b.umin = b.bits.value;
-    if (src.umax < b.umax) b.umax = src.umax;
+    setU32(b, valueLow, Math.min(b.u32max, src.u32max));
+    b.uminHigh = valueHigh;
+    b.uminLow = valueLow;
+    B.lowerU64(b, src.umaxHigh, src.umaxLow);
   } else if (operation === I.BPF_OR) {
-    b.bits = tnum.or(b.bits, src.bits);
-    if (settleKnown(b)) return;
-    setU32(b, Math.max(b.u32min, src.u32min), B.u32(b.bits.value | b.bits.mask));
-    if (src.umin > b.umin) b.umin = src.umin;
-    b.umax = b.bits.value | b.bits.mask;
+    setU32(b, Math.max(b.u32min, src.u32min), mostLow);
+    B.raiseU64(b, src.uminHigh, src.uminLow);
+    b.umaxHigh = mostHigh;
+    b.umaxLow = mostLow;
   } else {
-    b.bits = tnum.xor(b.bits, src.bits);
-    if (settleKnown(b)) return;
-    setU32(b, B.u32(b.bits.value), B.u32(b.bits.value | b.bits.mask));
-    b.umin = b.bits.value;
-    b.umax = b.bits.value | b.bits.mask;
+    setU32(b, valueLow, mostLow);
+    B.setU64(b, valueHigh, valueLow, mostHigh, mostLow);
   }
   castSigned(b);
-  const low = tnum.lowHalf(b.bits);
-  if (low.mask === 0n) {
-    const value = Number(low.value);
-    setU32(b, value, value);
-    setS32(b, value | 0, value | 0);
+  if (bits.maskLow === 0) {
+    setU32(b, valueLow, valueLow);
+    setS32(b, valueLow, valueLow);
   }
   B.learnFromBits(b);
+}
+
+function bitwiseBits(a: tnum.Tnum, b: tnum.Tnum, operation: number): tnum.Tnum {
+  if (operation === I.BPF_AND) return tnum.and(a, b);
+  return operation === I.BPF_OR ? tnum.or(a, b) : tnum.xor(a, b);
 }
 
 function shiftLeft32Ranges(b: Bounds, shift: number): void {
   setS32(b, B.S32_MIN, B.S32_MAX);
   if (shift > 31 || b.u32max > 2 ** (31 - shift)) setU32(b, 0, B.U32_MAX);
-  else setU32(b, (b.u32min << shift) >>> 0, (b.u32max << shift) >>> 0);
+  else setU32(b, b.u32min << shift, b.u32max << shift);
 }
 
 function shift32(b: Bounds, shift: number, operation: number): void {
   const low = tnum.lowHalf(b.bits);
-  const bits = BigInt(shift);
   if (operation === I.BPF_LSH) {
     shiftLeft32Ranges(b, shift);
-    b.bits = tnum.lowHalf(tnum.shiftLeft(low, bits));
+    b.bits = tnum.lowHalf(tnum.shiftLeft(low, shift));
   } else if (operation === I.BPF_RSH) {
     setS32(b, B.S32_MIN, B.S32_MAX);
-    b.bits = tnum.shiftRight(low, bits);
+    b.bits = tnum.shiftRight(low, shift);
     setU32(b, b.u32min >>> shift, b.u32max >>> shift);
   } else {
     setS32(b, b.s32min >> shift, b.s32max >> shift);
-    b.bits = tnum.shiftRightSigned(low, bits, 32);
+    b.bits = tnum.shiftRightSigned(low, shift, 32);
     setU32(b, 0, B.U32_MAX);
   }
   B.unbound64(b);
@@ -175,29 +229,38 @@ function shift32(b: Bounds, shift: number, operation: number): void {
 }
 
 function shift64(b: Bounds, shift: number, operation: number): void {
-  const bits = BigInt(shift);
+  const { uminHigh, uminLow, umaxHigh, umaxLow, sminHigh, sminLow, smaxHigh, smaxLow } = b;
   if (operation === I.BPF_LSH) {
     // By 32 to the left and back is how compilers extend a sign.
-    b.smin = shift === 32 ? BigInt(b.s32min) << 32n : S64_MIN;
-    b.smax = shift === 32 ? BigInt(b.s32max) << 32n : S64_MAX;
-    const isWide = b.umax > 1n << (63n - bits);
-    b.umin = isWide ? 0n : b.umin << bits;
-    b.umax = isWide ? B.U64_MAX : b.umax << bits;
+    if (shift === 32) B.setS64(b, b.s32min, 0, b.s32max, 0);
+    else B.unboundS64(b);
+    const limitHigh = W.shiftLeftHigh(0, 1, 63 - shift);
+    const limitLow = W.shiftLeftLow(1, 63 - shift);
+    if (W.compareUnsigned(umaxHigh, umaxLow, limitHigh, limitLow) > 0) {
+      B.unboundU64(b);
+    } else {
+      b.uminHigh = W.shiftLeftHigh(uminHigh, uminLow, shift);
+      b.uminLow = W.shiftLeftLow(uminLow, shift);
+      b.umaxHigh = W.shiftLeftHigh(umaxHigh, umaxLow, shift);
+      b.umaxLow = W.shiftLeftLow(umaxLow, shift);
+    }
     shiftLeft32Ranges(b, shift);
-    b.bits = tnum.shiftLeft(b.bits, bits);
+    b.bits = tnum.shiftLeft(b.bits, shift);
   } else if (operation === I.BPF_RSH) {
-    b.smin = S64_MIN;
-    b.smax = S64_MAX;
-    b.bits = tnum.shiftRight(b.bits, bits);
-    b.umin >>= bits;
-    b.umax >>= bits;
+    B.unboundS64(b);
+    b.bits = tnum.shiftRight(b.bits, shift);
+    b.uminHigh = W.shiftRightHigh(uminHigh, shift);
+    b.uminLow = W.shiftRightLow(uminHigh, uminLow, shift);
+    b.umaxHigh = W.shiftRightHigh(umaxHigh, shift);
+    b.umaxLow = W.shiftRightLow(umaxHigh, umaxLow, shift);
     B.unbound32(b);
   } else {
-    b.smin >>= bits;
-    b.smax >>= bits;
-    b.bits = tnum.shiftRightSigned(b.bits, bits, 64);
-    b.umin = 0n;
-    b.umax = B.U64_MAX;
+    b.sminHigh = W.shiftSignedHigh(sminHigh, shift);
+    b.sminLow = W.shiftSignedLow(sminHigh, sminLow, shift);
+    b.smaxHigh = W.shiftSignedHigh(smaxHigh, shift);
+    b.smaxLow = W.shiftSignedLow(smaxHigh, smaxLow, shift);
+    b.bits = tnum.shiftRightSigned(b.bits, shift, 64);
+    B.unboundU64(b);
     B.unbound32(b);
   }
   B.learnFromBits(b);
@@ -206,9 +269,10 @@ function shift64(b: Bounds, shift: number, operation: number): void {
 /** The one value of a shift's width, or null where nothing can be said of the result. */
 function shiftWidth(src: Source, is64: boolean): number | null {
   const known = is64
-    ? src.bits.mask === 0n && src.smin === src.smax && src.umin === src.umax
-    : B.u32(src.bits.mask) === 0 && src.s32min === src.s32max && src.u32min === src.u32max;
-  return known && src.umax < (is64 ? 64n : 32n) ? Number(src.umax) : null;
+    ? src.bits.isConstant && src.smin === src.smax && src.umin === src.umax
+    : src.bits.maskLow === 0 && src.s32min === src.s32max && src.u32min === src.u32max;
+  const isShort = src.umaxHigh === 0 && src.umaxLow >>> 0 < (is64 ? 64 : 32);
+  return known && isShort ? src.umaxLow : null;
 }
 
 /**
@@ -228,7 +292,7 @@ export function arithmetic(operation: number, dst: Source, src: Source, is64: bo
       b.bits = tnum.sub(b.bits, src.bits);
       break;
     case I.BPF_NEG:
-      Object.assign(b, B.ZERO);
+      B.setExactly(b, 0, 0);
       subRanges(b, dst);
       b.bits = tnum.neg(dst.bits);
       break;

@@ -55,7 +55,7 @@ export function stackReach(
 ): Reach {
   const { bits, smin, smax } = pointer.bounds;
   const way = write ? " write to" : " read from";
-  const isFixed = bits.mask === 0n;
+  const isFixed = bits.isConstant;
   if (!isFixed && (smax >= LIMIT || smin <= -LIMIT)) {
     throw refuse(`invalid unbounded variable-offset${way} stack R${register}`);
   }
@@ -88,7 +88,7 @@ export function loadStack(
   size: number,
   fills: boolean,
 ): Register {
-  const isFixed = pointer.bounds.bits.mask === 0n;
+  const isFixed = pointer.bounds.bits.isConstant;
   if (!fills && !isFixed) {
     const { bits } = pointer.bounds;
     const text = "variable offset stack pointer cannot be passed into helper function";
@@ -213,7 +213,7 @@ export function checkInitialized(
   overwrites: boolean,
 ): void {
   const { bits } = pointer.bounds;
-  const isFixed = bits.mask === 0n;
+  const isFixed = bits.isConstant;
   if (!isFixed && !env.subject.perfmon) {
     const text = `R${register} variable offset stack access prohibited for !root`;
     throw refuse(`${text}, var_off=${tnum.format(bits)}`);
@@ -252,7 +252,7 @@ export function storeStack(
   stored: Stored,
 ): void {
   const reach = stackReach(env, register, pointer, off, size, true);
-  if (pointer.bounds.bits.mask === 0n) storeFixed(env, pointer, reach.min, size, stored);
+  if (pointer.bounds.bits.isConstant) storeFixed(env, pointer, reach.min, size, stored);
   else storeVariable(env, pointer, reach.min, reach.max + size, stored);
 }
 

@@ -3,62 +3,91 @@
  * kernel/bpf/tnum.c in Linux, whose results these functions give.
  */
 
-const ALL = 0xffff_ffff_ffff_ffffn;
-const LOW = 0xffff_ffffn;
+import * as W from "./words.ts";
 
-/** A bit is unknown where `mask` has a one; elsewhere it is as in `value`. No bit is in both. */
-export interface Tnum {
+/** A bit is unknown where the mask has a one; elsewhere it is as in the value; never in both. */
+export class Tnum {
+  // Words, see words.ts.
+  readonly valueHigh: number;
+  readonly valueLow: number;
+  readonly maskHigh: number;
+  readonly maskLow: number;
+
+  constructor(valueHigh: number, valueLow: number, maskHigh: number, maskLow: number) {
+    this.valueHigh = valueHigh;
+    this.valueLow = valueLow;
+    this.maskHigh = maskHigh;
+    this.maskLow = maskLow;
+  }
+
   /** u64 */
-  readonly value: bigint;
+  get value(): bigint {
+    return W.toUnsigned(this.valueHigh, this.valueLow);
+  }
+
   /** u64 */
-  readonly mask: bigint;
+  get mask(): bigint {
+    return W.toUnsigned(this.maskHigh, this.maskLow);
+  }
+
+  /** Whether all bits are known. */
+  get isConstant(): boolean {
+    return (this.maskHigh | this.maskLow) === 0;
+  }
+
+  /** Whether it is known to be 0. */
+  get isZero(): boolean {
+    return (this.valueHigh | this.valueLow | this.maskHigh | this.maskLow) === 0;
+  }
 }
 
 /** Nothing is known. */
-export const UNKNOWN: Tnum = { value: 0n, mask: ALL };
-const ZERO: Tnum = { value: 0n, mask: 0n };
-
-function u64(value: bigint): bigint {
-  return BigInt.asUintN(64, value);
-}
+export const UNKNOWN: Tnum = new Tnum(0, 0, -1, -1);
+const ZERO: Tnum = new Tnum(0, 0, 0, 0);
 
 /** @param value - taken modulo 2^64. */
 export function constant(value: bigint): Tnum {
-  return { value: u64(value), mask: 0n };
+  return constantWords(W.highWord(value), W.lowWord(value));
 }
 
-export function isConstant(a: Tnum): boolean {
-  return a.mask === 0n;
+export function constantWords(high: number, low: number): Tnum {
+  return new Tnum(high, low, 0, 0);
 }
 
-/** How many bits a number that isn't negative takes. */
-function bitLength(value: bigint): number {
-  const high = Number(value >> 32n);
-  return high === 0 ? 32 - Math.clz32(Number(value & LOW)) : 64 - Math.clz32(high);
+/** Ones from the highest bit of a word that is one on downwards. */
+function onesBelow(word: number): number {
+  return word === 0 ? 0 : (-1 >>> Math.clz32(word)) | 0;
 }
 
 /** What all numbers from `min` to `max` (both u64) have in common. */
-export function range(min: bigint, max: bigint): Tnum {
-  const bits = bitLength(min ^ max);
-  if (bits === 64) return UNKNOWN;
-  const mask = (1n << BigInt(bits)) - 1n;
-  return { value: min & (mask ^ ALL), mask };
+export function range(minHigh: number, minLow: number, maxHigh: number, maxLow: number): Tnum {
+  const maskHigh = onesBelow(minHigh ^ maxHigh);
+  const maskLow = maskHigh === 0 ? onesBelow(minLow ^ maxLow) : -1;
+  return new Tnum(minHigh & ~maskHigh, minLow & ~maskLow, maskHigh, maskLow);
 }
 
 export function add(a: Tnum, b: Tnum): Tnum {
-  if (a.mask === 0n && b.mask === 0n) return { value: u64(a.value + b.value), mask: 0n };
-  const masks = u64(a.mask + b.mask);
-  const values = u64(a.value + b.value);
-  const carried = u64(masks + values) ^ values;
-  const mask = carried | a.mask | b.mask;
-  return { value: values & (mask ^ ALL), mask };
+  const masksLow = (a.maskLow + b.maskLow) | 0;
+  const masksHigh = (a.maskHigh + b.maskHigh + W.carry(a.maskLow, b.maskLow)) | 0;
+  const valuesLow = (a.valueLow + b.valueLow) | 0;
+  const valuesHigh = (a.valueHigh + b.valueHigh + W.carry(a.valueLow, b.valueLow)) | 0;
+  const sumLow = (masksLow + valuesLow) | 0;
+  const sumHigh = (masksHigh + valuesHigh + W.carry(masksLow, valuesLow)) | 0;
+  const maskHigh = (sumHigh ^ valuesHigh) | a.maskHigh | b.maskHigh;
+  const maskLow = (sumLow ^ valuesLow) | a.maskLow | b.maskLow;
+  return new Tnum(valuesHigh & ~maskHigh, valuesLow & ~maskLow, maskHigh, maskLow);
 }
 
 export function sub(a: Tnum, b: Tnum): Tnum {
-  const values = u64(a.value - b.value);
-  const borrowed = u64(values + a.mask) ^ u64(values - b.mask);
-  const mask = borrowed | a.mask | b.mask;
-  return { value: values & (mask ^ ALL), mask };
+  const valuesLow = (a.valueLow - b.valueLow) | 0;
+  const valuesHigh = (a.valueHigh - b.valueHigh - W.borrow(a.valueLow, b.valueLow)) | 0;
+  const mostLow = (valuesLow + a.maskLow) | 0;
+  const mostHigh = (valuesHigh + a.maskHigh + W.carry(valuesLow, a.maskLow)) | 0;
+  const leastLow = (valuesLow - b.maskLow) | 0;
+  const leastHigh = (valuesHigh - b.maskHigh - W.borrow(valuesLow, b.maskLow)) | 0;
+  const maskHigh = (mostHigh ^ leastHigh) | a.maskHigh | b.maskHigh;
+  const maskLow = (mostLow ^ leastLow) | a.maskLow | b.maskLow;
+  return new Tnum(valuesHigh & ~maskHigh, valuesLow & ~maskLow, maskHigh, maskLow);
 }
 
 export function neg(a: Tnum): Tnum {
@@ -66,82 +95,128 @@ export function neg(a: Tnum): Tnum {
 }
 
 export function and(a: Tnum, b: Tnum): Tnum {
-  const value = a.value & b.value;
-  return { value, mask: (a.value | a.mask) & (b.value | b.mask) & (value ^ ALL) };
+  const high = a.valueHigh & b.valueHigh;
+  const low = a.valueLow & b.valueLow;
+  const maskHigh = (a.valueHigh | a.maskHigh) & (b.valueHigh | b.maskHigh) & ~high;
+  const maskLow = (a.valueLow | a.maskLow) & (b.valueLow | b.maskLow) & ~low;
+  return new Tnum(high, low, maskHigh, maskLow);
 }
 
 export function or(a: Tnum, b: Tnum): Tnum {
-  const value = a.value | b.value;
-  return { value, mask: (a.mask | b.mask) & (value ^ ALL) };
+  const high = a.valueHigh | b.valueHigh;
+  const low = a.valueLow | b.valueLow;
+  return new Tnum(high, low, (a.maskHigh | b.maskHigh) & ~high, (a.maskLow | b.maskLow) & ~low);
 }
 
 export function xor(a: Tnum, b: Tnum): Tnum {
-  const mask = a.mask | b.mask;
-  return { value: (a.value ^ b.value) & (mask ^ ALL), mask };
+  const maskHigh = a.maskHigh | b.maskHigh;
+  const maskLow = a.maskLow | b.maskLow;
+  const high = (a.valueHigh ^ b.valueHigh) & ~maskHigh;
+  return new Tnum(high, (a.valueLow ^ b.valueLow) & ~maskLow, maskHigh, maskLow);
 }
 
-export function shiftLeft(a: Tnum, bits: bigint): Tnum {
-  return { value: u64(a.value << bits), mask: u64(a.mask << bits) };
+/** @param bits - 0 to 63, as of the other shifts. */
+export function shiftLeft(a: Tnum, bits: number): Tnum {
+  return new Tnum(
+    W.shiftLeftHigh(a.valueHigh, a.valueLow, bits),
+    W.shiftLeftLow(a.valueLow, bits),
+    W.shiftLeftHigh(a.maskHigh, a.maskLow, bits),
+    W.shiftLeftLow(a.maskLow, bits),
+  );
 }
 
-export function shiftRight(a: Tnum, bits: bigint): Tnum {
-  return { value: a.value >> bits, mask: a.mask >> bits };
+export function shiftRight(a: Tnum, bits: number): Tnum {
+  return new Tnum(
+    W.shiftRightHigh(a.valueHigh, bits),
+    W.shiftRightLow(a.valueHigh, a.valueLow, bits),
+    W.shiftRightHigh(a.maskHigh, bits),
+    W.shiftRightLow(a.maskHigh, a.maskLow, bits),
+  );
 }
 
 /** @param width - 32: the sign is bit 31, and the upper half of the result is 0. */
-export function shiftRightSigned(a: Tnum, bits: bigint, width: 32 | 64): Tnum {
-  return {
-    value: BigInt.asUintN(width, BigInt.asIntN(width, a.value) >> bits),
-    mask: BigInt.asUintN(width, BigInt.asIntN(width, a.mask) >> bits),
-  };
+export function shiftRightSigned(a: Tnum, bits: number, width: 32 | 64): Tnum {
+  if (width === 32) return new Tnum(0, a.valueLow >> bits, 0, a.maskLow >> bits);
+  return new Tnum(
+    W.shiftSignedHigh(a.valueHigh, bits),
+    W.shiftSignedLow(a.valueHigh, a.valueLow, bits),
+    W.shiftSignedHigh(a.maskHigh, bits),
+    W.shiftSignedLow(a.maskHigh, a.maskLow, bits),
+  );
 }
 
 /** What is common to both: the value may be one or the other. */
 export function union(a: Tnum, b: Tnum): Tnum {
-  const mask = (a.value ^ b.value) | a.mask | b.mask;
-  return { value: a.value & b.value & (mask ^ ALL), mask };
+  const maskHigh = (a.valueHigh ^ b.valueHigh) | a.maskHigh | b.maskHigh;
+  const maskLow = (a.valueLow ^ b.valueLow) | a.maskLow | b.maskLow;
+  const high = a.valueHigh & b.valueHigh & ~maskHigh;
+  return new Tnum(high, a.valueLow & b.valueLow & ~maskLow, maskHigh, maskLow);
 }
 
 /** Adds up shifted copies of `b`; an unknown bit of `a` may or may not add its copy. */
 export function mul(a: Tnum, b: Tnum): Tnum {
-  if (a.mask === 0n && b.mask === 0n) return constant(a.value * b.value);
+  if (a.isConstant && b.isConstant) return constant(a.value * b.value);
   let sum = ZERO;
   let left = a;
   let right = b;
-  while ((left.value | left.mask) !== 0n && sum.mask !== ALL) {
-    if ((left.value & 1n) !== 0n) sum = add(sum, right);
-    else if ((left.mask & 1n) !== 0n) sum = union(sum, add(sum, right));
-    left = shiftRight(left, 1n);
-    right = shiftLeft(right, 1n);
+  while (mayBeSet(left) && !(sum.maskHigh === -1 && sum.maskLow === -1)) {
+    if ((left.valueLow & 1) !== 0) sum = add(sum, right);
+    else if ((left.maskLow & 1) !== 0) sum = union(sum, add(sum, right));
+    left = shiftRight(left, 1);
+    right = shiftLeft(right, 1);
   }
   return sum;
 }
 
+/** Whether a bit is one, or may be. */
+function mayBeSet(a: Tnum): boolean {
+  return (a.valueHigh | a.valueLow | a.maskHigh | a.maskLow) !== 0;
+}
+
 /** Both are known to be true of one value. */
 export function intersect(a: Tnum, b: Tnum): Tnum {
-  const mask = a.mask & b.mask;
-  return { value: (a.value | b.value) & (mask ^ ALL), mask };
+  const maskHigh = a.maskHigh & b.maskHigh;
+  const maskLow = a.maskLow & b.maskLow;
+  const high = (a.valueHigh | b.valueHigh) & ~maskHigh;
+  return new Tnum(high, (a.valueLow | b.valueLow) & ~maskLow, maskHigh, maskLow);
 }
 
 /** Whether there may be a value that both describe. */
 export function overlap(a: Tnum, b: Tnum): boolean {
-  const known = (a.mask | b.mask) ^ ALL;
-  return (a.value & known) === (b.value & known);
+  const differHigh = (a.valueHigh ^ b.valueHigh) & ~(a.maskHigh | b.maskHigh);
+  const differLow = (a.valueLow ^ b.valueLow) & ~(a.maskLow | b.maskLow);
+  return (differHigh | differLow) === 0;
 }
 
 /** Whether every value of `b` is one of `a`. */
 export function contains(a: Tnum, b: Tnum): boolean {
-  return (b.mask & (a.mask ^ ALL)) === 0n && a.value === (b.value & (a.mask ^ ALL));
+  const vaguer = (b.maskHigh & ~a.maskHigh) | (b.maskLow & ~a.maskLow);
+  if (vaguer !== 0) return false;
+  const differ =
+    (a.valueHigh ^ (b.valueHigh & ~a.maskHigh)) | (a.valueLow ^ (b.valueLow & ~a.maskLow));
+  return differ === 0;
+}
+
+/** Whether the same is known of both. */
+export function same(a: Tnum, b: Tnum): boolean {
+  return (
+    a.valueLow === b.valueLow &&
+    a.maskLow === b.maskLow &&
+    a.valueHigh === b.valueHigh &&
+    a.maskHigh === b.maskHigh
+  );
 }
 
 /** Whether it is a multiple of `size`, a power of two. */
 export function isAligned(a: Tnum, size: number): boolean {
-  return ((a.value | a.mask) & BigInt(size - 1)) === 0n;
+  return ((a.valueLow | a.maskLow) & (size - 1)) === 0;
 }
 
 /** The lowest `bytes` bytes in reverse, the others being 0. */
 export function swap(a: Tnum, bytes: number): Tnum {
-  return { value: reversed(a.value, bytes), mask: reversed(a.mask, bytes) };
+  const value = reversed(a.value, bytes);
+  const mask = reversed(a.mask, bytes);
+  return new Tnum(W.highWord(value), W.lowWord(value), W.highWord(mask), W.lowWord(mask));
 }
 
 function reversed(value: bigint, bytes: number): bigint {
@@ -152,19 +227,16 @@ function reversed(value: bigint, bytes: number): bigint {
 
 /** The lower half, the upper being 0. */
 export function lowHalf(a: Tnum): Tnum {
-  return { value: a.value & LOW, mask: a.mask & LOW };
+  return new Tnum(0, a.valueLow, 0, a.maskLow);
 }
 
 /** The upper half of `a` over the lower half of `low`. */
 export function withLowHalf(a: Tnum, low: Tnum): Tnum {
-  return {
-    value: (a.value & (LOW << 32n)) | (low.value & LOW),
-    mask: (a.mask & (LOW << 32n)) | (low.mask & LOW),
-  };
+  return new Tnum(a.valueHigh, low.valueLow, a.maskHigh, low.maskLow);
 }
 
 /** As the log writes it: a number, or value and mask. */
 export function format(a: Tnum): string {
-  if (a.mask === 0n) return `0x${a.value.toString(16)}`;
+  if (a.isConstant) return `0x${a.value.toString(16)}`;
   return `(0x${a.value.toString(16)}; 0x${a.mask.toString(16)})`;
 }
