@@ -12,6 +12,7 @@ import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
 import { known, NOT_INIT, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { arithmetic, reorder } from "./scalar_alu.ts";
+import { maskNumbers } from "./speculation.ts";
 
 /** What a register holds. @throws {Refusal} when nothing was put there. */
 export function readRegister(env: Environment, register: number): Register {
@@ -121,6 +122,7 @@ function binary(env: Environment, target: Register, source: Register, is64: bool
     if (I.BPF_SRC(opcode) === I.BPF_X) markPrecise(env, src);
     return movePointer(env, target, source.bounds, false);
   }
+  maskNumbers(env);
   let bounds = arithmetic(operation, target.bounds, source.bounds, is64);
   if (B.isContradictory(bounds)) bounds = B.unbounded();
   const by = source.bounds;

@@ -3,7 +3,7 @@
  * condition tells. Analogous to check_cond_jmp_op() in kernel/bpf/verifier.c.
  */
 
-import { EACCES } from "../../abi/errno.ts";
+import { EACCES, EFAULT } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import { isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
@@ -14,6 +14,7 @@ import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
 import { known, notNull, type Register } from "./register.ts";
 import { addRanges } from "./scalar_alu.ts";
+import { guessOtherWay } from "./speculation.ts";
 import type { Place, State } from "./state.ts";
 import * as tnum from "./tnum.ts";
 
@@ -38,11 +39,12 @@ export function conditionalJump(env: Environment): number {
   if (isTaken !== null) {
     markPrecise(env, dst);
     if (byRegister) markPrecise(env, src);
+    guessOtherWay(env, isTaken ? slot + 1 : target);
     return isTaken ? target : slot + 1;
   }
   const linked = findLinked(state, [byRegister ? b : null, a]);
   if (linked.length > 1) env.noteLinked(linked);
-  const taken = env.branch(target);
+  const taken = env.branch(target, EFAULT);
   refineNumbers({ taken, passed: state }, a, b, operation, is32, dst, byRegister ? src : null);
   // Both ways learn before what they learnt is spread.
   for (const way of [state, taken]) {

@@ -3,7 +3,7 @@
  * check_func_call(), push_callback_call() and prepare_func_exit() in kernel/bpf/verifier.c.
  */
 
-import { E2BIG, EACCES, EINVAL } from "../../abi/errno.ts";
+import { E2BIG, EACCES, EINVAL, ENOMEM } from "../../abi/errno.ts";
 import { BPF_REG_0, BPF_REG_1, BPF_REG_5, MAX_CALL_FRAMES } from "../../abi/insn.ts";
 import type { Environment } from "./environment.ts";
 import { markPrecise } from "./precision.ts";
@@ -35,7 +35,7 @@ export function enterCallback(
   start: number,
   setArguments: (state: State) => void,
 ): void {
-  const waiting = env.branch(start);
+  const waiting = env.branch(start, ENOMEM);
   pushFrame(waiting, env.slot, start, true);
   setArguments(waiting);
   waiting.callbackDepth++;

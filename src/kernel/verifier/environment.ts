@@ -3,14 +3,15 @@
  * wait. Analogous to struct bpf_verifier_env in Linux.
  */
 
-import { E2BIG } from "../../abi/errno.ts";
 import type { Instruction } from "../../asm/index.ts";
 import type { Btf } from "../bpf/btf.ts";
 import type { ContextLayout } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
+import type { InstructionFault } from "./instructions.ts";
 import type { VerifierLog } from "./log.ts";
 import { Refusal } from "./refusal.ts";
 import type { Register } from "./register.ts";
+import { Speculation } from "./speculation.ts";
 import type { State, Step } from "./state.ts";
 import type { Subprogram } from "./subprograms.ts";
 
@@ -37,8 +38,8 @@ export interface Subject {
   readonly functions: { readonly btf: Btf; readonly typeIds: readonly number[] } | null;
   /** Source lines with their places, by slot: "i = 0; @ a.c:7". */
   readonly lines: ReadonlyMap<number, string>;
-  /** Looks at one instruction by itself. @throws {Refusal} */
-  readonly checkInstruction: (slot: number) => void;
+  /** What is wrong with one instruction by itself; null when nothing is. */
+  readonly faultOf: (slot: number) => InstructionFault | null;
   readonly perfmon: boolean;
   readonly strictAlignment: boolean;
   /** A checkpoint at every point, as BPF_F_TEST_STATE_FREQ asks for. */
@@ -76,6 +77,7 @@ export class Environment {
   readonly globals: Set<number> = new Set();
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
+  readonly speculation: Speculation = new Speculation();
   #ids: number = 0;
 
   constructor(subject: Subject, log: VerifierLog, state: State) {
@@ -118,14 +120,18 @@ export class Environment {
     this.#count(this.step);
   }
 
-  /** Lets a copy of the state wait, to go on elsewhere. Analogous to push_stack() in Linux. */
-  branch(slot: number): State {
+  /**
+   * Lets a copy of the state wait, to go on elsewhere. Analogous to push_stack() in Linux.
+   *
+   * @param errno - what it is to too many that wait, which differs by who asks.
+   */
+  branch(slot: number, errno: number): State {
     const state = this.state.copy();
     this.waiting.push({ state, slot, from: this.slot, logged: this.log.length });
     if (state.parent !== null) state.parent.branches++;
     if (this.waiting.length > MAX_WAITING) {
       const text = `The sequence of ${this.waiting.length} jumps is too complex.`;
-      throw new Refusal(E2BIG, text);
+      throw new Refusal(errno, text);
     }
     return state;
   }

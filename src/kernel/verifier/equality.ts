@@ -51,6 +51,8 @@ class IdMap {
 export interface Comparison {
   readonly live: Uint16Array;
   readonly perfmon: boolean;
+  /** Numbers are only the same when all that is known of them is. */
+  exploresLimits: boolean;
 }
 
 /** Whether what was found out from `old` on holds for `now`. */
@@ -58,9 +60,11 @@ export function covers(
   old: Checkpoint,
   now: State,
   strictness: Strictness,
-  { live, perfmon }: Comparison,
+  comparison: Comparison,
 ): boolean {
   if (old.frames.length !== now.frames.length) return false;
+  // What holds where guesses end early need not hold where they don't.
+  if (old.speculative && !now.speculative) return false;
   const ids = new IdMap();
   for (let depth = 0; depth < old.frames.length; depth++) {
     const frame = old.frames[depth] as Frame;
@@ -68,15 +72,24 @@ export function covers(
     if (frame.callSite !== other.callSite || frame.start !== other.start) return false;
     if (frame.callbackDepth > other.callbackDepth) return false;
     const slot = old.frames[depth + 1]?.callSite ?? old.slot;
-    const asked = live[slot] as number;
+    const asked = comparison.live[slot] as number;
     for (let i = 0; i < MAX_BPF_REG; i++) {
       if (((asked >> i) & 1) === 0) continue;
       const precise = strictness !== "finished" || old.precise.hasRegister(depth, i);
-      if (!registerCovers(frame.get(i), other.get(i), ids, strictness, precise)) return false;
+      const wanted = wantedOf(precise, comparison);
+      if (!registerCovers(frame.get(i), other.get(i), ids, strictness, wanted)) return false;
     }
-    if (!stackCovers(old, depth, frame, other, ids, strictness, perfmon)) return false;
+    if (!stackCovers(old, depth, frame, other, ids, strictness, comparison)) return false;
   }
   return true;
+}
+
+/** What two numbers must have in common. */
+type Wanted = "nothing" | "range" | "all";
+
+function wantedOf(precise: boolean, { exploresLimits }: Comparison): Wanted {
+  if (exploresLimits) return "all";
+  return precise ? "range" : "nothing";
 }
 
 function isSame(old: Register, now: Register, ids: IdMap): boolean {
@@ -98,15 +111,16 @@ function registerCovers(
   now: Register,
   ids: IdMap,
   strictness: Strictness,
-  precise: boolean,
+  wanted: Wanted,
 ): boolean {
   if (strictness === "same") return isSame(old, now, ids);
   if (old.type === "?") return strictness === "finished" || now.type === "?";
   if (old.type !== now.type) return false;
   switch (old.type) {
     case "scalar":
-      if (!precise) return true;
+      if (wanted === "nothing") return true;
       if (old.isSum !== now.isSum || (old.isSum && old.off !== now.off)) return false;
+      if (wanted === "all" && !sameBounds(old.bounds, now.bounds)) return false;
       return includes(old.bounds, now.bounds) && ids.matchNumbers(old.id, now.id);
     case "map_key":
     case "map_value":
@@ -144,7 +158,7 @@ function stackCovers(
   now: Frame,
   ids: IdMap,
   strictness: Strictness,
-  perfmon: boolean,
+  comparison: Comparison,
 ): boolean {
   for (let index = 0; index < old.stack.length; index++) {
     const before = old.slot(index);
@@ -161,7 +175,8 @@ function stackCovers(
       if (!checkpoint.incomplete && !checkpoint.read.hasSlot(depth, index)) continue;
     }
     const precise = strictness !== "finished" || checkpoint.precise.hasSlot(depth, index);
-    if (!slotCovers(before, after, ids, strictness, precise, perfmon)) return false;
+    const wanted = wantedOf(precise, comparison);
+    if (!slotCovers(before, after, ids, strictness, wanted, comparison.perfmon)) return false;
   }
   return true;
 }
@@ -171,7 +186,7 @@ function slotCovers(
   after: S.Slot,
   ids: IdMap,
   strictness: Strictness,
-  precise: boolean,
+  wanted: Wanted,
   perfmon: boolean,
 ): boolean {
   if (before.kinds === 0) return true;
@@ -180,7 +195,7 @@ function slotCovers(
   const oldNumber = numberIn(before, perfmon);
   const newNumber = numberIn(after, perfmon);
   if (oldNumber !== null && newNumber !== null) {
-    return registerCovers(oldNumber, newNumber, ids, strictness, precise);
+    return registerCovers(oldNumber, newNumber, ids, strictness, wanted);
   }
   for (let i = 0; i < S.SLOT_BYTES; i++) {
     const kind = S.kindAt(before, i);
@@ -190,5 +205,5 @@ function slotCovers(
   }
   if (before.spilled === null) return true;
   if (after.spilled === null) return false;
-  return registerCovers(before.spilled, after.spilled, ids, strictness, precise);
+  return registerCovers(before.spilled, after.spilled, ids, strictness, wanted);
 }

@@ -36,7 +36,11 @@ export class Explored {
   constructor({ subject }: Environment) {
     this.points = findPoints(subject.insns);
     this.#bySlot = subject.insns.map(() => []);
-    this.#comparison = { live: liveRegisters(subject.insns), perfmon: subject.perfmon };
+    this.#comparison = {
+      live: liveRegisters(subject.insns),
+      perfmon: subject.perfmon,
+      exploresLimits: false,
+    };
   }
 
   /** Counters go on from here: another walk begins. */
@@ -59,6 +63,7 @@ export class Explored {
     const jumps = env.jumps - this.#jumps;
     const processed = env.processed - this.#processed;
     let leaves = forced || (jumps >= MIN_JUMPS && processed >= MIN_INSTRUCTIONS);
+    this.#comparison.exploresLimits = env.speculation.exploresLimits;
     const here = this.#bySlot[slot] as Checkpoint[];
     env.maxStatesPerInsn = Math.max(env.maxStatesPerInsn, here.length);
     // The latest first, as the most alike.

@@ -6,7 +6,7 @@
 
 import { EINVAL } from "../../abi/errno.ts";
 import { BPF_REG_0, BPF_REG_1 } from "../../abi/insn.ts";
-import { clearCallerSaved, readRegister } from "./alu.ts";
+import { clearCallerSaved } from "./alu.ts";
 import * as KIND from "./btf_parse.ts";
 import type { Environment, Subject } from "./environment.ts";
 import { forgetPacket } from "./helper_call.ts";
@@ -104,7 +104,7 @@ export function callGlobal(env: Environment, start: number): void {
 }
 
 function checkPassed(env: Environment, register: number, parameter: Parameter): void {
-  const contents = readRegister(env, register);
+  const contents = env.state.frame.get(register);
   switch (parameter.kind) {
     case "number":
       if (!contents.isScalar) throw refuse(`R${register} is not a scalar`);

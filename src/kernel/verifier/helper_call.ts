@@ -57,7 +57,6 @@ export function callHelper(env: Environment, id: number): void {
   for (const [i, argument] of prototype.arguments.entries()) {
     checkArgument(env, BPF_REG_1 + i, argument, call);
   }
-  if (call.map !== null) checkMapKind(call.map, id);
   fillFresh(env, call);
   if (id === BPF_FUNC.tail_call) markPrecise(env, BPF_REG_3);
   if (id === BPF_FUNC.loop) callLoop(env, call.callback);
@@ -65,6 +64,7 @@ export function callHelper(env: Environment, id: number): void {
   if (prototype.changesPacket === true) forgetPacket(env);
   clearCallerSaved(env);
   env.state.frame.set(BPF_REG_0, resultOf(env, call));
+  if (call.map !== null) checkMapKind(call.map, id);
 }
 
 /** Pointers into the packet become numbers that say nothing. */

@@ -21,6 +21,8 @@ export interface Surroundings extends CallingProgram {
 export interface InstructionFault {
   readonly errno: number;
   readonly text: string;
+  /** Registers that Linux reads before it notices. */
+  readonly reads?: readonly number[];
 }
 
 type Refusal = InstructionFault;
@@ -40,7 +42,7 @@ function check(insn: Instruction, slot: number, around: Surroundings): Refusal |
     case I.BPF_ALU64:
       return checkAlu(insn);
     case I.BPF_LDX:
-      return readable(insn.src) ?? writable(insn.dst);
+      return readable(insn.src) ?? after(writable(insn.dst), insn.src);
     case I.BPF_STX:
       return I.BPF_MODE(insn.opcode) === I.BPF_ATOMIC ? checkAtomic(insn) : checkStore(insn);
     case I.BPF_ST:
@@ -54,6 +56,11 @@ function check(insn: Instruction, slot: number, around: Surroundings): Refusal |
 
 function reserved(what: string): Refusal {
   return { errno: EINVAL, text: `${what} uses reserved fields` };
+}
+
+/** The same, noticed only when a register was read. */
+function after(refusal: Refusal | null, register: number): Refusal | null {
+  return refusal === null ? null : { ...refusal, reads: [register] };
 }
 
 function readable(register: number): Refusal | null {
@@ -76,12 +83,16 @@ function checkAlu(insn: Instruction): Refusal | null {
   const fromRegister = I.BPF_SRC(opcode) === I.BPF_X;
   const unused = fromRegister ? imm : src;
   if (unused !== 0 || !(off === 0 || (off === 1 && divides))) return reserved("BPF_ALU");
-  const refusal = (fromRegister ? readable(src) : null) ?? readable(dst);
+  const refusal = fromRegister ? (readable(src) ?? after(readable(dst), src)) : readable(dst);
   if (refusal !== null) return refusal;
-  if (!fromRegister && divides && imm === 0) return { errno: EINVAL, text: "div by zero" };
+  if (!fromRegister && divides && imm === 0) {
+    return after({ errno: EINVAL, text: "div by zero" }, dst);
+  }
   if (!fromRegister && isShift(operation)) {
     const bits = I.BPF_CLASS(opcode) === I.BPF_ALU64 ? 64 : 32;
-    if (imm < 0 || imm >= bits) return { errno: EINVAL, text: `invalid shift ${imm}` };
+    if (imm < 0 || imm >= bits) {
+      return after({ errno: EINVAL, text: `invalid shift ${imm}` }, dst);
+    }
   }
   return writable(dst);
 }
@@ -106,7 +117,7 @@ function checkMov({ opcode, dst, src, off, imm }: Instruction): Refusal | null {
   if (is64 && off === I.BPF_ADDR_SPACE_CAST) return refuseCast(imm);
   const extends_ = off === 8 || off === 16 || (off === 32 && is64);
   if (imm !== 0 || !(off === 0 || extends_)) return reserved("BPF_MOV");
-  return readable(src) ?? writable(dst);
+  return readable(src) ?? after(writable(dst), src);
 }
 
 function refuseCast(imm: number): Refusal {
@@ -118,7 +129,7 @@ function refuseCast(imm: number): Refusal {
 }
 
 function checkStore({ dst, src, imm }: Instruction): Refusal | null {
-  return imm === 0 ? (readable(src) ?? readable(dst)) : reserved("BPF_STX");
+  return imm === 0 ? (readable(src) ?? after(readable(dst), src)) : reserved("BPF_STX");
 }
 
 const READ_MODIFY_WRITE: ReadonlySet<number> = new Set([
@@ -129,8 +140,8 @@ const READ_MODIFY_WRITE: ReadonlySet<number> = new Set([
 
 /** Analogous to check_atomic() in Linux. */
 function checkAtomic({ opcode, dst, src, imm }: Instruction): Refusal | null {
-  if (imm === I.BPF_LOAD_ACQ) return readable(src) ?? writable(dst);
-  if (imm === I.BPF_STORE_REL) return readable(src) ?? readable(dst);
+  if (imm === I.BPF_LOAD_ACQ) return readable(src) ?? after(writable(dst), src);
+  if (imm === I.BPF_STORE_REL) return readable(src) ?? after(readable(dst), src);
   if (!READ_MODIFY_WRITE.has(imm)) {
     const hex = (imm >>> 0).toString(16).padStart(2, "0");
     return { errno: EINVAL, text: `BPF_ATOMIC uses invalid atomic opcode ${hex}` };
@@ -139,7 +150,7 @@ function checkAtomic({ opcode, dst, src, imm }: Instruction): Refusal | null {
   if (size !== I.BPF_W && size !== I.BPF_DW) {
     return { errno: EINVAL, text: "invalid atomic operand size" };
   }
-  const refusal = readable(src) ?? readable(dst);
+  const refusal = readable(src) ?? after(readable(dst), src);
   if (refusal !== null || (imm & I.BPF_FETCH) === 0) return refusal;
   return imm === I.BPF_CMPXCHG ? null : writable(src);
 }
@@ -165,7 +176,7 @@ function checkLdAbs({ opcode, dst, src, off }: Instruction, progType: number): R
   }
   const isAbs = I.BPF_MODE(opcode) === I.BPF_ABS;
   if (dst !== 0 || off !== 0 || (isAbs && src !== 0)) return reserved("BPF_LD_[ABS|IND]");
-  return readable(src);
+  return after(readable(src), I.BPF_REG_6);
 }
 
 function checkJump(insn: Instruction, around: Surroundings): Refusal | null {
@@ -185,8 +196,10 @@ function checkJump(insn: Instruction, around: Surroundings): Refusal | null {
       return { errno: EINVAL, text: `invalid may_goto imm ${imm}` };
     default: {
       const fromRegister = I.BPF_SRC(opcode) === I.BPF_X;
-      if ((fromRegister ? imm : src) !== 0) return readable(dst) ?? reserved("BPF_JMP/JMP32");
-      return readable(dst) ?? (fromRegister ? readable(src) : null);
+      if ((fromRegister ? imm : src) !== 0) {
+        return readable(dst) ?? after(reserved("BPF_JMP/JMP32"), dst);
+      }
+      return readable(dst) ?? (fromRegister ? after(readable(src), dst) : null);
     }
   }
 }

@@ -33,6 +33,11 @@ export function checkPassedMemory(
     throw new Refusal(EINVAL, text);
   }
   env.state.frame.set(register, given);
-  checkMemory(env, register, size, false);
-  if (given.type !== "map_key") checkMemory(env, register, size, true);
+  try {
+    checkMemory(env, register, size, false);
+    if (given.type !== "map_key") checkMemory(env, register, size, true);
+  } catch (error) {
+    // Whatever is wrong with the memory, the caller is told of its argument.
+    throw error instanceof Refusal ? new Refusal(EINVAL, error.message) : error;
+  }
 }

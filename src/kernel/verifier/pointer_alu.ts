@@ -9,6 +9,7 @@ import * as B from "./bounds.ts";
 import type { Environment } from "./environment.ts";
 import { Refusal } from "./refusal.ts";
 import { type Register, UNKNOWN_SCALAR } from "./register.ts";
+import { checkSum, maskPointer } from "./speculation.ts";
 import * as tnum from "./tnum.ts";
 
 /** No pointer may get further away from where it began. */
@@ -73,8 +74,11 @@ export function movePointer(
   }
   checkOffset(number, 0, pointer.type);
   checkOffset(pointer.bounds, pointer.off, pointer.type);
+  const settle = maskPointer(env, pointer, number, isReversed);
   const moved = shift(env, pointer, number, operation, isReversed);
   checkOffset(moved.bounds, moved.off, pointer.type);
+  checkSum(env, moved);
+  settle(moved);
   return moved;
 }
 

@@ -65,12 +65,8 @@ export function scrub(slot: Slot): Slot {
   return { kinds, spilled: null };
 }
 
-/**
- * The slot after a register was spilled at its beginning.
- *
- * @param keepsInvalid - bytes that were never written stay so; else they are something.
- */
-export function spill(before: Slot, register: Register, size: number, keepsInvalid: boolean): Slot {
+/** The slot after a register was spilled at its beginning. */
+export function spill(before: Slot, register: Register, size: number): Slot {
   let { kinds } = before;
   for (let i = 0; i < SLOT_BYTES; i++) {
     if (i < size) {
@@ -78,7 +74,7 @@ export function spill(before: Slot, register: Register, size: number, keepsInval
       continue;
     }
     const kind = (kinds >> (2 * i)) & 3;
-    if (kind === ZERO_BYTE || (kind === INVALID && keepsInvalid)) continue;
+    if (kind === ZERO_BYTE || kind === INVALID) continue;
     kinds = setKind(kinds, i, MISC);
   }
   return { kinds, spilled: register };

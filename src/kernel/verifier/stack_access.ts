@@ -11,6 +11,7 @@ import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { markPrecise, markSlotPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
 import { known, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
+import { noteStore } from "./speculation.ts";
 import * as S from "./stack.ts";
 import { type Frame, markSlotRead } from "./state.ts";
 import * as tnum from "./tnum.ts";
@@ -270,6 +271,7 @@ function storeFixed(
   if (!perfmon && before.spilled?.isPointer === true && size !== S.SLOT_BYTES) {
     throw new Refusal(EACCES, "attempt to corrupt spilled pointer on stack");
   }
+  noteStore(env, before, size, contents?.isPointer === true);
   if (contents?.isScalar === true && S.byteIndex(off) === 0) {
     const fits = B.widthOf(contents.bounds) <= size * 8;
     let spilled = contents;
@@ -279,10 +281,10 @@ function storeFixed(
     } else if (!fits) {
       spilled = contents.unlinked();
     }
-    frame.setSlot(index, S.spill(before, spilled, size, perfmon));
+    frame.setSlot(index, S.spill(before, spilled, size));
   } else if (contents?.isPointer === true) {
     checkSpill(env, pointer, contents, size);
-    frame.setSlot(index, S.spill(before, contents, size, perfmon));
+    frame.setSlot(index, S.spill(before, contents, size));
   } else {
     const isZero = contents?.isNull === true;
     if (isZero && register >= 0) markPrecise(env, register);

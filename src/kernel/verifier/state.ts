@@ -113,6 +113,8 @@ export class State {
   written: Marks | null = null;
   mayGotoDepth: number = 0;
   callbackDepth: number = 0;
+  /** The path is one that a processor may only guess. */
+  speculative: boolean = false;
 
   constructor(frames: Frame[]) {
     this.frames = frames;
@@ -134,6 +136,7 @@ export class State {
     copy.written = this.written?.copy() ?? null;
     copy.mayGotoDepth = this.mayGotoDepth;
     copy.callbackDepth = this.callbackDepth;
+    copy.speculative = this.speculative;
     return copy;
   }
 
@@ -184,6 +187,7 @@ export class Checkpoint {
   readonly written: Marks | null;
   readonly mayGotoDepth: number;
   readonly callbackDepth: number;
+  readonly speculative: boolean;
   /** Numbers on whose value the verdict depends. */
   readonly precise: Marks = new Marks();
   /** Stack slots that are read later on. */
@@ -203,6 +207,7 @@ export class Checkpoint {
     this.written = state.written;
     this.mayGotoDepth = state.mayGotoDepth;
     this.callbackDepth = state.callbackDepth;
+    this.speculative = state.speculative;
   }
 
   /** All paths from here are at their ends: nobody traces back over this one any more. */

@@ -29,7 +29,6 @@ import { instructionFault } from "./instructions.ts";
 import { BPF_LOG_LEVEL2, type VerifierLog } from "./log.ts";
 import { resolveMaps, UsedMaps } from "./maps.ts";
 import { checkReachability } from "./reachability.ts";
-import { Refusal } from "./refusal.ts";
 import { checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
 import { verify } from "./verify.ts";
 
@@ -132,11 +131,11 @@ function subjectOf(
     references,
     lines,
     functions: functionTypes(info),
-    checkInstruction: (slot) => {
-      if (good[slot] === 1) return;
+    faultOf: (slot) => {
+      if (good[slot] === 1) return null;
       const fault = instructionFault(insns[slot] as Instruction, slot, around);
-      if (fault !== null) throw new Refusal(fault.errno, fault.text);
-      good[slot] = 1;
+      if (fault === null) good[slot] = 1;
+      return fault;
     },
     perfmon,
     strictAlignment: (flags & BPF_F_STRICT_ALIGNMENT) !== 0,

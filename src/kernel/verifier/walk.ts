@@ -4,7 +4,7 @@
  */
 
 import { BPF_PROG_TYPE_SK_LOOKUP } from "../../abi/bpf.ts";
-import { E2BIG, EACCES, EINVAL } from "../../abi/errno.ts";
+import { E2BIG, EACCES, EINVAL, ENOMEM } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import { isLoadImm64, jumpOffset, loadImm64Value } from "../../asm/index.ts";
 import { alu, clearCallerSaved, isSecret, readRegister } from "./alu.ts";
@@ -19,6 +19,7 @@ import * as memory from "./memory.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
 import { known, pointer, type RegisterType, UNKNOWN_SCALAR } from "./register.ts";
+import { speculate } from "./speculation.ts";
 import type { Step } from "./state.ts";
 import { tracePath, traceStart, traceStep } from "./trace.ts";
 import { widen } from "./widen.ts";
@@ -83,12 +84,19 @@ function step(env: Environment, explored: Explored): number {
   };
   state.history = made;
   if (isJoin) state.historyLength++;
+  if (state.speculative) return speculate(env, () => loggedStep(env));
+  return loggedStep(env);
+}
+
+function loggedStep(env: Environment): number {
   return env.log.hasPaths ? traceStep(env, () => checkedStep(env)) : checkedStep(env);
 }
 
 function checkedStep(env: Environment): number {
-  env.subject.checkInstruction(env.slot);
-  return execute(env);
+  const fault = env.subject.faultOf(env.slot);
+  if (fault === null) return execute(env);
+  for (const register of fault.reads ?? []) readRegister(env, register);
+  throw new Refusal(fault.errno, fault.text);
 }
 
 function execute(env: Environment): number {
@@ -289,7 +297,7 @@ function call(env: Environment): number {
 /** A jump that is taken some time: the other way is walked later, widened. */
 function mayGoto(env: Environment): number {
   const { insn, slot, state } = env;
-  const waiting = env.branch(slot + 1);
+  const waiting = env.branch(slot + 1, ENOMEM);
   waiting.mayGotoDepth++;
   widen(waiting, state.parent?.parent ?? null, slot);
   return slot + insn.off + 1;
