@@ -8,6 +8,7 @@ export { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
 export { bytes, type Codec, perCpu, u8, u16, u32, u64 } from "./codec.ts";
 export { Collection, type CollectionOptions } from "./collection.ts";
 export { CAUSES, type Cause, diagnose, type FailedCall, type Finding } from "./diagnosis/index.ts";
+export type { DissectedPacket } from "./dissected_packet.ts";
 export {
   loadObject,
   type MapSpec,
@@ -27,7 +28,7 @@ export type {
 } from "./kernel.ts";
 export { Link, type LinkInfo } from "./link.ts";
 export { BpfMap, type MapInfo, type MapOptions } from "./map.ts";
-export { type DissectedPacket, NetNs } from "./netns.ts";
+export { NetNs } from "./netns.ts";
 export {
   Program,
   type ProgramInfo,

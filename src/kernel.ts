@@ -10,8 +10,11 @@ export interface Dissection {
   readonly verdict: "ok" | "drop" | "continue";
   /** What the program returned, a u32; null when none ran, or none to its end. */
   readonly retval: number | null;
-  /** The 56 bytes of `struct bpf_flow_keys`; null when no program filled them in. */
-  readonly keys: Uint8Array | null;
+  /**
+   * A view that begins with the 56 bytes of `struct bpf_flow_keys` and holds until the next
+   * dissection; null when no program filled them in.
+   */
+  readonly keys: DataView | null;
   /** Id of the program that ran; null when none did. */
   readonly progId: number | null;
 }

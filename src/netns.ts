@@ -4,26 +4,10 @@
 
 import { PROG_QUERY } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
 import { callBpf, check, refusal } from "./diagnosis/refusal.ts";
+import { DissectedPacket } from "./dissected_packet.ts";
 import { Handle, OwnedFd } from "./handle.ts";
-import type { Dissection, Frame, Kernel, NetNsReference } from "./kernel.ts";
-
-/** What became of a packet. */
-export interface DissectedPacket {
-  /** Who dissected: an attached program, or Linux's own dissector. */
-  readonly by: "bpf" | "linux";
-  /** `continue`: handed to Linux's own dissector; `drop`: the program said neither OK nor that. */
-  readonly verdict: "ok" | "drop" | "continue";
-  /** What the program returned, a u32; null when none ran. */
-  readonly retval: number | null;
-  /** Flow keys; null when Linux's own dissector has them. */
-  readonly keys: FlowKeys | null;
-  /** The same as the program left them, 56 bytes of `struct bpf_flow_keys`. */
-  readonly keysBytes: Uint8Array | null;
-  /** Id of the program that ran; null when none did. */
-  readonly programId: number | null;
-}
+import type { Frame, Kernel, NetNsReference } from "./kernel.ts";
 
 /** The most programs that a namespace takes of one type: 64 for sk_lookup. */
 const MAX_PROGRAMS = 64;
@@ -139,24 +123,13 @@ export class NetNs extends Handle {
   dissect(packet: Uint8Array | Frame, flags: number = 0): DissectedPacket {
     const frame = packet instanceof Uint8Array ? ethernetFrame(packet) : packet;
     const outcome = this.kernel.netns.dissect(this.fd, frame, flags);
-    if (typeof outcome !== "number") return described(outcome);
+    if (typeof outcome !== "number") return new DissectedPacket(outcome);
     throw refusal(this.kernel, "netns.dissect", outcome, {
       fd: this.fd,
       data_size_in: frame.data.length,
       network_offset: frame.networkOffset,
     });
   }
-}
-
-function described({ by, verdict, retval, keys, progId }: Dissection): DissectedPacket {
-  return {
-    by,
-    verdict,
-    retval,
-    keys: keys === null ? null : decodeFlowKeys(keys),
-    keysBytes: keys,
-    programId: progId,
-  };
 }
 
 /** Bytes of an Ethernet header; its last two are the EtherType. */

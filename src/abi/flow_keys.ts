@@ -2,6 +2,8 @@
  * `struct bpf_flow_keys`: what a flow dissector program fills in, 56 bytes.
  */
 
+import { ipv4Text, ipv6Text } from "./ip_text.ts";
+
 /** sizeof(struct bpf_flow_keys) */
 export const BPF_FLOW_KEYS_SIZE = 56;
 
@@ -63,57 +65,74 @@ export function decodeFlowKeys(bytes: Uint8Array): FlowKeys {
   if (bytes.length < BPF_FLOW_KEYS_SIZE) {
     throw new RangeError(`flow keys are ${BPF_FLOW_KEYS_SIZE} bytes, not ${bytes.length}`);
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const addrProto = view.getUint16(4, true);
+  return flowKeysAt(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
+}
+
+/**
+ * {@link decodeFlowKeys} of bytes in a view. There is a literal for each IP version: putting the
+ * object together from parts takes longer than programs take to fill the keys in.
+ */
+export function flowKeysAt(view: DataView, offset: number): FlowKeys {
+  const nhoff = view.getUint16(offset, true);
+  const thoff = view.getUint16(offset + 2, true);
+  const addr_proto = view.getUint16(offset + 4, true);
+  const is_frag = view.getUint8(offset + 6) !== 0;
+  const is_first_frag = view.getUint8(offset + 7) !== 0;
+  const is_encap = view.getUint8(offset + 8) !== 0;
+  const ip_proto = view.getUint8(offset + 9);
+  const n_proto = view.getUint16(offset + 10, false);
+  const sport = view.getUint16(offset + 12, false);
+  const dport = view.getUint16(offset + 14, false);
+  const flags = view.getUint32(offset + 48, true);
+  const flow_label = view.getUint32(offset + 52, false) & 0xfffff;
+  if (addr_proto === ETH_P_IP) {
+    return {
+      nhoff,
+      thoff,
+      addr_proto,
+      is_frag,
+      is_first_frag,
+      is_encap,
+      ip_proto,
+      n_proto,
+      sport,
+      dport,
+      ipv4_src: ipv4Text(view.getInt32(offset + 16, false)),
+      ipv4_dst: ipv4Text(view.getInt32(offset + 20, false)),
+      flags,
+      flow_label,
+    };
+  }
+  if (addr_proto === ETH_P_IPV6) {
+    return {
+      nhoff,
+      thoff,
+      addr_proto,
+      is_frag,
+      is_first_frag,
+      is_encap,
+      ip_proto,
+      n_proto,
+      sport,
+      dport,
+      ipv6_src: ipv6Text(view, offset + 16),
+      ipv6_dst: ipv6Text(view, offset + 32),
+      flags,
+      flow_label,
+    };
+  }
   return {
-    nhoff: view.getUint16(0, true),
-    thoff: view.getUint16(2, true),
-    addr_proto: addrProto,
-    is_frag: view.getUint8(6) !== 0,
-    is_first_frag: view.getUint8(7) !== 0,
-    is_encap: view.getUint8(8) !== 0,
-    ip_proto: view.getUint8(9),
-    n_proto: view.getUint16(10, false),
-    sport: view.getUint16(12, false),
-    dport: view.getUint16(14, false),
-    ...addresses(bytes, addrProto),
-    flags: view.getUint32(48, true),
-    flow_label: view.getUint32(52, false) & 0xfffff,
+    nhoff,
+    thoff,
+    addr_proto,
+    is_frag,
+    is_first_frag,
+    is_encap,
+    ip_proto,
+    n_proto,
+    sport,
+    dport,
+    flags,
+    flow_label,
   };
-}
-
-function addresses(bytes: Uint8Array, addrProto: number): Partial<FlowKeys> {
-  if (addrProto === ETH_P_IP) {
-    return {
-      ipv4_src: formatIPv4(bytes.subarray(16, 20)),
-      ipv4_dst: formatIPv4(bytes.subarray(20, 24)),
-    };
-  }
-  if (addrProto === ETH_P_IPV6) {
-    return {
-      ipv6_src: formatIPv6(bytes.subarray(16, 32)),
-      ipv6_dst: formatIPv6(bytes.subarray(32, 48)),
-    };
-  }
-  return {};
-}
-
-/** An IPv4 address as text: "192.0.2.1". */
-export function formatIPv4(bytes: Uint8Array): string {
-  return Array.from(bytes.subarray(0, 4)).join(".");
-}
-
-/** An IPv6 address as RFC 5952 writes it: lower case, the longest run of zeros as "::". */
-export function formatIPv6(bytes: Uint8Array): string {
-  const groups: number[] = [];
-  for (let i = 0; i < 16; i += 2) groups.push(((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0));
-  let best = { start: 0, length: 0 };
-  for (let start = 0; start < 8; start++) {
-    let end = start;
-    while (end < 8 && groups[end] === 0) end++;
-    if (end - start > best.length) best = { start, length: end - start };
-  }
-  const text = (part: number[]): string => part.map((group) => group.toString(16)).join(":");
-  if (best.length < 2) return text(groups);
-  return `${text(groups.slice(0, best.start))}::${text(groups.slice(best.start + best.length))}`;
 }

@@ -3,7 +3,7 @@
  */
 
 import { BPF_DROP, BPF_OK } from "../abi/bpf.ts";
-import type { DissectedPacket } from "../netns.ts";
+import type { DissectedPacket } from "../dissected_packet.ts";
 import { endpoints, protocolName, traits } from "./flows.ts";
 
 /** What a packet came to, or why no dissector could be given it. */

@@ -20,8 +20,9 @@ import { BPFFS_MOUNT, isFileName } from "./fs.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
+import { flowDissect } from "./net/dissect.ts";
 import { dissectBatch } from "./net/dissect_batch.ts";
-import { flowDissect } from "./net/flow_dissector.ts";
+import { MAX_OFFSET } from "./net/flow_dissector.ts";
 import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { openObjects } from "./open_objects.ts";
@@ -349,7 +350,7 @@ function netnsCalls(task: Task): NetNsCalls {
       const file = task.file(fd, NetnsFile);
       if (typeof file === "number") return file;
       const { data, networkOffset } = frame;
-      if (networkOffset < 0 || networkOffset > data.length) return -EINVAL;
+      if (networkOffset < 0 || networkOffset > Math.min(data.length, MAX_OFFSET)) return -EINVAL;
       return flowDissect(task.machine, file.net, frame, flags);
     },
   };

@@ -15,6 +15,7 @@ import { InterpreterEngine } from "./interpreter.ts";
 import { JitEngine } from "./jit/engine.ts";
 import { missingFeature } from "./jit/features.ts";
 import { LinearMemory } from "./memory.ts";
+import type { OnePacket } from "./net/dissect.ts";
 import { NetNamespaces } from "./net_namespace.ts";
 import { Task, type TaskOptions } from "./task.ts";
 import { type Scheduler, Workqueue } from "./workqueue.ts";
@@ -59,6 +60,8 @@ export class Machine {
   readonly btfs: Idr<Btf> = new Idr();
   readonly attrs: AttrStack = new AttrStack();
   readonly mapsByAddress: Map<number, BpfMap> = new Map();
+  /** Room for one packet each, which waits to be used again: see net/dissect.ts. */
+  readonly idlePackets: OnePacket[] = [];
   /** By pid. */
   readonly tasks: Map<number, Task> = new Map();
   #nextPid: number = 1;

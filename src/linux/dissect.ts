@@ -106,9 +106,11 @@ function run({ fd, id }: AttachedProgram, frame: Frame, flags: number): Dissecti
   if (retval === BPF_FLOW_DISSECTOR_CONTINUE) {
     return { by: "linux", verdict: "continue", retval, keys: null, progId: id };
   }
-  moveBack(keys, "nhoff", shift);
-  moveBack(keys, "thoff", shift);
-  return { by: "bpf", verdict: retval === BPF_OK ? "ok" : "drop", retval, keys, progId: id };
+  const view = new DataView(keys.buffer);
+  moveBack(view, "nhoff", shift);
+  moveBack(view, "thoff", shift);
+  const verdict = retval === BPF_OK ? "ok" : "drop";
+  return { by: "bpf", verdict, retval, keys: view, progId: id };
 }
 
 /** The frame behind an Ethernet header without addresses. */
@@ -120,9 +122,8 @@ function withEthernetHeader({ data, protocol }: Frame): Uint8Array {
   return ethernet;
 }
 
-function moveBack(keys: Uint8Array, name: "nhoff" | "thoff", bytes: number): void {
-  const view = new DataView(keys.buffer);
-  writeField(view, FLOW_KEYS[name], view.getUint16(FLOW_KEYS[name][0], true) - bytes);
+function moveBack(keys: DataView, name: "nhoff" | "thoff", bytes: number): void {
+  writeField(keys, FLOW_KEYS[name], keys.getUint16(FLOW_KEYS[name][0], true) - bytes);
 }
 
 function number<L extends Layout>(bytes: Uint8Array, layout: L, name: keyof L & string): number {

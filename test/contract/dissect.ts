@@ -4,7 +4,7 @@
 
 import { expect } from "vitest";
 import * as bpf from "../../src/abi/bpf.ts";
-import { FLOW_KEYS } from "../../src/abi/flow_keys.ts";
+import { BPF_FLOW_KEYS_SIZE, FLOW_KEYS } from "../../src/abi/flow_keys.ts";
 import { decode, type Values } from "../../src/abi/layout.ts";
 import type { Dissection, Frame } from "../../src/kernel.ts";
 import { type Case, CLOSED_FD, outcomeOf } from "./case.ts";
@@ -29,7 +29,8 @@ function dissect(c: Case, netns: number, frame: Frame = ethernet(), flags: numbe
 }
 
 function keysOf({ keys }: Dissection): Values<typeof FLOW_KEYS> {
-  return decode(FLOW_KEYS, keys ?? new Uint8Array(0));
+  if (keys === null) throw new RangeError("no keys");
+  return decode(FLOW_KEYS, new Uint8Array(keys.buffer, keys.byteOffset, BPF_FLOW_KEYS_SIZE));
 }
 
 const returning = (c: Case, number: number): number => c.program({ text: `r0 = ${number}\nexit` });

@@ -69,7 +69,7 @@ export const namespaces: Scene = (stage) => {
 
   test("a packet meets the program that is attached", async () => {
     const netns = stage().netns();
-    expect(netns.dissect(UDP_PACKET)).toEqual({
+    expect(netns.dissect(UDP_PACKET)).toMatchObject({
       by: "linux",
       verdict: "continue",
       retval: null,

@@ -3,7 +3,6 @@
  */
 
 import { EINVAL } from "../../abi/errno.ts";
-import { formatIPv4 } from "../../abi/flow_keys.ts";
 import { BPF_FUNC } from "../../abi/helpers.ts";
 import { BPF_REG_1, BPF_REG_2, BPF_REG_3 } from "../../abi/insn.ts";
 import type { Registers } from "../interpreter/registers.ts";
@@ -125,7 +124,7 @@ function readAddress(
   const bytes = caller.canRead(address, size)
     ? caller.bytes.subarray(address, address + size)
     : new Uint8Array(size);
-  if (kind === "pI4") return formatIPv4(bytes);
+  if (kind === "pI4") return Array.from(bytes).join(".");
   if (kind === "pi4") return Array.from(bytes, (byte) => String(byte).padStart(3, "0")).join(".");
   const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return kind === "pi6" ? digits : (digits.match(/.{4}/g) ?? []).join(":");

@@ -152,8 +152,9 @@ function writeContext(code: Code): void {
   put(code, "i32.store", CONTEXT, SK_BUFF.flow_keys, () => code.get(RECORD_AT));
 }
 
-/** What a hardened program may touch: the packet, to read, and the keys. */
+/** What a hardened program may touch: the packet, to read, and the keys. No socket buffer. */
 function writeRegions(code: Code): void {
+  put(code, "i32.store", STATE_AT, stateField("skb_tail"), () => code.i32(0));
   const field = (index: number, word: number, value: () => void): void => {
     const offset = stateField("regions") + index * REGION_BYTES + 4 * word;
     put(code, "i32.store", STATE_AT, offset, value);

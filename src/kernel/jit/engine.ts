@@ -17,7 +17,6 @@ import { RunFault } from "../interpreter/fault.ts";
 import { recordFault } from "../interpreter/fault_log.ts";
 import { interpret, repeatInterpreted } from "../interpreter.ts";
 import type { Machine } from "../machine.ts";
-import { RECORD, VERDICT } from "../net/packet_batch.ts";
 import { type BatchExports, batchModule } from "./batch.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { compileProgram } from "./program.ts";
@@ -64,6 +63,8 @@ function batchProgram(shared: boolean): WebAssembly.Module {
 /** Entries that a table begins with; the first one stands for no program. */
 const FIRST_ENTRIES = 16;
 
+const NO_ENTRY = { prog: null, entry: 0 } as const;
+
 /** Compiles the programs of a machine, and runs them. */
 export class JitEngine implements Engine {
   readonly name = "jit" as const;
@@ -75,12 +76,12 @@ export class JitEngine implements Engine {
   /** Places in the table by program, and those that nobody has. */
   readonly #entries: Map<Prog, number> = new Map();
   readonly #freeEntries: number[] = [];
+  /** The last one that was asked for: it mostly is the next one, too. */
+  #lastEntry: { readonly prog: Prog | null; readonly entry: number } = NO_ENTRY;
   /** Runs that wait to be used again, and those under way, the innermost last. */
   readonly #idle: JitRun[] = [];
   readonly #running: JitRun[] = [];
   #batch: BatchExports["batch"] | null = null;
-  /** Looks which program is attached, for a batch under way: helpers may have changed it. */
-  #refresh: (() => void) | null = null;
 
   constructor(machine: Machine, hardened: boolean) {
     this.#machine = machine;
@@ -118,54 +119,43 @@ export class JitEngine implements Engine {
   }
 
   dissectBatch(request: BatchRequest): boolean {
-    const { batch, attached } = request;
     const run = this.#idle.pop() ?? JitRun.create(this.#machine);
     if (run === null) return false;
     this.#batch ??= this.#loadBatch();
-    const enter = this.#batch;
     this.#running.push(run);
-    const outer = this.#refresh;
-    const cell = run.cell;
-    let prog: Prog | null = null;
-    /** Programs that may be running; they live until the batch is done. */
-    const held = new Set<Prog>();
-    this.#refresh = () => {
-      const now = attached();
-      if (now === prog && now !== null) return;
-      prog = now;
-      if (now !== null && !held.has(now)) held.add(now.get());
-      const entry = now === null ? 0 : this.entryOf(now);
-      this.#machine.memory.view.setUint32(cell, entry, true);
-    };
     try {
-      for (let index = 0; index < batch.count; ) {
-        this.#refresh();
-        run.prepareBatch(prog, (done) => request.invocation(index + done));
-        const [descriptor, record] = [batch.descriptor(index), batch.record(index)];
+      const { batch } = request;
+      const { context, count } = batch;
+      for (let index = 0; index < count; index = run.packet + 1) {
+        run.beginBatch(request, index);
+        this.#meet(run, request);
+        const descriptor = batch.descriptor(index);
         try {
-          const count = batch.count - index;
-          enter(cell, batch.context, run.top, descriptor, record, count);
-          return true;
+          this.#batch(run.cell, context, run.top, descriptor, batch.record(index), count - index);
+          break;
         } catch (error) {
           // It is logged; the packets that follow have nothing to do with it.
-          this.#faultOf(error, prog ?? run.prog, run);
-          index += run.done;
-          const { view } = this.#machine.memory;
-          view.setUint32(batch.record(index) + RECORD.retval, 0, true);
-          view.setUint32(batch.record(index) + RECORD.verdict, VERDICT.fault, true);
-          index++;
+          this.#faultOf(error, run.met ?? run.prog, run);
+          batch.setFault(run.packet);
         }
       }
-      return true;
     } finally {
-      this.#refresh = outer;
       this.#running.pop();
       this.#idle.push(run);
-      for (const each of held) each.put();
+      run.endBatch();
     }
+    return true;
+  }
+
+  /** Looks which program the next packet of a batch meets. */
+  #meet(run: JitRun, batch: BatchRequest): void {
+    const now = batch.attached();
+    if (now === null) run.meet(null, 0);
+    else if (now !== run.met) run.meet(now, this.entryOf(now));
   }
 
   entryOf(prog: Prog): number {
+    if (this.#lastEntry.prog === prog) return this.#lastEntry.entry;
     let entry = this.#entries.get(prog);
     if (entry === undefined) {
       const loaded = this.#load(prog);
@@ -174,6 +164,7 @@ export class JitEngine implements Engine {
       this.#table.set(entry, target);
       this.#entries.set(prog, entry);
     }
+    this.#lastEntry = { prog, entry };
     return entry;
   }
 
@@ -182,6 +173,7 @@ export class JitEngine implements Engine {
     const entry = this.#entries.get(prog);
     if (entry === undefined) return;
     this.#entries.delete(prog);
+    this.#lastEntry = NO_ENTRY;
     this.#table.set(entry, null);
     this.#freeEntries.push(entry);
   }
@@ -226,8 +218,9 @@ export class JitEngine implements Engine {
       table: this.#table,
       // Addresses come as s32.
       helper: (id: number, frame: number, slot: number): void => {
-        this.#current.callHelper(caller, id, frame >>> 0, slot);
-        if (this.#refresh !== null) this.#refresh();
+        const run = this.#current;
+        run.callHelper(caller, id, frame >>> 0, slot);
+        if (run.batch !== null) this.#meet(run, run.batch);
       },
       check: (a: number, size: number, write: number, frame: number, slot: number): void => {
         this.#current.check(caller, a >>> 0, size, write, frame >>> 0, slot);
@@ -278,6 +271,7 @@ export class JitEngine implements Engine {
       // It is logged already.
       if (outcome.fault !== null) throw new HandledFault(outcome.fault);
       run.setR0(Number(outcome.r0 & 0xffff_ffffn), Number(outcome.r0 >> 32n));
+      if (run.batch !== null) this.#meet(run, run.batch);
     };
     const { memory } = this.#machine.memory;
     const module = new WebAssembly.Module(stubModule(this.#shared));

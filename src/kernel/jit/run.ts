@@ -4,7 +4,7 @@
 
 import { BPF_REG_0, BPF_REG_1, MAX_BPF_STACK, MAX_CALL_FRAMES } from "../../abi/insn.ts";
 import type { Prog } from "../bpf/prog.ts";
-import type { Invocation } from "../engine.ts";
+import type { BatchRequest, Invocation } from "../engine.ts";
 import { HELPERS } from "../helpers/index.ts";
 import type { Machine } from "../machine.ts";
 import { ProgramRun } from "../program_run.ts";
@@ -13,8 +13,6 @@ import { MAX_REGIONS, REGION_BYTES, STACKS_BYTES, STATE, STATE_BYTES } from "./r
 
 const ARGUMENTS = 5;
 const TOO_DEEP: string = `calls deeper than ${MAX_CALL_FRAMES} frames`;
-
-const NO_INVOCATION: Invocation = { context: 0, layout: null, regions: [], skb: null };
 
 /** Calls a function of the program in a frame; arguments and result are in the state. */
 export type Callback = (frame: number) => void;
@@ -32,7 +30,12 @@ export class JitRun extends ProgramRun {
   readonly state: number;
   #caller: Caller | null = null;
   #frame: number = 0;
-  #packetInvocation: ((done: number) => Invocation) | null = null;
+  /** The batch that is run, and which packet of it was the first to be entered. */
+  #batch: BatchRequest | null = null;
+  #firstPacket: number = 0;
+  /** The program that a batch's packets meet, and those that they met: all live until its end. */
+  #met: Prog | null = null;
+  readonly #replaced: Prog[] = [];
 
   private constructor(machine: Machine, stack: number) {
     super(machine, stack);
@@ -64,14 +67,19 @@ export class JitRun extends ProgramRun {
     return this.view.getUint32(this.state + STATE.cpu, true);
   }
 
-  /** Where the entry of the program is that a batch meets. */
+  /** Where the table index is of the program that a batch meets. */
   get cell(): number {
     return this.state + STATE.cell;
   }
 
-  /** Packets of a batch that are done. */
-  get done(): number {
-    return this.view.getUint32(this.state + STATE.done, true);
+  /** The batch that is run, if it is one. */
+  get batch(): BatchRequest | null {
+    return this.#batch;
+  }
+
+  /** The program that the packets of a batch meet. */
+  get met(): Prog | null {
+    return this.#met;
   }
 
   /** r0 as the run left it, in halves. */
@@ -85,9 +93,9 @@ export class JitRun extends ProgramRun {
   }
 
   /** Gets ready to run. @param hardened - whether regions will be looked for in the state. */
-  prepare(prog: Prog | null, invocation: Invocation, hardened: boolean): void {
+  prepare(prog: Prog, invocation: Invocation, hardened: boolean): void {
     this.begin(prog, invocation);
-    this.#packetInvocation = null;
+    this.#batch = null;
     const { view, state } = this;
     const { skb } = invocation;
     view.setUint32(state + STATE.skb_tail, skb?.tail ?? 0, true);
@@ -99,16 +107,37 @@ export class JitRun extends ProgramRun {
     if (hardened) this.#writeRegions(invocation);
   }
 
-  /** Gets ready to run a batch. @param invocation - what the packet after so many is run on. */
-  prepareBatch(prog: Prog | null, invocation: (done: number) => Invocation): void {
-    this.prepare(prog, NO_INVOCATION, false);
+  /** Gets ready to run a batch from one of its packets on. */
+  beginBatch(batch: BatchRequest, packet: number): void {
+    this.#batch = batch;
+    this.#firstPacket = packet;
     this.view.setUint32(this.state + STATE.done, 0, true);
-    this.#packetInvocation = invocation;
+  }
+
+  /** The packet of the batch whose turn it is. */
+  get packet(): number {
+    return this.#firstPacket + this.view.getUint32(this.state + STATE.done, true);
+  }
+
+  /** Lets the packets that follow meet a program. @param entry - its table index; 0 for none. */
+  meet(prog: Prog | null, entry: number): void {
+    prog?.get();
+    if (this.#met !== null) this.#replaced.push(this.#met);
+    this.#met = prog;
+    this.view.setUint32(this.cell, entry, true);
+  }
+
+  /** A batch is done. */
+  endBatch(): void {
+    this.#batch = null;
+    this.#met?.put();
+    this.#met = null;
+    while (this.#replaced.length > 0) this.#replaced.pop()?.put();
   }
 
   /** In a batch, what is run on follows from how many packets are done. */
   #enterPacket(): void {
-    if (this.#packetInvocation !== null) this.invocation = this.#packetInvocation(this.done);
+    if (this.#batch !== null) this.invocation = this.#batch.invocation(this.packet);
   }
 
   #writeRegions({ regions }: Invocation): void {

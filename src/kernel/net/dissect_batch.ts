@@ -14,34 +14,47 @@ import type { Net } from "../net_namespace.ts";
 import { attachedProgram, clampOffsets, resetKeys, SK_BUFF } from "./flow_dissector.ts";
 import { DESCRIPTOR, type PacketBatch, RECORD, VERDICT } from "./packet_batch.ts";
 
+/** A batch in a namespace: each packet meets the program that is attached when it is its turn. */
+export class NetBatch implements BatchRequest {
+  readonly #machine: Machine;
+  readonly batch: PacketBatch;
+  /** Where the packets arrive. */
+  net: Net;
+
+  constructor(machine: Machine, net: Net, batch: PacketBatch) {
+    this.#machine = machine;
+    this.net = net;
+    this.batch = batch;
+  }
+
+  attached(): Prog | null {
+    return attachedProgram(this.#machine, this.net);
+  }
+
+  invocation(index: number): Invocation {
+    const { batch } = this;
+    const { view } = this.#machine.memory;
+    const descriptor = batch.descriptor(index);
+    const start = view.getUint32(descriptor + DESCRIPTOR.address, true);
+    const end = start + view.getUint32(descriptor + DESCRIPTOR.length, true);
+    const keys = batch.record(index);
+    const regions: Region[] = [
+      { start, end, writable: false },
+      { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
+    ];
+    const layout = contextOf(BPF_PROG_TYPE_FLOW_DISSECTOR) ?? null;
+    return { context: batch.context, layout, regions, skb: null };
+  }
+}
+
 /**
- * Runs all packets of a batch as `flowDissect` runs one: each meets the program that is attached
- * when it is its turn. What came of them stands in the batch.
+ * Runs all packets of a batch as `flowDissect` runs one. What came of them stands in the batch.
  *
  * @returns 0, or -ENOMEM when there is no memory for a stack.
  */
 export function dissectBatch(machine: Machine, net: Net, batch: PacketBatch): number {
   if (batch.count === 0) return 0;
-  const request = {
-    batch,
-    attached: () => attachedProgram(machine, net),
-    invocation: (index: number) => invocationOf(machine, batch, index),
-  };
-  return machine.engine.dissectBatch(request) ? 0 : -ENOMEM;
-}
-
-function invocationOf(machine: Machine, batch: PacketBatch, index: number): Invocation {
-  const { view } = machine.memory;
-  const descriptor = batch.descriptor(index);
-  const start = view.getUint32(descriptor + DESCRIPTOR.address, true);
-  const end = start + view.getUint32(descriptor + DESCRIPTOR.length, true);
-  const keys = batch.record(index);
-  const regions: Region[] = [
-    { start, end, writable: false },
-    { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
-  ];
-  const layout = contextOf(BPF_PROG_TYPE_FLOW_DISSECTOR) ?? null;
-  return { context: batch.context, layout, regions, skb: null };
+  return machine.engine.dissectBatch(new NetBatch(machine, net, batch)) ? 0 : -ENOMEM;
 }
 
 /** {@link Engine.dissectBatch} for an engine without a loop of its own. */

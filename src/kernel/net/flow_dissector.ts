@@ -1,12 +1,10 @@
 /**
- * Where packets meet flow dissector programs. Mirrors bpf_flow_dissect() and the way into it in
+ * Where packets meet flow dissector programs. Mirrors bpf_flow_dissect() in
  * net/core/flow_dissector.c in Linux.
  */
 
-import { BPF_FLOW_DISSECTOR_CONTINUE, BPF_OK } from "../../abi/bpf.ts";
-import { ENOMEM } from "../../abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE, FLOW_KEYS } from "../../abi/flow_keys.ts";
-import type { Dissection, Frame } from "../../kernel.ts";
+import type { Frame } from "../../kernel.ts";
 import { contextOf } from "../bpf/context.ts";
 import type { Prog } from "../bpf/prog.ts";
 import type { Invocation, Outcome, RunOptions } from "../engine.ts";
@@ -122,44 +120,8 @@ export function clampOffsets(machine: Machine, keys: number, frame: Frame): void
   clamp(FLOW_KEYS.thoff[0], clamp(FLOW_KEYS.nhoff[0], frame.networkOffset));
 }
 
-/**
- * What a packet in a namespace meets: the root namespace's program, else the namespace's own, else
- * Linux's dissector, which also gets what a program hands on (BPF_FLOW_DISSECTOR_CONTINUE).
- *
- * A program that is stopped by a fault has dissected nothing: the packet counts as dropped, without
- * keys and without a return value; `faultLog` has the reason. Linux has no such case, since its
- * verifier refuses those programs.
- *
- * @param flags - input flags, BPF_FLOW_DISSECTOR_F_….
- * @returns -ENOMEM when there is no memory for the packet.
- */
-export function flowDissect(
-  machine: Machine,
-  net: Net,
-  frame: Frame,
-  flags: number,
-): Dissection | number {
-  const prog = attachedProgram(machine, net);
-  if (prog === null) return handedOn(null, null);
-  // What the program does may detach it; it lives until it has returned.
-  prog.get();
-  const run = bpfFlowDissect(machine, prog, frame, flags);
-  const { id } = prog;
-  prog.put();
-  if (run === null) return -ENOMEM;
-  const { retval, keys } = run;
-  if (run.fault !== null)
-    return { by: "bpf", verdict: "drop", retval: null, keys: null, progId: id };
-  if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval, id);
-  return { by: "bpf", verdict: retval === BPF_OK ? "ok" : "drop", retval, keys, progId: id };
-}
-
 /** The program that packets in a namespace meet: the root namespace's goes first. */
 export function attachedProgram(machine: Machine, net: Net): Prog | null {
   const root = machine.namespaces.init.bpf.flow_dissector.runArray;
   return (root ?? net.bpf.flow_dissector.runArray)?.[0] ?? null;
-}
-
-function handedOn(retval: number | null, progId: number | null): Dissection {
-  return { by: "linux", verdict: "continue", retval, keys: null, progId };
 }

@@ -3,7 +3,7 @@
  * so that a whole batch costs one entry into compiled code.
  */
 
-import { BPF_FLOW_KEYS_SIZE } from "../../abi/flow_keys.ts";
+import { BPF_FLOW_KEYS_SIZE, type FlowKeys, flowKeysAt } from "../../abi/flow_keys.ts";
 import type { Frame } from "../../kernel.ts";
 import type { Machine } from "../machine.ts";
 
@@ -153,10 +153,22 @@ export class PacketBatch {
     return this.#machine.memory.view.getUint32(this.record(index) + RECORD.verdict, true);
   }
 
+  /** A packet's program was stopped by a fault. */
+  setFault(index: number): void {
+    const { view } = this.#machine.memory;
+    view.setUint32(this.record(index) + RECORD.retval, 0, true);
+    view.setUint32(this.record(index) + RECORD.verdict, VERDICT.fault, true);
+  }
+
   /** A packet's `struct bpf_flow_keys`: a view that holds until the next call of the kernel. */
   keys(index: number): Uint8Array {
     const record = this.record(index);
     return this.#machine.memory.bytes.subarray(record, record + BPF_FLOW_KEYS_SIZE);
+  }
+
+  /** The same as an object; read at once, which takes a fraction of decoding the bytes. */
+  flowKeys(index: number): FlowKeys {
+    return flowKeysAt(this.#machine.memory.view, this.record(index));
   }
 
   /** Address of a packet's descriptor. */

@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { decodeFlowKeys } from "../../../src/abi/flow_keys.ts";
 import { assemble } from "../../../src/asm/index.ts";
 import { Collection } from "../../../src/collection.ts";
 import { loadObject } from "../../../src/elf/index.ts";
@@ -40,7 +41,10 @@ describe.each(Object.entries(ENGINES))("on the %s", (_name, options) => {
     frames.forEach((frame, i) => {
       const alone = netns.dissect(frame, 3);
       expect([batch.verdict(i), batch.retval(i)]).toEqual([VERDICT.returned, alone.retval]);
-      if (alone.keysBytes !== null) expect(batch.keys(i)).toEqual(alone.keysBytes);
+      if (alone.keysBytes === null) return;
+      expect(batch.keys(i)).toEqual(alone.keysBytes);
+      expect(batch.flowKeys(i)).toEqual(alone.keys);
+      expect(decodeFlowKeys(alone.keysBytes)).toEqual(alone.keys);
     });
   });
 

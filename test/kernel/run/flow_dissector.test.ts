@@ -4,11 +4,12 @@
  */
 import { describe, expect, test } from "vitest";
 import { BPF_PROG_TYPE_FLOW_DISSECTOR } from "../../../src/abi/bpf.ts";
-import { decodeFlowKeys } from "../../../src/abi/flow_keys.ts";
+import { decodeFlowKeys, FLOW_KEYS } from "../../../src/abi/flow_keys.ts";
 import type { Prog } from "../../../src/kernel/bpf/prog.ts";
 import { faultLog } from "../../../src/kernel/interpreter.ts";
 import type { Machine } from "../../../src/kernel/machine.ts";
-import { bpfFlowDissect, flowDissect } from "../../../src/kernel/net/flow_dissector.ts";
+import { flowDissect } from "../../../src/kernel/net/dissect.ts";
+import { bpfFlowDissect } from "../../../src/kernel/net/flow_dissector.ts";
 import type { Net } from "../../../src/kernel/net_namespace.ts";
 import type { Frame } from "../../../src/kernel.ts";
 import { boot, ENGINES, program } from "./support.ts";
@@ -130,7 +131,7 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const result = flowDissect(machine, net, FRAME, 0);
       expect(result).toMatchObject({ by: "bpf", verdict, retval, progId: prog.id });
       const keys = typeof result === "number" ? null : result.keys;
-      expect(decodeFlowKeys(keys ?? new Uint8Array()).thoff).toBe(34);
+      expect(keys?.getUint16(FLOW_KEYS.thoff[0], true)).toBe(34);
     });
 
     test("is handed on to Linux's dissector by 129, without keys", () => {
