@@ -13,7 +13,7 @@ import { callBpf, refusal } from "./diagnosis/refusal.ts";
 import { type BpfError, VerifierError } from "./errors.ts";
 import { ObjectHandle, OwnedFd, openById, openPin, readInfo, takeOver } from "./handle.ts";
 import type { Kernel } from "./kernel.ts";
-import { explainVerdict, type ProgramLine } from "./verdict/index.ts";
+import { explainVerdict, type ProgramLine, readStatistics } from "./verdict/index.ts";
 
 /** What to load. */
 export interface ProgramOptions {
@@ -79,7 +79,7 @@ export interface RunOptions {
 }
 
 /** Room for a log, grown while the kernel says it is too small. */
-const FIRST_LOG_BYTES = 1 << 16;
+const FIRST_LOG_BYTES = 1 << 18;
 const LAST_LOG_BYTES = 1 << 24;
 /** sizeof of the records in func_info and line_info. */
 const FUNC_INFO_SIZE = 8;
@@ -117,10 +117,12 @@ export class Program extends ObjectHandle {
       throw new RangeError(`instructions: ${length} bytes are no whole number of 8-byte slots`);
     }
     const { logLevel = 0 } = options;
-    let { result, log } = tryLoad(kernel, options, logLevel);
-    // A refusal alone doesn't say why: ask again with the verifier's words.
+    const first = tryLoad(kernel, options, logLevel);
+    let { log } = first;
+    const { result } = first;
+    // A refusal alone doesn't say why: ask again for the verifier's words.
     if (result < 0 && result !== -EPERM && (logLevel & LOG_WORDS) === 0) {
-      ({ result, log } = tryLoad(kernel, options, logLevel | 1));
+      ({ log } = tryLoad(kernel, options, logLevel | 1));
     }
     if (result >= 0) return new Program(new OwnedFd(kernel, result), log);
     throw loadRefusal(kernel, options, result, log);
@@ -251,8 +253,13 @@ function tryLoad(
     const log = logLevel === 0 ? null : new Uint8Array(size);
     const request = loadRequest(kernel, options, log, logLevel);
     const { result } = tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
-    const isShort = log !== null && result === -ENOSPC && size < LAST_LOG_BYTES;
-    if (!isShort) return { result, log: log === null ? "" : textOf(log) };
+    if (log === null) return { result, log: "" };
+    if (result !== -ENOSPC) return { result, log: textOf(log) };
+    // Its end is there, which is enough to know why, and that it has no room is no verdict.
+    const isEnough = options.logLevel === undefined && readStatistics(textOf(log)) !== null;
+    if (isEnough || size >= LAST_LOG_BYTES) {
+      return { ...tryLoad(kernel, options, 0), log: textOf(log) };
+    }
   }
 }
 

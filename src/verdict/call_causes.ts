@@ -53,7 +53,7 @@ export const CALL_CAUSES: readonly CauseRule[] = [
     words: [
       /cannot pass map_type \d+ into func/,
       /callback function not allowed for map/,
-      /tail_call abusing map_ptr/,
+      /expected prog array map for tail call/,
       /map->(?:key|value)/,
     ],
   },

@@ -14,8 +14,8 @@ export interface CauseRule {
   readonly mend: string | ((reading: LogReading) => string);
   /** Words of the log that tell it, whichever of them. */
   readonly words: readonly RegExp[];
-  /** What the first register that the message names must hold, for words that say too little. */
-  readonly holds?: RegExp;
+  /** What else has to be so, for words that say too little. */
+  readonly when?: (reading: LogReading) => boolean;
   /** It is about no single instruction. */
   readonly isGeneral?: true;
 }
@@ -23,6 +23,11 @@ export interface CauseRule {
 /** The register that a message names first: "R2"; "" when it names none. */
 export function namedRegister({ message }: LogReading): string {
   return /\bR\d+\b/.exec(message)?.[0] ?? "";
+}
+
+/** What was known of the register that a message names first; "" for nothing. */
+export function namedContents(reading: LogReading): string {
+  return reading.known.get(namedRegister(reading)) ?? "";
 }
 
 /** The numbers that a message gives to these names: `off=4`. NaN for those that it doesn't give. */

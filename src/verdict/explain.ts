@@ -4,7 +4,7 @@
 
 import { decodeInstructions, listing } from "../asm/index.ts";
 import { CALL_CAUSES } from "./call_causes.ts";
-import { type CauseRule, namedRegister } from "./cause.ts";
+import type { CauseRule } from "./cause.ts";
 import { type LogReading, readLog } from "./log.ts";
 import { MEMORY_CAUSES } from "./memory_causes.ts";
 import { STRUCTURE_CAUSES } from "./structure_causes.ts";
@@ -107,9 +107,8 @@ export function explainVerdict(log: string, program: ExplainedProgram = {}): Ver
   };
 }
 
-function applies({ words, holds }: CauseRule, reading: LogReading): boolean {
-  if (!words.some((each) => each.test(reading.message))) return false;
-  return holds === undefined || holds.test(reading.known.get(namedRegister(reading)) ?? "");
+function applies({ words, when }: CauseRule, reading: LogReading): boolean {
+  return words.some((each) => each.test(reading.message)) && (when?.(reading) ?? true);
 }
 
 function causeOf({ id, sentence, mend }: CauseRule, reading: LogReading): VerdictCause {

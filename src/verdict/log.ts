@@ -39,9 +39,8 @@ export interface LogReading {
 }
 
 const PROCESSED = new RegExp(
-  "^processed (\\d+) insns \\(limit (\\d+)\\) " +
+  "processed (\\d+) insns \\(limit (\\d+)\\) " +
     "max_states_per_insn (\\d+) total_states (\\d+) peak_states (\\d+)",
-  "m",
 );
 const TIME = /^verification time (\d+) usec/m;
 const INSTRUCTION = /^(\d+): \([0-9a-f]{2}\) (.*)$/;
@@ -81,7 +80,9 @@ export function readStatistics(log: string): Statistics | null {
 /** Takes a log apart. */
 export function readLog(log: string): LogReading {
   const reader = new Reader();
-  for (const line of log.split("\n")) reader.read(line.trimEnd());
+  // Some of Linux's messages have no end of line of their own, or begin behind an instruction.
+  const lines = log.replace(/(?=processed \d+ insns)|(?<= )(?=infinite loop detected)/g, "\n");
+  for (const line of lines.split("\n")) reader.read(line.trimEnd());
   return reader.finish();
 }
 

@@ -3,9 +3,11 @@
  * to them.
  */
 
-import { type CauseRule, figures, namedRegister } from "./cause.ts";
+import { type CauseRule, figures, namedContents, namedRegister } from "./cause.ts";
 import type { LogReading } from "./log.ts";
 
+/** Bytes. */
+const MAX_BPF_STACK = 512;
 const NEGATIVE = /R\d+ min value is negative, either use unsigned index/;
 
 /** How far into the packet the access reaches, from `data` on or from a variable offset. */
@@ -31,6 +33,12 @@ function compareIndex(reading: LogReading): string {
   );
 }
 
+/** A task without CAP_PERFMON has no more of a stack than it wrote. */
+function isWithinStack(reading: LogReading): boolean {
+  const [off = 0, size = 0] = figures(reading, "off", "size");
+  return off >= -MAX_BPF_STACK && off + size <= 0;
+}
+
 function checkNull(reading: LogReading): string {
   const register = namedRegister(reading).toLowerCase();
   return `compare ${register === "" ? "the pointer" : register} with 0 (NULL) before it is used`;
@@ -54,7 +62,7 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
     sentence: "the packet may begin behind this access",
     mend: "use an unsigned offset, or leave when it is less than 0",
     words: [NEGATIVE],
-    holds: /^pkt/,
+    when: (reading) => namedContents(reading).startsWith("pkt"),
   },
   {
     id: "packet-write",
@@ -73,7 +81,7 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
     sentence: "the access may reach beyond the map's value",
     mend: compareIndex,
     words: [NEGATIVE, /R\d+ unbounded memory access, make sure to bounds check/],
-    holds: /^map_value/,
+    when: (reading) => namedContents(reading).startsWith("map_value"),
   },
   {
     id: "memory-bounds",
@@ -104,6 +112,13 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
       /invalid (?:indirect )?read from stack (?:R\d+ )?(?:off|var_off) [^=]/,
       /invalid read from stack off/,
     ],
+  },
+  {
+    id: "stack-uninitialized",
+    sentence: "bytes of the stack are read that were not written on this path",
+    mend: "write all of the bytes first (= {0}, or memset for the padding of structs)",
+    words: [/invalid read from stack R\d+ off=/],
+    when: isWithinStack,
   },
   {
     id: "stack-bounds",
@@ -173,6 +188,7 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
       "pointers, and the end of the packet, are none",
     words: [
       /R\d+ invalid mem access '/,
+      /only read from \w+ is supported/,
       /BPF_ATOMIC (?:stores into|loads from) R\d+ \w+ is not allowed/,
     ],
   },
@@ -186,7 +202,7 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
       /R\d+ (?:partial copy|sign-extension part) of pointer/,
       /R\d+ pointer arithmetic prohibited/,
       /attempt to corrupt spilled pointer on stack/,
-      /variable offset stack (?:access|pointer) /,
+      /variable (?:offset )?stack (?:access|pointer) /,
     ],
   },
   {

@@ -71,7 +71,11 @@ function formatRegister(register: Register, depth: number): string {
   if (id !== 0) parts.push(register.isSum ? `id=${id}+${off}` : `id=${id}`);
   if (type !== "scalar" && off !== 0) parts.push(`off=${off}`);
   if (register.isPacket) parts.push(`r=${range}`);
-  if (map !== null) parts.push(`map=${map.facts.name}`, `vs=${map.facts.valueSize}`);
+  if (map !== null) {
+    const { name, keySize, valueSize } = map.facts;
+    if (name !== "") parts.push(`map=${name}`);
+    parts.push(`ks=${keySize}`, `vs=${valueSize}`);
+  }
   if (!isFixed) parts.push(...rangesOf(bounds));
   const name = type === "fp" && frame !== depth ? `fp[${frame}]` : type;
   if (type === "fp" && isFixed) return `${name}${off}`;

@@ -94,7 +94,7 @@ function resultOf(env: Environment, { id, prototype, map, key }: Call): Register
 function checkMapKind({ facts }: BpfMap, id: number): void {
   const isProgArray = facts.type === BPF.BPF_MAP_TYPE_PROG_ARRAY;
   if (isProgArray === (id === BPF_FUNC.tail_call)) return;
-  const text = `cannot pass map_type ${facts.type} into func bpf_${helperName(id)}#${id}`;
+  const text = `cannot pass map_type ${facts.type} into func ${helperName(id)}#${id}`;
   throw new Refusal(EINVAL, text);
 }
 

@@ -28,6 +28,10 @@ export interface StateCounts {
 
 const NO_STATES: StateCounts = { maxStatesPerInsn: 0, totalStates: 0, peakStates: 0 };
 
+/** A log keeps no more lines than it has room for, or little more than that. */
+const MIN_KEPT = 4096;
+const SLACK = 2;
+
 /** Where comments begin in lines that are short enough. */
 const ANNOTATION_COLUMN = 37;
 
@@ -45,7 +49,11 @@ export class VerifierLog {
   readonly #memory: UserMemory;
   readonly #address: bigint;
   readonly #size: number;
-  readonly #text: string[] = [];
+  /** Lines with their ends; the oldest may be gone. */
+  readonly #lines: string[] = [];
+  /** Characters of these, and of all that were written and not forgotten. */
+  #kept: number = 0;
+  #end: number = 0;
   /** The source line that was written last. */
   lastSource: string = "";
 
@@ -75,12 +83,31 @@ export class VerifierLog {
 
   /** Adds a line; the newline is added here. */
   line(text: string): void {
-    if (this.level !== 0) this.#text.push(text, "\n");
+    if (this.level === 0) return;
+    const line = `${text}\n`;
+    this.#lines.push(line);
+    this.#kept += line.length;
+    this.#end += line.length;
+    if (!this.#isFixed && this.#kept > SLACK * (this.#size + MIN_KEPT)) this.#dropOldest();
+  }
+
+  /** A log that is too long keeps its beginning. */
+  get #isFixed(): boolean {
+    return (this.level & BPF_LOG_FIXED) !== 0;
+  }
+
+  #dropOldest(): void {
+    let first = 0;
+    while (this.#kept > this.#size + MIN_KEPT) {
+      this.#kept -= this.#lines[first]?.length ?? 0;
+      first++;
+    }
+    this.#lines.splice(0, first);
   }
 
   /** How much is written; for {@link VerifierLog.forget}. */
   get length(): number {
-    return this.#text.length;
+    return this.#end;
   }
 
   /** Steps are wanted, at least those of the last path. */
@@ -100,13 +127,27 @@ export class VerifierLog {
 
   /** Forgets what was written since the log had that length, unless every step is wanted. */
   forget(length: number): void {
-    if (!this.isVerbose) this.#text.length = Math.min(this.#text.length, length);
+    if (this.isVerbose) return;
+    // A line that was annotated since then stays.
+    for (let last = this.#lines.at(-1); last !== undefined; last = this.#lines.at(-1)) {
+      if (this.#end - last.length < length) return;
+      this.#lines.pop();
+      this.#change(last, "");
+    }
+    this.#end = Math.min(this.#end, length);
   }
 
   /** Adds a comment to the last line. */
   annotate(text: string): void {
-    const at = this.#text.length - 2;
-    this.#text[at] = `${(this.#text[at] ?? "").padEnd(ANNOTATION_COLUMN)} ; ${text}`;
+    const line = this.#lines.pop() ?? "\n";
+    const annotated = `${line.slice(0, -1).padEnd(ANNOTATION_COLUMN)} ; ${text}\n`;
+    this.#lines.push(annotated);
+    this.#change(line, annotated);
+  }
+
+  #change(before: string, after: string): void {
+    this.#kept += after.length - before.length;
+    this.#end += after.length - before.length;
   }
 
   /** Adds the last line. */
@@ -130,13 +171,12 @@ export class VerifierLog {
   /** Writes the log out. Analogous to bpf_vlog_finalize() in Linux. */
   finish(): LogOutcome {
     if (this.level === 0) return { errno: 0, trueSize: 0 };
-    const text = this.#text.join("");
-    if (text === "") return { errno: 0, trueSize: 0 };
-    const trueSize = text.length + 1;
+    if (this.#end === 0) return { errno: 0, trueSize: 0 };
+    const text = this.#lines.join("");
+    const trueSize = this.#end + 1;
     if (this.#size === 0) return { errno: 0, trueSize };
     const room = this.#size - 1;
-    const fixed = (this.level & BPF_LOG_FIXED) !== 0;
-    const kept = fixed ? text.slice(0, room) : text.slice(Math.max(0, text.length - room));
+    const kept = this.#isFixed ? text.slice(0, room) : text.slice(Math.max(0, text.length - room));
     const bytes = new Uint8Array(kept.length + 1);
     // Names from BTF are bytes of any value, and each is one character here.
     for (let i = 0; i < kept.length; i++) bytes[i] = kept.charCodeAt(i);
