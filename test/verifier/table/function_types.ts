@@ -1,0 +1,55 @@
+/**
+ * BTF for the functions of programs: what each takes, and whether it is static.
+ */
+
+import type { FunctionKind } from "./row.ts";
+
+const MAGIC = 0xeb9f;
+const HEADER_SIZE = 24;
+// Kinds of types, where they stand in a type's info.
+const INT = 1 << 24;
+const PTR = 2 << 24;
+const FUNC = 12 << 24;
+const FUNC_PROTO = 13 << 24;
+const GLOBAL = 1;
+
+/** Strings: "int" at 1, "long" at 5, "f" at 10. */
+const STRINGS: Uint8Array = new TextEncoder().encode("\0int\0long\0f\0");
+const [INT_NAME, LONG_NAME, FUNCTION_NAME] = [1, 5, 10];
+
+/** struct btf_type and what follows it, type by type; ids count from 1. */
+const TYPES: readonly (readonly number[])[] = [
+  [INT_NAME, INT, 4, (1 << 24) | 32], // 1: int
+  [LONG_NAME, INT, 8, (1 << 24) | 64], // 2: long
+  [0, PTR, 2], // 3: long *
+  [0, FUNC_PROTO | 1, 1, FUNCTION_NAME, 1], // 4: int (int)
+  [0, FUNC_PROTO | 1, 1, FUNCTION_NAME, 3], // 5: int (long *)
+  [0, FUNC_PROTO | 1, 0, FUNCTION_NAME, 1], // 6: void (int)
+  [FUNCTION_NAME, FUNC, 4], // 7: static
+  [FUNCTION_NAME, FUNC | GLOBAL, 4], // 8: int f(int)
+  [FUNCTION_NAME, FUNC | GLOBAL, 5], // 9: int f(long *)
+  [FUNCTION_NAME, FUNC | GLOBAL, 6], // 10: void f(int)
+];
+
+/** Ids of the FUNCs above. */
+export const FUNCTION_IDS: Readonly<Record<FunctionKind, number>> = {
+  main: 8,
+  static: 7,
+  "int f(int)": 8,
+  "int f(long *)": 9,
+  "void f(int)": 10,
+};
+
+/** The BTF as BPF_BTF_LOAD takes it. */
+export function functionBtf(): Uint8Array {
+  const types = Uint32Array.from(TYPES.flat());
+  const raw = new Uint8Array(HEADER_SIZE + types.byteLength + STRINGS.length);
+  const view = new DataView(raw.buffer);
+  view.setUint16(0, MAGIC, true);
+  view.setUint8(2, 1);
+  const header = [HEADER_SIZE, 0, types.byteLength, types.byteLength, STRINGS.length];
+  for (const [i, field] of header.entries()) view.setUint32(4 + 4 * i, field, true);
+  raw.set(new Uint8Array(types.buffer), HEADER_SIZE);
+  raw.set(STRINGS, HEADER_SIZE + types.byteLength);
+  return raw;
+}

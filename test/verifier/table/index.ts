@@ -1,0 +1,35 @@
+/** The table: programs of ours, and what verifiers say of them. */
+
+import { ATOMIC_ROWS } from "./atomics.ts";
+import { CAPABILITY_ROWS } from "./capabilities.ts";
+import { CONTEXT_ROWS } from "./contexts.ts";
+import { FUNCTION_ROWS } from "./functions.ts";
+import { HELPER_ROWS } from "./helpers.ts";
+import { LOOP_ROWS } from "./loops.ts";
+import { MAP_ROWS } from "./map_values.ts";
+import { NUMBER_ROWS } from "./numbers.ts";
+import { PACKET_ROWS } from "./packet.ts";
+import { POINTER_ROWS } from "./pointers.ts";
+import { RETURN_ROWS } from "./returns.ts";
+import type { Row } from "./row.ts";
+import { SOCKET_ROWS } from "./sockets.ts";
+import { STACK_ROWS } from "./stack.ts";
+import { STRUCTURE_ROWS } from "./structure.ts";
+
+/** By subject. */
+export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
+  ["packets", PACKET_ROWS],
+  ["the stack", STACK_ROWS],
+  ["maps", MAP_ROWS],
+  ["pointers and registers", POINTER_ROWS],
+  ["numbers", NUMBER_ROWS],
+  ["loops and jumps", LOOP_ROWS],
+  ["functions", FUNCTION_ROWS],
+  ["contexts", CONTEXT_ROWS],
+  ["returned values", RETURN_ROWS],
+  ["helpers", HELPER_ROWS],
+  ["sockets", SOCKET_ROWS],
+  ["atomic operations", ATOMIC_ROWS],
+  ["instructions", STRUCTURE_ROWS],
+  ["capabilities", CAPABILITY_ROWS],
+]);

@@ -1,0 +1,73 @@
+/**
+ * A program that Linux refuses is accepted, or refused for another reason than it ought to be, if
+ * this breaks. Linux is asked as well where it can be, and its log explained.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describeOnLinux } from "../../contract/linux_available.ts";
+import { TABLE } from "./index.ts";
+import { embeddedJudge, type Judge, linuxJudge } from "./judge.ts";
+import type { Row, Verdict } from "./row.ts";
+
+/** How many programs there have to be, and how many of them are accepted, at least. */
+const MIN_ROWS = 250;
+const MIN_ACCEPTED = 1 / 4;
+
+function judged(judge: Judge, row: Row, expected: Verdict): void {
+  const { log, ...verdict } = judge.judge(row);
+  const { errno, cause } = expected;
+  expect(verdict, `${row.text}\n${log}`).toEqual({ errno, cause });
+}
+
+function registerAll(judge: () => Judge, expectation: (row: Row) => Verdict): void {
+  for (const [subject, rows] of TABLE) {
+    describe(subject, () => {
+      for (const row of rows) {
+        const { errno, cause } = expectation(row);
+        const verdict = errno === "" ? "accepted" : `${errno} ${cause}`;
+        test(`${row.title}: ${verdict}`, () => judged(judge(), row, { errno, cause }));
+      }
+    });
+  }
+}
+
+describe("the embedded verifier", () => {
+  let judge: Judge;
+  beforeAll(() => {
+    judge = embeddedJudge();
+  });
+  afterAll(() => judge[Symbol.dispose]());
+  registerAll(
+    () => judge,
+    (row) => row,
+  );
+});
+
+await describeOnLinux("Linux's verifier", () => {
+  let judge: Judge;
+  beforeAll(async () => {
+    judge = await linuxJudge();
+  });
+  afterAll(() => judge[Symbol.dispose]());
+  registerAll(
+    () => judge,
+    (row) => row.onLinux ?? row,
+  );
+});
+
+describe("the table", () => {
+  const rows = [...TABLE.values()].flat();
+
+  test("is long enough, and not only of refusals", () => {
+    expect(rows.length).toBeGreaterThanOrEqual(MIN_ROWS);
+    const accepted = rows.filter(({ errno }) => errno === "");
+    expect(accepted.length).toBeGreaterThanOrEqual(rows.length * MIN_ACCEPTED);
+  });
+
+  test("names no two programs alike", () => {
+    for (const [subject, list] of TABLE) {
+      const titles = list.map(({ title }) => title);
+      expect(new Set(titles).size, subject).toBe(titles.length);
+    }
+  });
+});
