@@ -90,7 +90,11 @@ class Generator {
     this.#emit("r6 = r1");
     this.#findPacket();
     this.#initialize([0, 1, 2, 3, 4, 5, 8, 9]);
-    this.#body("main", 12 + this.#dice.roll(20), 0);
+    this.#body(
+      "main",
+      this.#dialect === null ? 12 + this.#dice.roll(20) : 5 + this.#dice.roll(14),
+      0,
+    );
     for (let next = this.#functions.pop(); next !== undefined; next = this.#functions.pop()) {
       this.#emit(`${next.name}:`);
       if (next.isCallback) {
@@ -108,10 +112,10 @@ class Generator {
     return this.#lines.join("\n");
   }
 
-  /** r7 becomes the packet, of which {@link PACKET_BYTES} are there for sure. */
+  /** r7 becomes the packet, of which {@link PACKET_BYTES} are there for sure; uses r2 and r3. */
   #findPacket(): void {
     if (this.#dialect === null) {
-      this.#emit("r7 = *(u32 *)(r1 + 0)");
+      this.#emit("r7 = *(u32 *)(r6 + 0)");
       return;
     }
     const packet = PACKETS[this.#dialect];
@@ -119,9 +123,10 @@ class Generator {
       this.#emit("r7 = 0");
       return;
     }
-    this.#emit(`r7 = *(u32 *)(r1 + ${packet.start})`, `r2 = *(u32 *)(r1 + ${packet.end})`);
-    this.#emit("r3 = r7", `r3 += ${PACKET_BYTES}`, "if r3 <= r2 goto begin");
-    this.#emit("r0 = 77", "exit", "begin:");
+    const found = this.#label();
+    this.#emit(`r7 = *(u32 *)(r6 + ${packet.start})`, `r2 = *(u32 *)(r6 + ${packet.end})`);
+    this.#emit("r3 = r7", `r3 += ${PACKET_BYTES}`, `if r3 <= r2 goto ${found}`);
+    this.#emit("r0 = 77", "exit", `${found}:`);
   }
 
   #emit(...lines: readonly string[]): void {
@@ -421,6 +426,7 @@ class Generator {
         const name = `function_${this.#labels++}`;
         this.#functions.push({ name, isCallback: false, depth: depth + 1 });
         this.#emit("r1 = r7", "r2 = r6", `call ${name}`);
+        this.#findPacketAgain();
         this.#afterCall(1);
       }
     }
@@ -429,6 +435,12 @@ class Generator {
   #tailCall(): void {
     const index = this.#dice.roll(TAIL_PROGRAMS + 2);
     this.#emit("r1 = r6", "r2 = map_fd[progs]", `r3 = ${index}`, "call bpf_tail_call");
+    this.#findPacketAgain();
     this.#afterCall(0);
+  }
+
+  /** Programs that are tail called may move packets: verifiers forget where they are. */
+  #findPacketAgain(): void {
+    if (this.#dialect !== null) this.#findPacket();
   }
 }
