@@ -27,9 +27,8 @@ test(`engines agree on ${PROGRAMS} random programs that the verifier accepts`, a
   });
   const { tried, programs, onLinux, refusedByLinux, differences } = counts;
   const where = reason === null ? `${onLinux} of them on Linux` : `NOT ON LINUX: ${reason}`;
-  console.info(
-    `engines: seed ${SEED}, ${programs} programs of ${tried} on ${engines.names.join(", ")}; ${where}`,
-  );
+  const names = engines.names.join(", ");
+  console.info(`engines: seed ${SEED}, ${programs} programs of ${tried} on ${names}; ${where}`);
   expect(differences.join("\n\n")).toBe("");
   expect(programs).toBe(PROGRAMS);
   // What Linux refuses tells nothing of engines; it is the business of test/verifier/.
