@@ -84,14 +84,21 @@ function otherCode(folder: string): SourceFile[] {
   return filesBelow(folder, [".ts", ".mjs", ".c", ".h", ".sh", ".py"]);
 }
 
-/** What a file imports: the words in its import and export declarations and import() calls. */
+/**
+ * What a file imports: the words in its import and export declarations and import() calls, and the
+ * modules that it starts threads with.
+ */
 function importsOf({ text }: SourceFile): string[] {
   const withoutComments = text.replaceAll(/\/\*[\s\S]*?\*\//g, "").replaceAll(/^\s*\/\/.*$/gm, "");
   const declarations = /^\s*(?:import|export)\b[^"';]*?\bfrom\s+"([^"]+)"|^\s*import\s+"([^"]+)"/gm;
   const calls = /\bimport\(\s*"([^"]+)"\s*\)/g;
-  return [...withoutComments.matchAll(declarations), ...withoutComments.matchAll(calls)].map(
-    (match) => match[1] ?? match[2] ?? "",
-  );
+  const threads = /\bnew Worker\(new URL\("([^"]+)\.js", import\.meta\.url\)/g;
+  return [
+    ...[...withoutComments.matchAll(declarations), ...withoutComments.matchAll(calls)].map(
+      (match) => match[1] ?? match[2] ?? "",
+    ),
+    ...[...withoutComments.matchAll(threads)].map((match) => `${match[1]}.ts`),
+  ];
 }
 
 function roomOf(path: string): string {

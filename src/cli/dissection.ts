@@ -13,7 +13,7 @@ import { PageWriter, reasonFor } from "./page.ts";
 import type { Report } from "./report.ts";
 
 /** Takes the packets of a capture, chunk by chunk. */
-export interface Dissection {
+export interface Dissection extends Disposable {
   /** Takes the packets of the chunk that came last. */
   readonly sink: PacketSink;
   /** A chunk of CHUNK_BYTES at most comes. @param limit - packets beyond so many are left out. */
@@ -64,6 +64,10 @@ export class PagedDissection implements Dissection {
   }
 
   async finish(): Promise<void> {}
+
+  [Symbol.dispose](): void {
+    this.sink.batch[Symbol.dispose]();
+  }
 }
 
 /** Packet by packet. */
@@ -95,6 +99,8 @@ export class SingleDissection implements Dissection {
   }
 
   async finish(): Promise<void> {}
+
+  [Symbol.dispose](): void {}
 
   #packet(packet: CapturedPacket): void {
     const { netns, flags, report } = this.#options;

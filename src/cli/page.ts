@@ -7,7 +7,6 @@ import { BPF_FLOW_DISSECTOR_CONTINUE, BPF_OK } from "../abi/bpf.ts";
 import { BPF_FLOW_KEYS_SIZE, decodeFlowKeys } from "../abi/flow_keys.ts";
 import { type EmbeddedKernel, type PacketBatch, RECORD, VERDICT } from "../kernel/index.ts";
 import {
-  type Clock,
   ETH_HLEN,
   LINKTYPE_ETHERNET,
   type LinkType,
@@ -124,7 +123,6 @@ export class PageWriter implements PacketSink {
     _originalLength: number,
     bytes: Uint8Array,
     start: number,
-    _clock: Clock,
   ): void {
     const index = this.#count;
     if (index >= this.#room) return;

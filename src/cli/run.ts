@@ -35,6 +35,7 @@ export interface RunOptions {
   readonly summary?: boolean;
   readonly flags?: number;
   readonly limit?: number;
+  readonly jobs?: number;
 }
 
 /** Attaches, dissects, reports. */
@@ -49,15 +50,19 @@ export async function run(
   const capture = await openCapture(capturePath);
 
   const { output } = session;
-  const kernel = await session.kernel(options.kernel);
+  const { jobs = 1, flags = 0 } = options;
+  const kernel = await session.kernel(options.kernel, jobs);
   using netns = privateNamespace(kernel, "run");
   using collection = Collection.load(kernel, object, {
     programs: programsLoadedWith(object, spec),
   });
   using _link = Link.attach(collection.program(spec.name), netns);
 
-  const report = new Report(formatOf(options));
-  const dissection = chooseDissection(kernel, { netns, report, flags: options.flags ?? 0 });
+  const format = formatOf(options);
+  const report = new Report(format);
+  const chosen = await chooseDissection(kernel, { netns, report, flags }, { jobs, format });
+  using dissection = chosen.dissection;
+  if (chosen.note !== "") output.complain(`note: ${chosen.note}`);
   const warning = await readThrough(session, capture, dissection, report, options.limit);
   await output.write(report.end(spec.name));
   if (warning !== "") output.complain(`warning: ${warning}`);
@@ -73,10 +78,29 @@ function formatOf({ json, summary }: RunOptions): Format {
   return summary === true ? "summary" : "table";
 }
 
-function chooseDissection(kernel: Kernel, options: DissectionOptions): Dissection {
-  return kernel instanceof EmbeddedKernel
-    ? new PagedDissection(kernel, options)
-    : new SingleDissection(options);
+/** How packets are dissected, and what is to be said of that. */
+interface Chosen {
+  readonly dissection: Dissection;
+  readonly note: string;
+}
+
+async function chooseDissection(
+  kernel: Kernel,
+  options: DissectionOptions,
+  { jobs, format }: { readonly jobs: number; readonly format: Format },
+): Promise<Chosen> {
+  const alone = (why: string): string =>
+    jobs === 1 ? "" : `on one thread instead of ${jobs}: ${why}`;
+  if (!(kernel instanceof EmbeddedKernel)) {
+    return { dissection: new SingleDissection(options), note: alone("Linux runs the program") };
+  }
+  const spread = jobs === 1 ? "" : kernel.spread(options.netns.fd, jobs);
+  if (typeof spread === "object") {
+    const { SpreadDissection } = await import("./spread.ts");
+    const dissection = new SpreadDissection(kernel, options, { spread, threads: jobs, format });
+    return { dissection, note: "" };
+  }
+  return { dissection: new PagedDissection(kernel, options), note: alone(`${spread}`) };
 }
 
 /** Reads a capture to its end. @returns what is wrong with it, or "". */

@@ -50,10 +50,11 @@ export class Session implements Disposable {
    * The kernel that commands work on.
    *
    * @param wanted - what the command line asks for; in a script all commands share one.
+   * @param threads - how many will work on its memory, if it is an embedded kernel.
    * @throws {UnsupportedError} when Linux is asked for where it can't be had.
    */
-  async kernel(wanted: KernelName): Promise<Kernel> {
-    this.#kernel ??= await openKernel(this.scriptKernel ?? wanted);
+  async kernel(wanted: KernelName, threads: number = 1): Promise<Kernel> {
+    this.#kernel ??= await openKernel(this.scriptKernel ?? wanted, threads);
     return this.#kernel;
   }
 
@@ -118,13 +119,13 @@ function disposeAll(things: readonly Disposable[]): void {
   for (const thing of things.toReversed()) thing[Symbol.dispose]();
 }
 
-async function openKernel(name: KernelName): Promise<Kernel> {
+async function openKernel(name: KernelName, threads: number): Promise<Kernel> {
   if (name === "linux") {
     const { openLinuxKernel } = await import("../linux/index.ts");
     return openLinuxKernel();
   }
   const { EmbeddedKernel } = await import("../kernel/index.ts");
-  return EmbeddedKernel.boot();
+  return EmbeddedKernel.boot({ possibleCpus: threads, sharedMemory: threads > 1 });
 }
 
 /** Keeps the process alive: a listener for a signal alone doesn't. */

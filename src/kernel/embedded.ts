@@ -18,11 +18,12 @@ import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName, ProgramEngine } from "./engine.ts";
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
+import type { Spread } from "./jit/spread.ts";
 import { type Clock, Machine } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
 import { flowDissect } from "./net/dissect.ts";
 import { dissectBatch } from "./net/dissect_batch.ts";
-import { MAX_OFFSET } from "./net/flow_dissector.ts";
+import { attachedProgram, MAX_OFFSET } from "./net/flow_dissector.ts";
 import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { openObjects } from "./open_objects.ts";
@@ -232,6 +233,30 @@ export class EmbeddedKernel implements Kernel {
   dissectBatch(fd: number, batch: PacketBatch): number {
     const file = this.#task.file(fd, NetnsFile);
     return typeof file === "number" ? file : dissectBatch(this.#task.machine, file.net, batch);
+  }
+
+  /**
+   * Lets other threads dissect packets as well, on this kernel's memory and with its maps: each is
+   * given {@link Spread.image} and makes a {@link DissectorReplica} of it, which dissects batches
+   * that this thread has filled. Each is a CPU of its own; helpers that are JavaScript are called
+   * here, by {@link Spread.call}.
+   *
+   * The programs are those of now: an update of the link, or of a prog array, counts for the next
+   * spread only.
+   *
+   * @param fd - on the namespace whose packets they are. @param threads - `possibleCpus` at most.
+   * @returns or a negative errno, or why it can't be: the kernel was booted without
+   *   `sharedMemory`, or a program is not compiled.
+   */
+  spread(fd: number, threads: number): Spread | string | number {
+    const file = this.#task.file(fd, NetnsFile);
+    if (typeof file === "number") return file;
+    const { machine } = this.#task;
+    const { possibleCpus } = machine.options;
+    if (threads > possibleCpus) {
+      return `the kernel has ${possibleCpus === 1 ? "one CPU" : `${possibleCpus} CPUs`}`;
+    }
+    return machine.engine.spread(attachedProgram(machine, file.net), threads);
   }
 
   bpf(cmd: number, attr: Uint8Array | null, size: number = attr?.length ?? 0): number {

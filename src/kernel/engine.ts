@@ -7,6 +7,7 @@ import type { Prog } from "./bpf/prog.ts";
 import type { Skb } from "./helpers/helper.ts";
 import type { RunFault } from "./interpreter/fault.ts";
 import type { Registers } from "./interpreter/registers.ts";
+import type { Spread } from "./jit/spread.ts";
 import type { PacketBatch } from "./net/packet_batch.ts";
 
 /** Engines by name. */
@@ -127,6 +128,16 @@ export interface Engine {
 
   /** Runs all packets of a batch. False when there is no memory for a stack. */
   dissectBatch(request: BatchRequest): boolean;
+
+  /**
+   * Makes a program ready to run on other threads of this process as well, with those that it may
+   * tail-call now. They have to stay loaded as long as threads run them.
+   *
+   * @param prog - what packets meet; null when nothing is attached.
+   * @param threads - how many; each counts as a CPU.
+   * @returns why that can't be, in words.
+   */
+  spread(prog: Prog | null, threads: number): Spread | string;
 
   /** What a prog array keeps beside a program's id, for tail calls; 0 where that isn't needed. */
   entryOf(prog: Prog): number;

@@ -10,9 +10,16 @@ export {
 } from "./embedded.ts";
 export type { CompiledSize, EngineName, ProgramEngine } from "./engine.ts";
 export type { CompiledListing, ProgramListing } from "./jit/listing.ts";
+export {
+  type CallKernel,
+  type DissectorImage,
+  DissectorReplica,
+  type HelperCall,
+} from "./jit/replica.ts";
+export type { Spread } from "./jit/spread.ts";
 export type { WasmFunction, WasmInstruction } from "./jit/wasm_text.ts";
 export type { Clock } from "./machine.ts";
-export { type PacketBatch, RECORD, VERDICT } from "./net/packet_batch.ts";
+export { type PacketBatch, type PlacedBatch, RECORD, VERDICT } from "./net/packet_batch.ts";
 export { type Support, type SupportEntry, support } from "./support.ts";
 export { ALL_CAPABILITIES, type Capability } from "./task.ts";
 export type { UserMemory } from "./user_memory.ts";

@@ -95,6 +95,10 @@ export class InterpreterEngine implements Engine {
     return dissectOneByOne(this.#machine, request);
   }
 
+  spread(): string {
+    return "the interpreter runs programs on its own thread";
+  }
+
   entryOf(): number {
     return 0;
   }

@@ -21,6 +21,7 @@ export class LinearMemory {
   #top: number = FIRST_ADDRESS;
   #bytes: Uint8Array;
   #view: DataView;
+  #words: Int32Array;
 
   /**
    * @param limitBytes - what allocation may not grow past; at most 4 GiB.
@@ -35,6 +36,7 @@ export class LinearMemory {
     this.memory = new WebAssembly.Memory({ initial: 2, ...(shared && { maximum, shared }) });
     this.#bytes = new Uint8Array(this.memory.buffer);
     this.#view = new DataView(this.memory.buffer);
+    this.#words = new Int32Array(this.memory.buffer);
   }
 
   /** All of it, by address. Ask anew after an allocation: growth replaces the buffer. */
@@ -45,6 +47,11 @@ export class LinearMemory {
   /** All of it, by address. Ask anew after an allocation: growth replaces the buffer. */
   get view(): DataView {
     return this.#view;
+  }
+
+  /** Stores a u32 after all that was stored before, as other threads see it. */
+  publish(address: number, value: number): void {
+    Atomics.store(this.#words, address >>> 2, value);
   }
 
   /** Bytes handed out so far that were not given back for other sizes (the high-water mark). */
@@ -98,6 +105,7 @@ export class LinearMemory {
     }
     this.#bytes = new Uint8Array(this.memory.buffer);
     this.#view = new DataView(this.memory.buffer);
+    this.#words = new Int32Array(this.memory.buffer);
     return true;
   }
 }

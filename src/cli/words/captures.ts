@@ -5,7 +5,7 @@
 import { type Command, Option } from "commander";
 import { EXIT_REFUSED } from "../failure.ts";
 import { KERNEL_NAMES, type Session } from "../session.ts";
-import { count, u32, withKernel } from "./options.ts";
+import { count, threads, u32, withKernel } from "./options.ts";
 
 export function addCaptureCommands(program: Command, session: Session): void {
   withKernel(program.command("run"), session, "embedded")
@@ -21,6 +21,7 @@ export function addCaptureCommands(program: Command, session: Session): void {
       u32,
     )
     .option("--limit <n>", "stop after so many packets", count)
+    .option("--jobs <n>", "dissect on so many threads", threads)
     .action(async (object, capture, options) => {
       const { run } = await import("../run.ts");
       await run(session, object, capture, options);

@@ -46,6 +46,14 @@ export function count(text: string): number {
   return integer(text, 1, Number.MAX_SAFE_INTEGER);
 }
 
+/** More make nothing faster on any machine. */
+const MAX_THREADS = 256;
+
+/** A number of threads. */
+export function threads(text: string): number {
+  return integer(text, 1, MAX_THREADS);
+}
+
 function integer(text: string, min: number, max: number): number {
   const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;

@@ -20,7 +20,9 @@ import type { Machine } from "../machine.ts";
 import { type BatchExports, batchModule } from "./batch.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { compileProgram } from "./program.ts";
+import type { HelperCall } from "./replica.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
+import { Spread } from "./spread.ts";
 import { stubModule } from "./stub.ts";
 import { slotOfTrap } from "./trap.ts";
 
@@ -39,6 +41,7 @@ interface ProgramExports {
 
 /** A program that was compiled. */
 interface CompiledProgram extends Caller {
+  readonly module: WebAssembly.Module;
   readonly exports: ProgramExports;
   readonly size: CompiledSize;
 }
@@ -81,6 +84,8 @@ export class JitEngine implements Engine {
   /** Runs that wait to be used again, and those under way, the innermost last. */
   readonly #idle: JitRun[] = [];
   readonly #running: JitRun[] = [];
+  /** Runs of other threads, by CPU. */
+  readonly #spread: JitRun[] = [];
   #batch: BatchExports["batch"] | null = null;
 
   constructor(machine: Machine, hardened: boolean) {
@@ -152,6 +157,46 @@ export class JitEngine implements Engine {
     const now = batch.attached();
     if (now === null) run.meet(null, 0);
     else if (now !== run.met) run.meet(now, this.entryOf(now));
+  }
+
+  spread(prog: Prog | null, threads: number): Spread | string {
+    if (!this.#shared) return "the kernel's memory was not made to be shared";
+    if (this.#hardened) return "a hardened kernel checks accesses on its own thread";
+    const attached = prog === null ? 0 : this.entryOf(prog);
+    const programs: { entry: number; module: WebAssembly.Module }[] = [];
+    const progs = new Map<number, Prog>();
+    for (const [each, entry] of this.#entries) {
+      const loaded = this.#load(each);
+      if ("refused" in loaded) return `program ${each.facts.name}: ${loaded.refused}`;
+      programs.push({ entry, module: loaded.module });
+      progs.set(entry, each);
+    }
+    while (this.#spread.length < threads) {
+      const run = JitRun.create(this.#machine, this.#spread.length);
+      if (run === null) return "there is no memory for their stacks";
+      this.#spread.push(run);
+    }
+    const runs = this.#spread.slice(0, threads);
+    const { memory } = this.#machine.memory;
+    const frames = runs.map(({ top }) => top);
+    const image = { memory, batch: batchProgram(true), programs, attached, frames };
+    return new Spread(image, runs, progs, (...call) => this.#callFor(...call));
+  }
+
+  /** Calls a helper for a run on another thread, which waits. */
+  #callFor(prog: Prog, run: JitRun, invocation: Invocation, call: HelperCall): RunFault | null {
+    const loaded = this.#load(prog);
+    if ("refused" in loaded) throw new TypeError(`program ${prog.id} is not compiled`);
+    this.#running.push(run);
+    try {
+      run.prepare(prog, invocation, false);
+      run.callHelper(loaded, call.id, call.frame, call.slot);
+      return null;
+    } catch (error) {
+      return this.#faultOf(error, prog, run);
+    } finally {
+      this.#running.pop();
+    }
   }
 
   entryOf(prog: Prog): number {
@@ -234,6 +279,7 @@ export class JitEngine implements Engine {
     }
     return {
       prog,
+      module,
       callbacks,
       exports: exports as unknown as ProgramExports,
       size: {

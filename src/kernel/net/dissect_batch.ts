@@ -32,18 +32,7 @@ export class NetBatch implements BatchRequest {
   }
 
   invocation(index: number): Invocation {
-    const { batch } = this;
-    const { view } = this.#machine.memory;
-    const descriptor = batch.descriptor(index);
-    const start = view.getUint32(descriptor + DESCRIPTOR.address, true);
-    const end = start + view.getUint32(descriptor + DESCRIPTOR.length, true);
-    const keys = batch.record(index);
-    const regions: Region[] = [
-      { start, end, writable: false },
-      { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
-    ];
-    const layout = contextOf(BPF_PROG_TYPE_FLOW_DISSECTOR) ?? null;
-    return { context: batch.context, layout, regions, skb: null };
+    return invocationOf(this.#machine, this.batch, index);
   }
 }
 
@@ -55,6 +44,21 @@ export class NetBatch implements BatchRequest {
 export function dissectBatch(machine: Machine, net: Net, batch: PacketBatch): number {
   if (batch.count === 0) return 0;
   return machine.engine.dissectBatch(new NetBatch(machine, net, batch)) ? 0 : -ENOMEM;
+}
+
+/** What the program of a packet of a batch is run on. */
+export function invocationOf(machine: Machine, batch: PacketBatch, index: number): Invocation {
+  const { view } = machine.memory;
+  const descriptor = batch.descriptor(index);
+  const start = view.getUint32(descriptor + DESCRIPTOR.address, true);
+  const end = start + view.getUint32(descriptor + DESCRIPTOR.length, true);
+  const keys = batch.record(index);
+  const regions: Region[] = [
+    { start, end, writable: false },
+    { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
+  ];
+  const layout = contextOf(BPF_PROG_TYPE_FLOW_DISSECTOR) ?? null;
+  return { context: batch.context, layout, regions, skb: null };
 }
 
 /** {@link Engine.dissectBatch} for an engine without a loop of its own. */

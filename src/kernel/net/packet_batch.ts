@@ -40,11 +40,21 @@ export const VERDICT = {
   fault: 2,
 } as const;
 
+/** A batch by addresses, for another thread on the same memory. */
+export interface PlacedBatch {
+  readonly context: number;
+  /** Of the first packet. */
+  readonly descriptors: number;
+  readonly records: number;
+  /** How many packets. */
+  readonly count: number;
+}
+
 /** Bytes of `struct __sk_buff`. */
 const CONTEXT_BYTES = 192;
 
 /** Packets, and what came of them. Made once and filled again and again. */
-export class PacketBatch {
+export class PacketBatch implements PlacedBatch {
   readonly #machine: Machine;
   /** How many packets it takes, and how many bytes of them. */
   readonly capacity: number;

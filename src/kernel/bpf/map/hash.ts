@@ -222,10 +222,17 @@ export class HashMap extends BpfMap {
     }
     const element = this.#pool.take();
     if (element === 0) return -ENOMEM;
-    if (old !== 0) this.#remove(slot);
-    this.#fill(element, keyAddress, hash);
+    copyBytes(
+      this.machine.memory,
+      element + this.geometry.keyOffset,
+      keyAddress,
+      this.facts.keySize,
+    );
     if (this.perCpu && cpu !== ALL_CPUS) this.#zeroValues(element);
     this.#writeValue(element, valueAddress, cpu);
+    this.#link(element, hash);
+    // Other threads find the new one or the old one, never none.
+    if (old !== 0) this.#remove(slot === this.#headOf(hash) ? element + NEXT : slot);
     return 0;
   }
 
@@ -237,15 +244,13 @@ export class HashMap extends BpfMap {
     return this.delete(key);
   }
 
-  /** Puts an element at the head of its bucket. */
-  #fill(element: number, keyAddress: number, hash: number): void {
+  /** Puts an element with its key and value at the head of its bucket. */
+  #link(element: number, hash: number): void {
     const { memory } = this.machine;
-    const { view } = memory;
     const head = this.#headOf(hash);
-    copyBytes(memory, element + this.geometry.keyOffset, keyAddress, this.facts.keySize);
-    view.setUint32(element + HASH, hash, true);
-    view.setUint32(element + NEXT, this.#read(head), true);
-    view.setUint32(head, element, true);
+    memory.view.setUint32(element + HASH, hash, true);
+    memory.view.setUint32(element + NEXT, this.#read(head), true);
+    memory.publish(head, element);
     this.#lru?.add(element);
     this.#count++;
   }
@@ -253,7 +258,7 @@ export class HashMap extends BpfMap {
   /** Takes out the element that a slot leads to. */
   #remove(slot: number): void {
     const element = this.#read(slot);
-    this.machine.memory.view.setUint32(slot, this.#read(element + NEXT), true);
+    this.machine.memory.publish(slot, this.#read(element + NEXT));
     this.#lru?.remove(element);
     this.#pool.give(element);
     this.#count--;

@@ -1,0 +1,38 @@
+/**
+ * A thread of `nslink run --jobs`: dissects pages on the kernel's memory and reports on them.
+ */
+
+import { parentPort, workerData } from "node:worker_threads";
+import { DissectorReplica, type HelperCall } from "../kernel/index.ts";
+import { Report } from "./report.ts";
+import { ANSWER, type PageJob, type ThreadMessage, type ThreadStart } from "./spread_messages.ts";
+
+const { image, cpu, format, answer, pages } = workerData as ThreadStart;
+const report = new Report(format);
+/** The page that is being worked on. */
+let current = 0;
+
+function say(message: ThreadMessage): void {
+  parentPort?.postMessage(message);
+}
+
+/** Waits until the thread that has the kernel has called a helper. */
+function callKernel(call: HelperCall): boolean {
+  Atomics.store(answer, 0, ANSWER.waiting);
+  say({ kind: "call", page: current, call });
+  Atomics.wait(answer, 0, ANSWER.waiting);
+  return Atomics.load(answer, 0) === ANSWER.goesOn;
+}
+
+const replica = new DissectorReplica(image, cpu, callKernel);
+
+parentPort?.on("message", (job: PageJob) => {
+  const { page, packets, first, records } = job;
+  const columns = pages[page];
+  if (columns === undefined) throw new RangeError(`job: there is no page ${page}`);
+  current = page;
+  replica.dissect(job);
+  const words = new Int32Array(image.memory.buffer);
+  report.addPage({ ...columns, words, records, count: packets, first });
+  say({ kind: "part", part: report.takePart() });
+});

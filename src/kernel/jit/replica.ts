@@ -1,0 +1,132 @@
+/**
+ * Compiled programs on another thread: the same modules on the same memory, with a stack and a CPU
+ * of their own. What is JavaScript stays with the thread that has the kernel, which is asked.
+ */
+
+import {
+  DESCRIPTOR_BYTES,
+  type PlacedBatch,
+  RECORD,
+  RECORD_BYTES,
+  VERDICT,
+} from "../net/packet_batch.ts";
+import type { BatchExports } from "./batch.ts";
+import { IMPORT_MODULE } from "./module.ts";
+import { STACK_MASK, STATE } from "./run_state.ts";
+
+/** Programs as another thread is given them: can be sent in a message. */
+export interface DissectorImage {
+  readonly memory: WebAssembly.Memory;
+  /** The loop over a batch: see batch.ts. */
+  readonly batch: WebAssembly.Module;
+  /** All programs that there are entries in the table for. */
+  readonly programs: readonly { readonly entry: number; readonly module: WebAssembly.Module }[];
+  /** The entry of the program that packets meet; 0 when there is none. */
+  readonly attached: number;
+  /** By CPU: the first frame of its stacks. */
+  readonly frames: readonly number[];
+}
+
+/** A call of a helper that only the kernel's thread can make. Arguments are in the run's state. */
+export interface HelperCall {
+  readonly cpu: number;
+  /** Which program calls, by its entry. */
+  readonly entry: number;
+  /** Which helper, from which frame and instruction. */
+  readonly id: number;
+  readonly frame: number;
+  readonly slot: number;
+  /** Which packet of the batch it is about. */
+  readonly index: number;
+}
+
+/** Makes a call on the kernel's thread and waits for it; false when that stops the run. */
+export type CallKernel = (call: HelperCall) => boolean;
+
+/** Thrown through compiled code: the kernel has noted the fault already. */
+class StoppedRun extends Error {
+  override readonly name: string = "StoppedRun";
+}
+
+/** Dissects batches on a thread of its own. */
+export class DissectorReplica {
+  readonly #memory: WebAssembly.Memory;
+  readonly #enter: BatchExports["batch"];
+  readonly #frame: number;
+  /** Address of the state of the run, and of the cell in it that names the attached program. */
+  readonly #state: number;
+  readonly #cell: number;
+  /** Packets of the batch that were done before compiled code was entered. */
+  #before: number = 0;
+
+  constructor(image: DissectorImage, cpu: number, callKernel: CallKernel) {
+    const { memory, programs, frames } = image;
+    const frame = frames[cpu];
+    if (frame === undefined) throw new RangeError(`cpu: there are ${frames.length}, not ${cpu}`);
+    this.#memory = memory;
+    this.#frame = frame;
+    this.#state = (frame | STACK_MASK) + 1;
+    this.#cell = this.#state + STATE.cell;
+    const length = 1 + Math.max(0, ...programs.map(({ entry }) => entry));
+    const table = new WebAssembly.Table({ element: "anyfunc", initial: length });
+    for (const { entry, module } of programs) {
+      const helper = (id: number, at: number, slot: number): void => {
+        const index = this.#before + this.#done;
+        // Addresses come as s32.
+        if (!callKernel({ cpu, entry, id, frame: at >>> 0, slot, index })) throw new StoppedRun();
+      };
+      const imports = { memory, table, helper, check: unchecked };
+      const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: imports });
+      table.set(entry, exports.main as CallableFunction);
+    }
+    const { exports } = new WebAssembly.Instance(image.batch, {
+      [IMPORT_MODULE]: { memory, table },
+    });
+    this.#enter = (exports as unknown as BatchExports).batch;
+    this.#view.setUint32(this.#cell, image.attached, true);
+  }
+
+  /** Runs all packets of a batch; see {@link EmbeddedKernel.dissectBatch}. */
+  dissect({ context, descriptors, records, count }: PlacedBatch): void {
+    for (let index = 0; index < count; index++) {
+      this.#before = index;
+      const record = records + index * RECORD_BYTES;
+      const descriptor = descriptors + index * DESCRIPTOR_BYTES;
+      try {
+        this.#enter(this.#cell, context, this.#frame, descriptor, record, count - index);
+        return;
+      } catch (error) {
+        if (!isFault(error)) throw error;
+        const view = this.#view;
+        const stopped = record + this.#done * RECORD_BYTES;
+        view.setUint32(stopped + RECORD.retval, 0, true);
+        view.setUint32(stopped + RECORD.verdict, VERDICT.fault, true);
+        index += this.#done;
+      }
+    }
+  }
+
+  /** Memory as it is now. */
+  get #view(): DataView {
+    return new DataView(this.#memory.buffer);
+  }
+
+  /** Packets done since compiled code was entered. */
+  get #done(): number {
+    return this.#view.getUint32(this.#state + STATE.done, true);
+  }
+}
+
+/** A trap, a stack that is full, or what the kernel said. */
+function isFault(error: unknown): boolean {
+  return (
+    error instanceof WebAssembly.RuntimeError ||
+    error instanceof RangeError ||
+    error instanceof StoppedRun
+  );
+}
+
+/** Hardened programs are not spread. */
+function unchecked(): never {
+  throw new TypeError("a hardened program runs on the kernel's own thread only");
+}
