@@ -1,7 +1,17 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 /** Suites that use the machine's own kernel where they can. */
-const ON_LINUX = ["cli", "contract", "diagnosis", "doctor", "fuzz", "inventory", "linux", "nouns"]
+const ON_LINUX = [
+  "cli",
+  "contract",
+  "diagnosis",
+  "doctor",
+  "engines",
+  "fuzz",
+  "inventory",
+  "linux",
+  "nouns",
+]
   .concat("vectors")
   .map((folder) => `test/${folder}/**/*.test.ts`);
 

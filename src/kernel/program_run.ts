@@ -4,9 +4,10 @@
  */
 
 import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from "../abi/bpf.ts";
-import { MAX_BPF_STACK, MAX_CALL_FRAMES } from "../abi/insn.ts";
+import { BPF_REG_1, BPF_REG_2, MAX_BPF_STACK, MAX_CALL_FRAMES } from "../abi/insn.ts";
 import { findField } from "./bpf/context.ts";
 import type { BpfMap } from "./bpf/map/map.ts";
+import { ProgArray } from "./bpf/map/prog_array.ts";
 import type { Prog } from "./bpf/prog.ts";
 import type { Invocation, Region } from "./engine.ts";
 import type { HelperCaller, Skb } from "./helpers/helper.ts";
@@ -179,6 +180,15 @@ export abstract class ProgramRun implements HelperCaller {
       return;
     }
     throw this.fault(`needs the context in r${register}`, registers.get(register));
+  }
+
+  /** What a tail call goes through: r1 must be the context, r2 a program array. */
+  tailCallArray(): ProgArray {
+    const { registers } = this;
+    const array = this.map(registers.low(BPF_REG_2), registers.high(BPF_REG_2));
+    if (!(array instanceof ProgArray)) throw this.fault("tail call without a program array in r2");
+    this.checkContext(BPF_REG_1);
+    return array;
   }
 
   /** {@inheritDoc HelperCaller.functionSlot} */

@@ -9,7 +9,7 @@ import { ENOENT } from "../../src/abi/errno.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
 
 /** Why this machine's kernel can't be used, or null. */
-async function reasonNotToUseLinux(): Promise<string | null> {
+export async function reasonNotToUseLinux(): Promise<string | null> {
   if (process.platform !== "linux") return `this is ${process.platform}, not Linux`;
   if (process.getuid?.() !== 0) return "this needs root";
   try {

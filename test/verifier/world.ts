@@ -4,17 +4,19 @@
 
 import { BTF_LOAD, OBJ_GET_INFO, PROG_LOAD } from "../../src/abi/attr.ts";
 import { BPF_BTF_LOAD, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD } from "../../src/abi/bpf.ts";
+import { EAGAIN } from "../../src/abi/errno.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "../../src/abi/info.ts";
 import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../../src/abi/insn.ts";
 import { decode, encode } from "../../src/abi/layout.ts";
 import { encodeInstructions, isLoadImm64 } from "../../src/asm/index.ts";
+import type { BpfMap } from "../../src/index.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
 import { withCapabilities } from "../diagnosis/linux_capabilities.ts";
 import type { Capability } from "../diagnosis/trial.ts";
 import { functionBtf } from "./functions.ts";
-import { MAPS, makeMap } from "./maps.ts";
+import { MAPS, makeMap, type TestMap } from "./maps.ts";
 import { objectBtf } from "./objects.ts";
 import type { Rights, TestProgram } from "./program.ts";
 
@@ -35,19 +37,25 @@ export interface World extends Disposable {
 }
 
 /** What the loader keeps when it has no CAP_PERFMON: CAP_SYS_ADMIN would stand for it. */
-const WITHOUT_PERFMON: readonly Capability[] = ["CAP_BPF", "CAP_NET_ADMIN"];
+export const WITHOUT_PERFMON: readonly Capability[] = ["CAP_BPF", "CAP_NET_ADMIN"];
 const LICENSE: Uint8Array = new TextEncoder().encode("GPL\0");
 const LOG_SIZE: number = 1 << 24;
 const FUNC_INFO_SIZE = 8;
+const MAX_TRIES = 5;
 
 /** Fds of what programs name by index. */
-interface Fds {
+export interface Fds {
   readonly maps: readonly number[];
   readonly btf: readonly number[];
 }
 
-/** The program as a kernel takes it. @returns an fd or a negative errno. */
-function load(kernel: Kernel, fds: Fds, program: TestProgram, log: Uint8Array | null): number {
+/** Loads a program, with a log or without. @returns an fd or a negative errno. */
+export function loadProgram(
+  kernel: Kernel,
+  fds: Fds,
+  program: TestProgram,
+  log: Uint8Array | null = null,
+): number {
   const insns = encodeInstructions(
     program.instructions.map((insn) => {
       const { src } = insn;
@@ -72,7 +80,11 @@ function load(kernel: Kernel, fds: Fds, program: TestProgram, log: Uint8Array | 
       func_info_cnt: records.length / FUNC_INFO_SIZE,
     }),
   });
-  return kernel.bpf(BPF_PROG_LOAD, attr);
+  // Linux gives up a verification that a signal interrupts.
+  for (let tries = 1; ; tries++) {
+    const result = kernel.bpf(BPF_PROG_LOAD, attr);
+    if (result !== -EAGAIN || tries === MAX_TRIES) return result;
+  }
 }
 
 /** Lets go of what a load gave. */
@@ -93,15 +105,21 @@ function textOf(log: Uint8Array): string {
   return new TextDecoder().decode(log.subarray(0, log.indexOf(0)));
 }
 
+/** What was made in a kernel for programs. */
+export interface Furniture extends Fds, Disposable {
+  readonly made: readonly BpfMap[];
+}
+
 /** Makes maps and BTF in a kernel, and puts a program into the prog array. */
-function furnish(kernel: Kernel): Fds & Disposable {
-  const maps = MAPS.map((map) => makeMap(kernel, map));
+export function furnish(kernel: Kernel, wanted: readonly TestMap[] = MAPS): Furniture {
+  const maps = wanted.map((map) => makeMap(kernel, map));
   const btf = [functionBtf(), ...objectBtf()].map((raw) => {
     if (raw === null) return -1;
     const given = { btf: kernel.addressOf(raw), btf_size: raw.length };
     return kernel.bpf(BPF_BTF_LOAD, encode(BTF_LOAD, given));
   });
   return {
+    made: maps,
     maps: maps.map(({ fd }) => fd),
     btf,
     [Symbol.dispose](): void {
@@ -126,12 +144,12 @@ export function embeddedWorld(possibleCpus: number): World {
     name: "embedded",
     judge(program) {
       const [task, known] = of(program.rights);
-      return settle(task, load(task, known, program, null));
+      return settle(task, loadProgram(task, known, program));
     },
     log(program) {
       const log = new Uint8Array(LOG_SIZE);
       const [task, known] = of(program.rights);
-      settle(task, load(task, known, program, log));
+      settle(task, loadProgram(task, known, program, log));
       return textOf(log);
     },
     [Symbol.dispose](): void {
@@ -151,14 +169,14 @@ export async function linuxWorld(): Promise<World & { readonly possibleCpus: num
     name: "linux",
     possibleCpus: kernel.possibleCpus,
     judge(program) {
-      const result = within(program.rights, () => load(kernel, fds, program, null));
+      const result = within(program.rights, () => loadProgram(kernel, fds, program));
       return settle(kernel, result);
     },
     log(program) {
       const log = new Uint8Array(LOG_SIZE);
       settle(
         kernel,
-        within(program.rights, () => load(kernel, fds, program, log)),
+        within(program.rights, () => loadProgram(kernel, fds, program, log)),
       );
       return textOf(log);
     },

@@ -12,7 +12,6 @@ import {
   MAX_BPF_STACK,
   MAX_CALL_FRAMES,
 } from "../../abi/insn.ts";
-import { ProgArray } from "../bpf/map/prog_array.ts";
 import type { Prog } from "../bpf/prog.ts";
 import {
   DEFAULT_INSTRUCTION_LIMIT,
@@ -172,17 +171,14 @@ export class Run extends ProgramRun {
   }
 
   /**
-   * Puts another program into the current frame: r1 must be the context, r2 a program array.
+   * Puts another program into the current frame.
    *
    * @returns the slot to go on at: 0 in the other program, or `next` when there is none to call or
    *   too many were called.
    */
   tailCall(next: number): number {
     const { registers } = this;
-    const array = this.map(registers.low(2), registers.high(2));
-    if (!(array instanceof ProgArray)) throw this.fault("tail call without a program array in r2");
-    this.checkContext(BPF_REG_1);
-    const target = array.progAt(registers.low(3));
+    const target = this.tailCallArray().progAt(registers.low(3));
     if (target === null || this.#tailCalls >= MAX_TAIL_CALL_CNT) return next;
     this.#tailCalls++;
     const bottom = registers.low(BPF_REG_10) - MAX_BPF_STACK;

@@ -26,7 +26,7 @@ import {
 } from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
 import { MAP_HEADER } from "../bpf/map/layout.ts";
-import { PROG_ENTRY_OFFSET } from "../bpf/map/prog_array.ts";
+import { PROG_ENTRY_OFFSET, ProgArray } from "../bpf/map/prog_array.ts";
 import { MAX_LOOPS } from "../helpers/loop.ts";
 import { type FunctionWriter, stateField } from "./function.ts";
 import { writeLookup } from "./maps.ts";
@@ -35,6 +35,8 @@ import { I64 } from "./wasm.ts";
 
 /** Stands for a helper's number where there is no frame left to call a function in. */
 export const NO_FRAME = -1;
+/** Stands for a helper's number where a tail call is to be checked. */
+export const CHECK_TAIL_CALL = -2;
 
 const ARGUMENTS = [BPF_REG_1, BPF_REG_2, BPF_REG_3, BPF_REG_4, BPF_REG_5] as const;
 
@@ -64,6 +66,9 @@ export function writeCall(writer: FunctionWriter, insn: Instruction, slot: numbe
 function writeInPlace(writer: FunctionWriter, id: number): boolean {
   switch (id) {
     case BPF_FUNC.tail_call:
+      if (writer.program.hardened && !isGoodTailCall(writer)) {
+        callHelper(writer, () => writer.code.i32(CHECK_TAIL_CALL));
+      }
       writeTailCall(writer);
       return true;
     case BPF_FUNC.map_lookup_elem:
@@ -120,6 +125,11 @@ function callFunction(writer: FunctionWriter, slot: number): void {
   code.i32(-MAX_BPF_STACK);
   code.op("i32.add");
   code.call(writer.program.function(slot));
+}
+
+/** Whether context and prog array are known to be where they should be. */
+function isGoodTailCall({ known }: FunctionWriter): boolean {
+  return known.isContext(BPF_REG_1) && known.map(BPF_REG_2) instanceof ProgArray;
 }
 
 /**

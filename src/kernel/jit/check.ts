@@ -20,6 +20,8 @@ import type { Locals } from "./module.ts";
 import { MAX_REGIONS, REGION_BYTES, STACK_MASK, STACKS_BYTES } from "./run_state.ts";
 import { I32 } from "./wasm.ts";
 
+/** Where a region begins that has no room for any access: the last byte of what is addressable. */
+const NOWHERE = -1;
 /** The widest access: what is checked in place may be as wide as this. */
 const WIDEST = 8;
 
@@ -71,7 +73,7 @@ export function checkCode(maps: readonly BpfMap[], kernel: number): Code {
   }
   remember(
     code,
-    () => code.i32(0),
+    () => code.i32(NOWHERE),
     () => code.i32(0),
   );
   for (const parameter of [ADDRESS, SIZE, WRITE, FRAME, SLOT]) code.get(parameter);
@@ -129,7 +131,7 @@ function returnIfWithin(code: Code, start: () => void, length: () => void): void
   code.else();
   remember(
     code,
-    () => code.i32(0),
+    () => code.i32(NOWHERE),
     () => code.i32(0),
   );
   code.end();
@@ -209,7 +211,7 @@ export function seedChecks(writer: FunctionWriter): void {
     }
     code.set(usable);
     word(0);
-    code.i32(0);
+    code.i32(NOWHERE);
     code.get(usable);
     code.op("select");
     code.set(start);

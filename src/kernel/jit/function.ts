@@ -157,6 +157,7 @@ export class FunctionWriter implements BlockWriter {
       this.known.after(insn, slot);
       slot = nextSlot(insn, slot);
     }
+    if (block.terminator.kind === "trap" && this.insns[end] !== undefined) this.#mark(end);
   }
 
   condition(slot: number): void {

@@ -8,7 +8,7 @@ import type { BatchRequest, Invocation } from "../engine.ts";
 import { HELPERS } from "../helpers/index.ts";
 import type { Machine } from "../machine.ts";
 import { ProgramRun } from "../program_run.ts";
-import { NO_FRAME } from "./calls.ts";
+import { CHECK_TAIL_CALL, NO_FRAME } from "./calls.ts";
 import { MAX_REGIONS, REGION_BYTES, STACKS_BYTES, STATE, STATE_BYTES } from "./run_state.ts";
 
 const ARGUMENTS = 5;
@@ -159,6 +159,10 @@ export class JitRun extends ProgramRun {
     for (let i = 0; i < ARGUMENTS; i++) {
       const at = state + STATE.arguments + 8 * i;
       registers.setHalves(BPF_REG_1 + i, view.getUint32(at, true), view.getUint32(at + 4, true));
+    }
+    if (id === CHECK_TAIL_CALL) {
+      this.tailCallArray();
+      return;
     }
     const helper = HELPERS.get(id);
     if (helper === undefined) throw this.fault(`calls helper ${id}, which there is not`);

@@ -38,7 +38,8 @@ export function alu(env: Environment): void {
   }
   if (operation === I.BPF_MOV) {
     if (I.BPF_SRC(opcode) === I.BPF_X) moveRegister(env, is64);
-    else frame.set(dst, known(is64 ? BigInt(imm) : BigInt(imm >>> 0)));
+    // A choice between two bigints made of numbers crashes the optimizer of V8 11.3 (Node 20).
+    else frame.set(dst, known(BigInt(is64 ? imm : imm >>> 0)));
     return;
   }
   const source = I.BPF_SRC(opcode) === I.BPF_X ? readRegister(env, src) : known(BigInt(imm));

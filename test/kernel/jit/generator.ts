@@ -1,6 +1,7 @@
 /**
  * Random programs that a verifier would let pass, but for the shape of their control flow: jumps go
- * anywhere, into loops as well. All of them end, since every jump backwards costs fuel.
+ * anywhere, into loops as well. All of them end, since every jump backwards costs fuel. With a
+ * {@link Dialect} verifiers do let nearly all of them pass, and they compute the same everywhere.
  *
  * r6 is the context, r7 a packet of {@link PACKET_BYTES}; r0 to r5, r8 and r9 are numbers. Of the
  * stack, slots -8 to -64 are numbers, -72 is the fuel, and below that lie keys and values.
@@ -10,7 +11,23 @@ export const PACKET_BYTES = 64;
 /** Programs of a prog array that a program may tail call. */
 export const TAIL_PROGRAMS = 4;
 
+/** Jumps backwards that a function may take; verifiers follow each of them. */
 const FUEL = 12;
+const VERIFIED_FUEL = 2;
+
+/** Types of programs for verifiers: what leads to the packet. */
+export type Dialect = keyof typeof PACKETS;
+
+/** Where the context has the packet and its end; null: it is read by LD_ABS. */
+const PACKETS = {
+  xdp: { start: 0, end: 4, isWritable: true },
+  dissector: { start: 76, end: 80, isWritable: false },
+  filter: null,
+} as const;
+
+/** Where a dissector's context has the keys, and how long they are, in bytes. */
+const KEYS_AT = 144;
+const KEYS_BYTES = 56;
 const NUMBERS = [0, 1, 2, 3, 4, 5, 8, 9] as const;
 const INTERESTING = ["0", "1", "-1", "7", "63", "64", "0x7fffffff", "-0x80000000", "255"] as const;
 const BINARY = ["+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "<<=", ">>=", "s>>="] as const;
@@ -49,9 +66,9 @@ export class Dice {
   }
 }
 
-/** The text of a random program. */
-export function randomProgram(seed: number): string {
-  return new Generator(new Dice(seed)).program();
+/** The text of a random program. @param dialect - of one that passes a verifier. */
+export function randomProgram(seed: number, dialect: Dialect | null = null): string {
+  return new Generator(new Dice(seed), dialect).program();
 }
 
 class Generator {
@@ -60,20 +77,32 @@ class Generator {
   /** Functions and callbacks that were called and are still to be written. */
   readonly #functions: { name: string; isCallback: boolean; depth: number }[] = [];
   #labels: number = 0;
+  readonly #dialect: Dialect | null;
+  readonly #fuel: number;
 
-  constructor(dice: Dice) {
+  constructor(dice: Dice, dialect: Dialect | null) {
     this.#dice = dice;
+    this.#dialect = dialect;
+    this.#fuel = dialect === null ? FUEL : VERIFIED_FUEL;
   }
 
   program(): string {
-    this.#emit("r6 = r1", "r7 = *(u32 *)(r1 + 0)");
+    this.#emit("r6 = r1");
+    this.#findPacket();
     this.#initialize([0, 1, 2, 3, 4, 5, 8, 9]);
-    this.#body("main", 12 + this.#dice.roll(20), 0);
+    this.#body(
+      "main",
+      this.#dialect === null ? 12 + this.#dice.roll(20) : 5 + this.#dice.roll(14),
+      0,
+    );
     for (let next = this.#functions.pop(); next !== undefined; next = this.#functions.pop()) {
       this.#emit(`${next.name}:`);
       if (next.isCallback) {
         this.#emit("r0 = *(u64 *)(r2 + 0)", "r0 += r1", "*(u64 *)(r2 + 0) = r0");
-        this.#emit(`r0 = r1`, `r0 >>= ${1 + this.#dice.roll(3)}`, "exit");
+        this.#emit(`r0 = r1`, `r0 >>= ${1 + this.#dice.roll(3)}`);
+        // Verifiers want 0 or 1.
+        if (this.#dialect !== null) this.#emit("r0 &= 1");
+        this.#emit("exit");
       } else {
         this.#emit("r7 = r1", "r6 = r2");
         this.#initialize([0, 1, 2, 8, 9]);
@@ -81,6 +110,23 @@ class Generator {
       }
     }
     return this.#lines.join("\n");
+  }
+
+  /** r7 becomes the packet, of which {@link PACKET_BYTES} are there for sure; uses r2 and r3. */
+  #findPacket(): void {
+    if (this.#dialect === null) {
+      this.#emit("r7 = *(u32 *)(r6 + 0)");
+      return;
+    }
+    const packet = PACKETS[this.#dialect];
+    if (packet === null) {
+      this.#emit("r7 = 0");
+      return;
+    }
+    const found = this.#label();
+    this.#emit(`r7 = *(u32 *)(r6 + ${packet.start})`, `r2 = *(u32 *)(r6 + ${packet.end})`);
+    this.#emit("r3 = r7", `r3 += ${PACKET_BYTES}`, `if r3 <= r2 goto ${found}`);
+    this.#emit("r0 = 77", "exit", `${found}:`);
   }
 
   #emit(...lines: readonly string[]): void {
@@ -117,7 +163,7 @@ class Generator {
     for (let slot = 8; slot <= 64; slot += 8) {
       this.#emit(`*(u64 *)(r10 - ${slot}) = ${this.#immediate()}`);
     }
-    this.#emit(`*(u64 *)(r10 - 72) = ${FUEL}`, "*(u64 *)(r10 - 96) = 0");
+    this.#emit(`*(u64 *)(r10 - 72) = ${this.#fuel}`, "*(u64 *)(r10 - 96) = 0");
     const labels = Array.from({ length: count + 1 }, (_, i) => `${name}_${i}`);
     for (let i = 0; i < count; i++) {
       this.#emit(`${labels[i]}:`);
@@ -154,6 +200,11 @@ class Generator {
       case 8:
         if (dice.chance(3)) this.#tailCall();
         else this.#memory();
+        return;
+      case 9:
+        if (this.#dialect === "dissector") this.#keys();
+        else if (this.#dialect === "filter" && depth === 0) this.#legacyLoad();
+        else this.#arithmetic();
         return;
       default:
         for (let i = 0; i <= dice.roll(4); i++) this.#arithmetic();
@@ -203,10 +254,14 @@ class Generator {
     const dice = this.#dice;
     const [type, size] = dice.pick(SIZES);
     const number = dice.pick(NUMBERS);
-    const place = dice.chance(2)
+    const packet = this.#dialect === null ? PACKETS.xdp : PACKETS[this.#dialect];
+    const inPacket = packet !== null && dice.chance(2);
+    const place = inPacket
       ? `(r7 + ${dice.roll(PACKET_BYTES - size + 1)})`
-      : `(r10 - ${8 + dice.roll(57)})`;
-    switch (dice.roll(4)) {
+      : `(r10 - ${this.#stackOffset(size)})`;
+    const choice = dice.roll(4);
+    if (inPacket && !packet.isWritable && choice < 2) return;
+    switch (choice) {
       case 0:
         this.#emit(`*(${type} *)${place} = r${number}`);
         return;
@@ -219,6 +274,39 @@ class Generator {
       default:
         this.#emit(`r${number} = *(${type} *)${place}`);
     }
+  }
+
+  /** Below r10, of an access; verifiers want it aligned. */
+  #stackOffset(size: number): number {
+    const dice = this.#dice;
+    if (this.#dialect === null) return 8 + dice.roll(57);
+    return 8 * (1 + dice.roll(8)) - size * dice.roll(8 / size);
+  }
+
+  /** Reads or writes flow keys. */
+  #keys(): void {
+    const dice = this.#dice;
+    const [type, size] = dice.pick(SIZES);
+    const [pointer, number] = [dice.pick([8, 9]), dice.pick([0, 1, 2, 3, 4, 5] as const)];
+    const place = `r${pointer} + ${size * dice.roll(KEYS_BYTES / size)}`;
+    this.#emit(`r${pointer} = *(u64 *)(r6 + ${KEYS_AT})`);
+    if (dice.chance(2)) this.#emit(`r${number} = *(${type} *)(${place})`);
+    else this.#emit(`*(${type} *)(${place}) = r${number}`);
+    this.#emit(`r${pointer} = ${this.#immediate()}`);
+  }
+
+  /** Loads by LD_ABS or LD_IND, now and then behind the packet's end, which ends the program. */
+  #legacyLoad(): void {
+    const dice = this.#dice;
+    const type = dice.pick(["u8", "u16", "u32"]);
+    const at = dice.roll(dice.chance(8) ? 2 * PACKET_BYTES : PACKET_BYTES / 2);
+    if (dice.chance(2)) {
+      this.#emit(`r0 = *(${type} *)skb[${at}]`);
+    } else {
+      const register = dice.pick([8, 9]);
+      this.#emit(`r${register} &= 7`, `r0 = *(${type} *)skb[r${register} + ${at}]`);
+    }
+    this.#afterCall(1);
   }
 
   #atomic(): void {
@@ -255,7 +343,9 @@ class Generator {
     const operand = dice.chance(2) ? `${width}${dice.pick(NUMBERS)}` : this.#immediate();
     const condition = `${width}${dice.pick(NUMBERS)} ${dice.pick(COMPARISONS)} ${operand}`;
     if (to > at) {
-      this.#emit(dice.chance(6) ? `goto ${labels[to]}` : `if ${condition} goto ${labels[to]}`);
+      // What a verifier can't reach it refuses.
+      const isPlain = this.#dialect === null && dice.chance(6);
+      this.#emit(isPlain ? `goto ${labels[to]}` : `if ${condition} goto ${labels[to]}`);
       return;
     }
     this.#emit("r0 = *(u64 *)(r10 - 72)", `if r0 == 0 goto ${labels.at(-1)}`);
@@ -270,7 +360,8 @@ class Generator {
   #arrayLookup(): void {
     const dice = this.#dice;
     const skip = this.#label();
-    const map = dice.pick(["array", "percpu"]);
+    // Which CPU's value it is would depend on where a program runs.
+    const map = this.#dialect === null ? dice.pick(["array", "percpu"]) : "array";
     const key = `r${dice.pick(NUMBERS)}`;
     this.#emit(`r0 = ${key}`, "r0 &= 7", "*(u32 *)(r10 - 80) = r0");
     this.#emit(`r1 = map_fd[${map}]`, "r2 = r10", "r2 += -80", "call bpf_map_lookup_elem");
@@ -316,6 +407,7 @@ class Generator {
     const dice = this.#dice;
     switch (dice.roll(4)) {
       case 0: {
+        if (this.#dialect !== null) return;
         const helper = dice.pick(["get_prandom_u32", "get_smp_processor_id", "ktime_get_ns"]);
         this.#emit(`call bpf_${helper}`);
         this.#afterCall(1);
@@ -334,6 +426,7 @@ class Generator {
         const name = `function_${this.#labels++}`;
         this.#functions.push({ name, isCallback: false, depth: depth + 1 });
         this.#emit("r1 = r7", "r2 = r6", `call ${name}`);
+        this.#findPacketAgain();
         this.#afterCall(1);
       }
     }
@@ -342,6 +435,12 @@ class Generator {
   #tailCall(): void {
     const index = this.#dice.roll(TAIL_PROGRAMS + 2);
     this.#emit("r1 = r6", "r2 = map_fd[progs]", `r3 = ${index}`, "call bpf_tail_call");
+    this.#findPacketAgain();
     this.#afterCall(0);
+  }
+
+  /** Programs that are tail called may move packets: verifiers forget where they are. */
+  #findPacketAgain(): void {
+    if (this.#dialect !== null) this.#findPacket();
   }
 }

@@ -12,13 +12,23 @@ import {
 } from "../../../src/abi/bpf.ts";
 import { contextOf } from "../../../src/kernel/bpf/context.ts";
 import { faultLog, interpret, type Outcome } from "../../../src/kernel/interpreter.ts";
-import { arrayMap, boot, hashMap, program, run } from "./support.ts";
+import type { Machine } from "../../../src/kernel/machine.ts";
+import {
+  arrayMap,
+  boot,
+  ENGINES,
+  hashMap,
+  isChecked,
+  program,
+  run,
+  testUnless,
+} from "./support.ts";
 
-const bench = boot();
-const { machine } = bench;
+/** Engines that check each access: the other one trusts the verifier. */
+const CHECKED = Object.entries(ENGINES).filter(([, options]) => isChecked(options));
 
 /** A program of a type, on 16 bytes of packet and, for a flow dissector, flow keys. */
-function runTyped(type: number, text: string): Outcome {
+function runTyped(machine: Machine, type: number, text: string): Outcome {
   const { memory } = machine;
   const context = memory.alloc(192);
   const packet = memory.alloc(16);
@@ -28,7 +38,7 @@ function runTyped(type: number, text: string): Outcome {
   memory.view.setUint32(context + dataAt, packet, true);
   memory.view.setUint32(context + endAt, packet + 16, true);
   if (isDissector) memory.view.setUint32(context + 144, keys, true);
-  const outcome = interpret(machine, program(machine, text, { type }), {
+  const outcome = machine.engine.run(program(machine, text, { type }), {
     context,
     layout: contextOf(type) ?? null,
     regions: [
@@ -118,6 +128,18 @@ const ILLEGAL: readonly (readonly [type: number, what: string, text: string, slo
   [DISSECTOR, "tail call without a map", "r2 = 0\nr3 = 0\ncall bpf_tail_call\nexit", 2],
 ];
 
+const STACKS = "all stacks of a run are one region to it";
+const WRITABLE = "an atomic operation is a write to it, and writes are fine there";
+/** What the hardened JIT lets pass, since it stays within what the program may touch. */
+const CONFINED: ReadonlyMap<string, string> = new Map([
+  ["read below the stack", STACKS],
+  ["write below the stack", STACKS],
+  ["read across two frames", STACKS],
+  ["read of a frame that was left", STACKS],
+  ["atomic on the context", WRITABLE],
+  ["atomic on the keys", WRITABLE],
+]);
+
 /** What must not: type, what is right, text, and r0. */
 const LEGAL: readonly (readonly [type: number, what: string, text: string, r0: bigint])[] = [
   [FILTER, "the lowest byte of the stack", "r0 = *(u8 *)(r10 - 512)\nexit", 0n],
@@ -139,79 +161,89 @@ const LEGAL: readonly (readonly [type: number, what: string, text: string, r0: b
   [XDP, "all of r0", "r0 = -1\nexit", 0xffff_ffff_ffff_ffffn],
 ];
 
-describe("regions", () => {
-  test.each(ILLEGAL)("type %i: %s is a fault", (type, _what, text, slot) => {
-    const { fault, r0, retval } = runTyped(type, text);
-    expect(fault?.slot).toBe(slot);
-    expect([r0, retval]).toEqual([0n, 0]);
+describe.each(CHECKED)("on the %s", (_engine, options) => {
+  const { machine } = boot(options);
+
+  describe("regions", () => {
+    for (const [type, what, text, slot] of ILLEGAL) {
+      const reason = options.hardened === true ? (CONFINED.get(what) ?? null) : null;
+      testUnless(reason, `type ${type}: ${what} is a fault`, () => {
+        const { fault, r0, retval } = runTyped(machine, type, text);
+        expect(fault?.slot).toBe(slot);
+        expect([r0, retval]).toEqual([0n, 0]);
+      });
+    }
+
+    test.each(LEGAL)("type %i: %s is no fault", (type, _what, text, r0) => {
+      const outcome = runTyped(machine, type, text);
+      expect(outcome.fault).toBeNull();
+      expect(outcome.r0).toBe(r0);
+    });
+
+    test("a fault names program, slot, reason and address, and is logged", () => {
+      const { count } = faultLog(machine);
+      const prog = program(machine, "r0 = 0\nr1 = 0x123456\n*(u32 *)(r1 + 4) = 1\nexit");
+      const { fault } = run(machine, prog);
+      expect(fault).toMatchObject({ progId: prog.id, slot: 2, address: 0x12345an });
+      expect(fault?.message).toMatch(/instruction 2: writes 4 bytes .* 0x12345a/);
+      expect(faultLog(machine)).toEqual({ count: count + 1, last: fault });
+    });
+
+    test("a write that faults leaves memory as it was", () => {
+      const map = arrayMap(machine, { valueSize: 8, maxEntries: 1 });
+      const text = "r1 = map_value[m][0]\n*(u64 *)(r1 + 4) = -1\nr0 = 0\nexit";
+      expect(run(machine, program(machine, text, { maps: { m: map } })).fault?.slot).toBe(2);
+      expect(machine.memory.view.getBigUint64(map.base, true)).toBe(0n);
+    });
   });
 
-  test.each(LEGAL)("type %i: %s is no fault", (type, _what, text, r0) => {
-    const outcome = runTyped(type, text);
-    expect(outcome.fault).toBeNull();
-    expect(outcome.r0).toBe(r0);
-  });
+  describe("values of maps", () => {
+    const touch = (access: string): string =>
+      `r1 = map_value[m][0]\nr2 = 1\nr0 = 0\n${access}\nexit`;
 
-  test("a fault names program, slot, reason and address, and is logged", () => {
-    const { count } = faultLog(machine);
-    const prog = program(machine, "r0 = 0\nr1 = 0x123456\n*(u32 *)(r1 + 4) = 1\nexit");
-    const { fault } = run(machine, prog);
-    expect(fault).toMatchObject({ progId: prog.id, slot: 2, address: 0x12345an });
-    expect(fault?.message).toMatch(/instruction 2: writes 4 bytes .* 0x12345a/);
-    expect(faultLog(machine)).toEqual({ count: count + 1, last: fault });
-  });
+    test.each([
+      ["read", "r0 = *(u64 *)(r1 + 0)", 0, true],
+      ["write", "*(u64 *)(r1 + 0) = r2", 0, true],
+      ["atomic", "lock *(u64 *)(r1 + 0) += r2", 0, true],
+      ["read past the value", "r0 = *(u64 *)(r1 + 8)", 0, false],
+      ["read of the map itself", "r0 = *(u32 *)(r1 - 8)", 0, false],
+      ["read of a read-only map", "r0 = *(u64 *)(r1 + 0)", BPF_F_RDONLY_PROG, true],
+      ["write to a read-only map", "*(u64 *)(r1 + 0) = r2", BPF_F_RDONLY_PROG, false],
+      ["atomic on a read-only map", "lock *(u64 *)(r1 + 0) += r2", BPF_F_RDONLY_PROG, false],
+      ["read of a write-only map", "r0 = *(u64 *)(r1 + 0)", BPF_F_WRONLY_PROG, false],
+      ["write to a write-only map", "*(u64 *)(r1 + 0) = r2", BPF_F_WRONLY_PROG, true],
+    ])("%s", (_what, access, flags, allowed) => {
+      const map = arrayMap(machine, { valueSize: 8, maxEntries: 1, flags });
+      const { fault } = run(machine, program(machine, touch(access), { maps: { m: map } }));
+      expect(fault === null).toBe(allowed);
+    });
 
-  test("a write that faults leaves memory as it was", () => {
-    const map = arrayMap(machine, { valueSize: 8, maxEntries: 1 });
-    const text = "r1 = map_value[m][0]\n*(u64 *)(r1 + 4) = -1\nr0 = 0\nexit";
-    expect(run(machine, program(machine, text, { maps: { m: map } })).fault?.slot).toBe(2);
-    expect(machine.memory.view.getBigUint64(map.base, true)).toBe(0n);
+    test("another program's map is out of bounds", () => {
+      const map = arrayMap(machine, { valueSize: 8, maxEntries: 1 });
+      const { fault } = run(
+        machine,
+        program(machine, `r1 = ${map.base}\nr0 = *(u64 *)(r1 + 0)\nexit`),
+      );
+      expect(fault?.address).toBe(BigInt(map.base));
+    });
+
+    test("a key must be readable, and a value to store as well", () => {
+      const map = hashMap(machine, { keySize: 16, valueSize: 16 });
+      const key = "r1 = map_fd[m]\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem\nexit";
+      expect(run(machine, program(machine, key, { maps: { m: map } })).fault?.reason).toMatch(
+        /reads 16/,
+      );
+      const value =
+        "r1 = map_fd[m]\nr2 = r10\nr2 += -16\nr3 = r10\nr3 += -8\nr4 = 0\n" +
+        "call bpf_map_update_elem\nexit";
+      expect(run(machine, program(machine, value, { maps: { m: map } })).fault?.slot).toBe(7);
+    });
   });
 });
 
-describe("values of maps", () => {
-  const touch = (access: string): string => `r1 = map_value[m][0]\nr2 = 1\nr0 = 0\n${access}\nexit`;
+describe("limits of the interpreter", () => {
+  const { machine } = boot();
 
-  test.each([
-    ["read", "r0 = *(u64 *)(r1 + 0)", 0, true],
-    ["write", "*(u64 *)(r1 + 0) = r2", 0, true],
-    ["atomic", "lock *(u64 *)(r1 + 0) += r2", 0, true],
-    ["read past the value", "r0 = *(u64 *)(r1 + 8)", 0, false],
-    ["read of the map itself", "r0 = *(u32 *)(r1 - 8)", 0, false],
-    ["read of a read-only map", "r0 = *(u64 *)(r1 + 0)", BPF_F_RDONLY_PROG, true],
-    ["write to a read-only map", "*(u64 *)(r1 + 0) = r2", BPF_F_RDONLY_PROG, false],
-    ["atomic on a read-only map", "lock *(u64 *)(r1 + 0) += r2", BPF_F_RDONLY_PROG, false],
-    ["read of a write-only map", "r0 = *(u64 *)(r1 + 0)", BPF_F_WRONLY_PROG, false],
-    ["write to a write-only map", "*(u64 *)(r1 + 0) = r2", BPF_F_WRONLY_PROG, true],
-  ])("%s", (_what, access, flags, allowed) => {
-    const map = arrayMap(machine, { valueSize: 8, maxEntries: 1, flags });
-    const { fault } = run(machine, program(machine, touch(access), { maps: { m: map } }));
-    expect(fault === null).toBe(allowed);
-  });
-
-  test("another program's map is out of bounds", () => {
-    const map = arrayMap(machine, { valueSize: 8, maxEntries: 1 });
-    const { fault } = run(
-      machine,
-      program(machine, `r1 = ${map.base}\nr0 = *(u64 *)(r1 + 0)\nexit`),
-    );
-    expect(fault?.address).toBe(BigInt(map.base));
-  });
-
-  test("a key must be readable, and a value to store as well", () => {
-    const map = hashMap(machine, { keySize: 16, valueSize: 16 });
-    const key = "r1 = map_fd[m]\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem\nexit";
-    expect(run(machine, program(machine, key, { maps: { m: map } })).fault?.reason).toMatch(
-      /reads 16/,
-    );
-    const value =
-      "r1 = map_fd[m]\nr2 = r10\nr2 += -16\nr3 = r10\nr3 += -8\nr4 = 0\n" +
-      "call bpf_map_update_elem\nexit";
-    expect(run(machine, program(machine, value, { maps: { m: map } })).fault?.slot).toBe(7);
-  });
-});
-
-describe("limits", () => {
   test("an endless loop ends with the instruction limit", () => {
     const prog = program(machine, "again:\ngoto again");
     const outcome = run(machine, prog, { instructionLimit: 1000 });
@@ -238,7 +270,32 @@ describe("limits", () => {
   });
 });
 
+describe("the plain JIT", () => {
+  test.each([
+    ["a read", "r0 = *(u8 *)(r1 + 0)"],
+    ["a write", "*(u64 *)(r1 + 0) = 1"],
+    ["an atomic operation", "r2 = 1\nlock *(u64 *)(r1 + 0) += r2"],
+    ["a read across the edge", "r0 = *(u64 *)(r1 + 12)"],
+  ])("ends a run at the edge of memory: %s", (_what, access) => {
+    const { machine } = boot({ engine: "jit" });
+    const { byteLength } = machine.memory.memory.buffer;
+    const text = (address: number): string => `r1 = ${address} ll\nr0 = 0\n${access}\nexit`;
+    const { fault } = run(machine, program(machine, text(byteLength)));
+    expect(fault?.message).toMatch(/memory access out of bounds/);
+    expect(faultLog(machine).count).toBe(1);
+    expect(run(machine, program(machine, text(byteLength - 32))).fault).toBeNull();
+  });
+
+  test("ends a run that calls too deep, or leaves the program", () => {
+    const { machine } = boot({ engine: "jit" });
+    for (const text of ["f:\ncall f\nexit", "r0 = 0\ngoto +5\nexit", "r0 = 0", "call 211\nexit"]) {
+      expect(run(machine, program(machine, text)).fault).not.toBeNull();
+    }
+  });
+});
+
 test("an observer sees each instruction before it is done, and the registers", () => {
+  const { machine } = boot();
   const seen: [number, bigint][] = [];
   const prog = program(machine, "r0 = 1\nr0 += 1\nif r0 > 1 goto end\nr0 = 9\nend:\nexit");
   run(machine, prog, { onInstruction: (slot, registers) => seen.push([slot, registers.get(0)]) });

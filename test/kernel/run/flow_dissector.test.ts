@@ -12,7 +12,7 @@ import { flowDissect } from "../../../src/kernel/net/dissect.ts";
 import { bpfFlowDissect } from "../../../src/kernel/net/flow_dissector.ts";
 import type { Net } from "../../../src/kernel/net_namespace.ts";
 import type { Frame } from "../../../src/kernel.ts";
-import { boot, ENGINES, program } from "./support.ts";
+import { boot, ENGINES, isChecked, program, testUnless } from "./support.ts";
 
 describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
   const FRAME: Frame = {
@@ -87,7 +87,13 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
         `${KEYS}r0 = *(u64 *)(r2 + 16)\nr3 = *(u64 *)(r10 - 8)\nr0 |= r3\nexit`,
       );
       expect(bpfFlowDissect(machine, reader, FRAME, 0)?.r0).toBe(0n);
-      if (options.engine === "jit" && options.hardened !== true) return;
+    });
+
+    const unlessChecked = isChecked(options) ? null : "the plain JIT trusts the verifier";
+    testUnless(unlessChecked, "reads nothing behind the packet", () => {
+      const { machine } = boot(options);
+      const writer = dissector(machine, "r0 = 0\nexit");
+      bpfFlowDissect(machine, writer, { ...FRAME, data: new Uint8Array(5000).fill(9) }, 0);
       const beyond = dissector(machine, "r2 = *(u32 *)(r1 + 80)\nr0 = *(u8 *)(r2 + 0)\nexit");
       expect(bpfFlowDissect(machine, beyond, FRAME, 0)?.fault).not.toBeNull();
     });

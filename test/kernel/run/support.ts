@@ -2,6 +2,7 @@
  * A machine, programs and maps for tests of what runs programs: without PROG_LOAD, which would
  * refuse some of the programs that these tests are about.
  */
+import { test } from "vitest";
 import { BPF_PROG_TYPE_SOCKET_FILTER } from "../../../src/abi/bpf.ts";
 import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../../../src/abi/insn.ts";
 import {
@@ -48,6 +49,17 @@ export const ENGINES: Readonly<Record<string, BootOptions>> = {
   "hardened jit": { engine: "jit", hardened: true },
   "jit on shared memory": { engine: "jit", sharedMemory: true },
 };
+
+/** Whether an engine checks each access: the plain JIT trusts the verifier. */
+export function isChecked({ engine, hardened }: BootOptions): boolean {
+  return engine === "interpreter" || hardened === true;
+}
+
+/** Registers a test where `reason` is null; elsewhere it is skipped, with the reason printed. */
+export function testUnless(reason: string | null, title: string, body: () => void): void {
+  if (reason !== null) console.warn(`skipped: ${title}: ${reason}`);
+  test.skipIf(reason !== null)(title, body);
+}
 
 export function boot({
   memoryLimitBytes = 1 << 26,

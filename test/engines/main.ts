@@ -1,0 +1,62 @@
+/**
+ * The command `npm run fuzz:engines`: programs by seed, on all engines.
+ */
+
+import { parseArgs } from "node:util";
+import { type Counts, Engines } from "./differential.ts";
+
+const USAGE = `usage: npm run fuzz:engines -- [--seed S] [--programs N] [--max N] [--embedded]
+
+Runs N programs that the verifier accepts on the interpreter, the JIT, the hardened JIT and Linux
+(as root; with --embedded not there), and compares all that they leave behind. --max is after how
+many differences to stop.`;
+
+const DEFAULT_PROGRAMS = 20_000;
+const DEFAULT_MAX = 10;
+
+function numberOf(text: string | undefined, fallback: number): number {
+  const number = text === undefined ? fallback : Number(text);
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  throw new RangeError(`${text} is no number`);
+}
+
+function summary({ tried, programs, onLinux, refusedByLinux, differences }: Counts): string {
+  return (
+    `${programs} programs of ${tried} tried, ${onLinux} of them on Linux ` +
+    `(which refused ${refusedByLinux}): ${differences.length} differences`
+  );
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: "string" },
+      programs: { type: "string" },
+      max: { type: "string" },
+      embedded: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help === true) {
+    console.log(USAGE);
+    return;
+  }
+  const seed = numberOf(values.seed, Date.now() % 2 ** 31);
+  const programs = numberOf(values.programs, DEFAULT_PROGRAMS);
+  using engines = await Engines.open(values.embedded !== true);
+  console.log(`seed ${seed}, ${programs} programs on ${engines.names.join(", ")}`);
+  const start = performance.now();
+  const counts = engines.compare({
+    seed,
+    programs,
+    maxDifferences: numberOf(values.max, DEFAULT_MAX),
+    progress: (so) => console.log(summary(so)),
+  });
+  const seconds = (performance.now() - start) / 1000;
+  for (const difference of counts.differences) console.log(`\n${difference}`);
+  for (const [origin, count] of counts.origins) console.log(`  ${origin}: ${count}`);
+  console.log(`${summary(counts)}; ${Math.round(counts.programs / seconds)} programs a second`);
+  if (counts.differences.length > 0) process.exitCode = 1;
+}
+
+await main();

@@ -1,0 +1,155 @@
+/**
+ * Programs for engines to agree on: random, and such that what they compute follows from packet and
+ * maps alone, wherever they run.
+ */
+
+import * as BPF from "../../src/abi/bpf.ts";
+import { BPF_FUNC } from "../../src/abi/helpers.ts";
+import * as I from "../../src/abi/insn.ts";
+import {
+  assemble,
+  decodeInstructions,
+  type Instruction,
+  isLoadImm64,
+} from "../../src/asm/index.ts";
+import { type Dialect, Dice, randomProgram, TAIL_PROGRAMS } from "../kernel/jit/generator.ts";
+import { debugTypes } from "../verifier/functions.ts";
+import { generate } from "../verifier/generate.ts";
+import { MAPS, type TestMap } from "../verifier/maps.ts";
+import { programOf, type TestProgram } from "../verifier/program.ts";
+
+const TYPES: Readonly<Record<Dialect, number>> = {
+  xdp: BPF.BPF_PROG_TYPE_XDP,
+  dissector: BPF.BPF_PROG_TYPE_FLOW_DISSECTOR,
+  filter: BPF.BPF_PROG_TYPE_SOCKET_FILTER,
+};
+export const DIALECTS: readonly Dialect[] = Object.keys(TYPES) as Dialect[];
+
+const VALUE_BYTES = 16;
+const hash = { type: BPF.BPF_MAP_TYPE_HASH, keySize: 12, valueSize: VALUE_BYTES };
+
+/** The maps of well-formed programs, by the names that their text has. */
+const OWN_MAPS: readonly TestMap[] = [
+  {
+    name: "array",
+    type: BPF.BPF_MAP_TYPE_ARRAY,
+    keySize: 4,
+    valueSize: VALUE_BYTES,
+    maxEntries: 6,
+  },
+  { name: "hash", ...hash, maxEntries: 5 },
+  // Large enough that Linux, too, forgets nothing.
+  { name: "lru", ...hash, type: BPF.BPF_MAP_TYPE_LRU_HASH, maxEntries: 4096 },
+  { name: "bytes", ...hash, keySize: 7, maxEntries: 7 },
+  ...DIALECTS.map((dialect) => ({
+    name: `progs ${dialect}`,
+    type: BPF.BPF_MAP_TYPE_PROG_ARRAY,
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: TAIL_PROGRAMS,
+  })),
+];
+
+/** All maps that programs name by index: first those that verifiers are tried with. */
+export const ENGINE_MAPS: readonly TestMap[] = [...MAPS, ...OWN_MAPS];
+
+/** Where the prog array of a dialect is among all maps. */
+export function progArrayOf(dialect: Dialect): number {
+  return ENGINE_MAPS.findIndex(({ name }) => name === `progs ${dialect}`);
+}
+
+/** How often in 100 a program is one of those that verifiers are tried with. */
+const FOREIGN_PERCENT = 30;
+
+/** The program of a seed. */
+export function engineProgram(seed: number): TestProgram {
+  const dice = new Dice(seed);
+  if (dice.roll(100) < FOREIGN_PERCENT) return deterministic(generate(seed), dice);
+  return wellFormed(seed, dice.pick(DIALECTS));
+}
+
+/** A program that verifiers accept, for a dialect. */
+export function wellFormed(seed: number, dialect: Dialect): TestProgram {
+  const constants = Object.fromEntries(OWN_MAPS.map(({ name }, i) => [name, MAPS.length + i]));
+  const text = randomProgram(seed, dialect);
+  const bytes = assemble(text, { constants: { ...constants, progs: progArrayOf(dialect) } });
+  const instructions = decodeInstructions(bytes);
+  const type = TYPES[dialect];
+  const others = functionsOf(instructions).map((slot) => [slot, "static"] as const);
+  const debug = others.length === 0 ? null : debugTypes(type, [[0, "main"], ...others]);
+  return programOf({ type, attachType: 0, instructions, origin: `well-formed ${dialect}`, debug });
+}
+
+/** First slots of functions that are called, or given to helpers, in ascending order. */
+function functionsOf(instructions: readonly Instruction[]): number[] {
+  const found = instructions.flatMap((insn, slot) => {
+    const isCall = insn.opcode === (I.BPF_JMP | I.BPF_CALL) && insn.src === I.BPF_PSEUDO_CALL;
+    const isAddress = isLoadImm64(insn) && insn.src === I.BPF_PSEUDO_FUNC;
+    return isCall || isAddress ? [slot + 1 + insn.imm] : [];
+  });
+  return [...new Set(found)].sort((a, b) => a - b);
+}
+
+/** Helpers whose results follow from what they are given. */
+const PURE: ReadonlySet<number> = new Set([
+  BPF_FUNC.map_lookup_elem,
+  BPF_FUNC.map_update_elem,
+  BPF_FUNC.map_delete_elem,
+  BPF_FUNC.tail_call,
+  BPF_FUNC.skb_load_bytes,
+  BPF_FUNC.skb_load_bytes_relative,
+  BPF_FUNC.loop,
+]);
+
+/** The program with a number in place of each clock, random number and the like. */
+function deterministic(program: TestProgram, dice: Dice): TestProgram {
+  const instructions = program.instructions.map((insn, slot) => {
+    const before = program.instructions[slot - 1];
+    if (before !== undefined && isLoadImm64(before)) return insn;
+    const isHelper = insn.opcode === (I.BPF_JMP | I.BPF_CALL) && insn.src === 0;
+    if (!isHelper || PURE.has(insn.imm)) return insn;
+    const opcode = I.BPF_ALU64 | I.BPF_MOV | I.BPF_K;
+    return { opcode, dst: I.BPF_REG_0, src: 0, off: 0, imm: dice.roll(2 ** 32) | 0 };
+  });
+  return { ...program, instructions, flags: 0 };
+}
+
+/** Maps that a program names, by index. */
+export function mapsOf({ instructions }: TestProgram): number[] {
+  const found = instructions.flatMap((insn) => {
+    const { src } = insn;
+    const isMap = src === I.BPF_PSEUDO_MAP_FD || src === I.BPF_PSEUDO_MAP_VALUE;
+    return isLoadImm64(insn) && isMap ? [insn.imm] : [];
+  });
+  return [...new Set(found)].sort((a, b) => a - b);
+}
+
+const DIFFERENT_ELSEWHERE: ReadonlySet<number> = new Set([
+  BPF.BPF_MAP_TYPE_LRU_HASH,
+  BPF.BPF_MAP_TYPE_PERCPU_ARRAY,
+  BPF.BPF_MAP_TYPE_PERCPU_HASH,
+]);
+
+/**
+ * Whether a run leaves the same behind on Linux: what a small LRU map forgets, and which CPU's
+ * values a program meets, is Linux's own affair.
+ */
+export function isSameOnLinux(program: TestProgram): boolean {
+  return mapsOf(program).every((index) => {
+    const map = ENGINE_MAPS[index];
+    return index >= MAPS.length || (map !== undefined && !DIFFERENT_ELSEWHERE.has(map.type));
+  });
+}
+
+/** Maps that hold more than this, in bytes, take long to be made as before. */
+const MAX_MAP_BYTES = 8192;
+
+/** Whether a program is worth a run: none of its maps is too large, and packets lead to it. */
+export function isRunnable(program: TestProgram): boolean {
+  if (program.type === BPF.BPF_PROG_TYPE_SK_LOOKUP) return false;
+  return mapsOf(program).every((index) => {
+    const map = ENGINE_MAPS[index];
+    if (map === undefined) return false;
+    return index >= MAPS.length || map.maxEntries * map.valueSize <= MAX_MAP_BYTES;
+  });
+}
