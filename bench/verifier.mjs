@@ -119,7 +119,7 @@ function heapOf(object) {
     { encoding: "utf8", maxBuffer: 1 << 28 },
   );
   const live = [...stdout.matchAll(AFTER_COLLECTION)].map((match) => Number(match[1]));
-  const { residentMb, log } = JSON.parse(stdout.slice(stdout.lastIndexOf("{")));
+  const { residentMb, log } = JSON.parse(stdout.slice(stdout.lastIndexOf('{"residentMb"')));
   return { liveMb: Math.max(0, ...live), residentMb, log };
 }
 

@@ -10,7 +10,7 @@ import { type Environment, withId } from "./environment.ts";
 import { movePointer, operationSign } from "./pointer_alu.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
-import { known, NOT_INIT, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
+import { immediate, NOT_INIT, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { arithmetic, reorder } from "./scalar_alu.ts";
 import { maskNumbers } from "./speculation.ts";
 
@@ -38,11 +38,10 @@ export function alu(env: Environment): void {
   }
   if (operation === I.BPF_MOV) {
     if (I.BPF_SRC(opcode) === I.BPF_X) moveRegister(env, is64);
-    // A choice between two bigints made of numbers crashes the optimizer of V8 11.3 (Node 20).
-    else frame.set(dst, known(BigInt(is64 ? imm : imm >>> 0)));
+    else frame.set(dst, scalar(B.exactlyWords(is64 ? imm >> 31 : 0, imm)));
     return;
   }
-  const source = I.BPF_SRC(opcode) === I.BPF_X ? readRegister(env, src) : known(BigInt(imm));
+  const source = I.BPF_SRC(opcode) === I.BPF_X ? readRegister(env, src) : immediate(imm);
   const target = readRegister(env, dst);
   frame.set(dst, binary(env, target, source, is64));
 }

@@ -126,6 +126,11 @@ export const ZERO: Readonly<Bounds> = exactlyWords(0, 0);
 /** A copy that may be changed. */
 export function copyBounds(from: Readonly<Bounds>): Bounds {
   const b = new Bounds();
+  assign(b, from);
+  return b;
+}
+
+function assign(b: Bounds, from: Readonly<Bounds>): void {
   b.bits = from.bits;
   setS64(b, from.sminHigh, from.sminLow, from.smaxHigh, from.smaxLow);
   setU64(b, from.uminHigh, from.uminLow, from.umaxHigh, from.umaxLow);
@@ -133,7 +138,6 @@ export function copyBounds(from: Readonly<Bounds>): Bounds {
   b.s32max = from.s32max;
   b.u32minWord = from.u32minWord;
   b.u32maxWord = from.u32maxWord;
-  return b;
 }
 
 /** Sets the signed 64-bit range, by the words of its ends. */
@@ -322,7 +326,8 @@ function deduceMixed(b: Bounds): void {
   if (s32min < 0 || !isShort(b)) return;
   setS64(b, 0, s32min, s32max >> 31, s32max);
   setU64(b, 0, s32min, s32max >> 31, s32max);
-  b.bits = tnum.intersect(b.bits, tnum.range(0, s32min, s32max >> 31, s32max));
+  const bits = tnum.intersect(b.bits, tnum.range(0, s32min, s32max >> 31, s32max));
+  if (!tnum.same(bits, b.bits)) b.bits = bits;
 }
 
 /** Whether the signed range is one of an s32. */
@@ -342,9 +347,10 @@ function deduce(b: Bounds): void {
 /** Raises the bits to what the ranges say. */
 function learnBits(b: Bounds): void {
   const range = tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow);
-  const bits = tnum.intersect(b.bits, range);
+  const all = tnum.intersect(b.bits, range);
   const low = tnum.range(0, b.u32minWord, 0, b.u32maxWord);
-  b.bits = tnum.withLowHalf(bits, tnum.intersect(tnum.lowHalf(bits), low));
+  const bits = tnum.withLowHalf(all, tnum.intersect(tnum.lowHalf(all), low));
+  if (!tnum.same(bits, b.bits)) b.bits = bits;
 }
 
 /** Whether nothing at all is known, so that there is nothing to deduce. */
@@ -352,15 +358,23 @@ function isUnbounded(b: Readonly<Bounds>): boolean {
   return b.bits.maskHigh === -1 && b.bits.maskLow === -1 && sameRanges(b, UNBOUNDED);
 }
 
+/** How often the ranges are let learn from each other. */
+const DEDUCTIONS = 3;
+/** What was known before a round. */
+const before: Bounds = unbounded();
+
 /** Lets each of the ways to know learn from the others. */
 export function sync(b: Bounds): void {
   if (isUnbounded(b)) return;
   learnFromBits(b);
   const { bits } = b;
   if (bits.isConstant && isExactly(b, bits.valueHigh, bits.valueLow)) return;
-  deduce(b);
-  deduce(b);
-  deduce(b);
+  for (let round = 0; round < DEDUCTIONS; round++) {
+    assign(before, b);
+    deduce(b);
+    // What found nothing would find nothing again.
+    if (sameBounds(before, b)) break;
+  }
   learnBits(b);
   learnFromBits(b);
 }
@@ -378,6 +392,13 @@ export function isContradictory(b: Readonly<Bounds>): boolean {
   const { bits } = b;
   if (bits.isConstant) return !isExactly(b, bits.valueHigh, bits.valueLow);
   return bits.maskLow === 0 && !isExactly32(b, bits.valueLow);
+}
+
+/** Whether the 64-bit ranges are empty, or of a known value not one value. */
+export function isUneven(b: Readonly<Bounds>): boolean {
+  const signed = W.compareSigned(b.sminHigh, b.sminLow, b.smaxHigh, b.smaxLow);
+  const unsigned = W.compareUnsigned(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow);
+  return signed > 0 || unsigned > 0 || (b.bits.isConstant && (signed !== 0 || unsigned !== 0));
 }
 
 /** Whether all ranges are one value. */

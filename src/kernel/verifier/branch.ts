@@ -12,7 +12,7 @@ import type { Environment } from "./environment.ts";
 import { learnPacketEnd, packetOutcome } from "./packet_compare.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
-import { known, notNull, type Register } from "./register.ts";
+import { immediate, known, notNull, type Register } from "./register.ts";
 import { addRanges } from "./scalar_alu.ts";
 import { guessOtherWay } from "./speculation.ts";
 import type { Place, State } from "./state.ts";
@@ -29,7 +29,7 @@ export function conditionalJump(env: Environment): number {
   const is32 = I.BPF_CLASS(opcode) === I.BPF_JMP32;
   const byRegister = I.BPF_SRC(opcode) === I.BPF_X;
   const a = readRegister(env, dst);
-  const b = byRegister ? readRegister(env, src) : known(BigInt(imm));
+  const b = byRegister ? readRegister(env, src) : immediate(imm);
   if (byRegister && !(a.isPacketOrEnd && b.isPacketOrEnd) && isSecret(env, b)) {
     throw prohibited(src);
   }
@@ -87,11 +87,12 @@ function isNeverNull({ type }: Register): boolean {
 /** Places of numbers that share an id with one of the operands, the innermost frame first. */
 function findLinked(state: State, operands: readonly (Register | null)[]): Place[] {
   const found: Place[] = [];
-  const done = new Set<number>();
+  let done = 0;
   for (const operand of operands) {
-    if (operand === null || !operand.isScalar || operand.id === 0 || done.has(operand.id)) continue;
-    done.add(operand.id);
-    for (let frame = state.depth; frame >= 0; frame--) collect(state, frame, operand.id, found);
+    if (operand === null || !operand.isScalar || operand.id === done) continue;
+    done = operand.id;
+    if (done === 0) continue;
+    for (let frame = state.depth; frame >= 0; frame--) collect(state, frame, done, found);
   }
   return found;
 }

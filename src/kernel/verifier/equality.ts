@@ -17,21 +17,30 @@ import type { Checkpoint, Frame, State } from "./state.ts";
 export type Strictness = "finished" | "ranges" | "same";
 
 /** Ids of one state against those of the other: few, so that looking through them is quick. */
-class IdMap {
+export class IdMap {
   readonly #old: number[] = [];
   readonly #now: number[] = [];
+  /** How many pairs there are. */
+  #size: number = 0;
   #invented: number = 0;
+
+  /** Forgets all pairs: another comparison begins. */
+  clear(): void {
+    this.#size = 0;
+    this.#invented = 0;
+  }
 
   /** Whether the ids may stand for each other. */
   match(old: number, now: number): boolean {
     if ((old === 0) !== (now === 0)) return false;
     if (old === 0) return true;
-    for (let i = 0; i < this.#old.length; i++) {
+    for (let i = 0; i < this.#size; i++) {
       if (this.#old[i] === old) return this.#now[i] === now;
       if (this.#now[i] === now) return false;
     }
-    this.#old.push(old);
-    this.#now.push(now);
+    this.#old[this.#size] = old;
+    this.#now[this.#size] = now;
+    this.#size++;
     return true;
   }
 
@@ -51,6 +60,8 @@ class IdMap {
 export interface Comparison {
   readonly live: Uint16Array;
   readonly perfmon: boolean;
+  /** For one comparison at a time. */
+  readonly ids: IdMap;
   /** Numbers are only the same when all that is known of them is. */
   exploresLimits: boolean;
 }
@@ -65,7 +76,8 @@ export function covers(
   if (old.frames.length !== now.frames.length) return false;
   // What holds where guesses end early need not hold where they don't.
   if (old.speculative && !now.speculative) return false;
-  const ids = new IdMap();
+  const { ids } = comparison;
+  ids.clear();
   for (let depth = 0; depth < old.frames.length; depth++) {
     const frame = old.frames[depth] as Frame;
     const other = now.frames[depth] as Frame;

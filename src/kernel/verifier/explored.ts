@@ -5,7 +5,7 @@
 
 import { EINVAL } from "../../abi/errno.ts";
 import type { Environment } from "./environment.ts";
-import { type Comparison, covers } from "./equality.ts";
+import { type Comparison, covers, IdMap } from "./equality.ts";
 import { liveRegisters } from "./live_registers.ts";
 import { FORCE, findPoints, JOIN } from "./points.ts";
 import { inheritPrecision } from "./precision.ts";
@@ -39,6 +39,7 @@ export class Explored {
     this.#comparison = {
       live: liveRegisters(subject.insns),
       perfmon: subject.perfmon,
+      ids: new IdMap(),
       exploresLimits: false,
     };
   }

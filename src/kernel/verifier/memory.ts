@@ -9,7 +9,6 @@ import { findField } from "../bpf/context.ts";
 import { ArrayMap } from "../bpf/map/array.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import { isSecret } from "./alu.ts";
-import * as B from "./bounds.ts";
 import type { Environment } from "./environment.ts";
 import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { Refusal } from "./refusal.ts";
@@ -17,12 +16,12 @@ import { known, pointer as makePointer, type Register, UNKNOWN_SCALAR } from "./
 import { findSocketField } from "./socket.ts";
 import { loadStack, narrowed, type Stored, storeStack } from "./stack_access.ts";
 import * as tnum from "./tnum.ts";
+import * as W from "./words.ts";
 
 /** sizeof(struct bpf_flow_keys) */
 const FLOW_KEYS_SIZE = 56;
 /** How far packets are off a multiple of 4, where alignment counts (NET_IP_ALIGN). */
 const PACKET_ALIGNMENT = 2;
-const LIMIT = BigInt(BPF_MAX_VAR_OFF);
 
 /** One access. */
 export interface Access {
@@ -47,7 +46,8 @@ function checkAlignment(env: Environment, pointer: Register, access: Access): vo
   const strict = env.subject.strictAlignment || access.aligned === true || pointer.type === "fp";
   if (!strict || size === 1) return;
   const shift = pointer.isPacket ? PACKET_ALIGNMENT : 0;
-  const at = tnum.add(pointer.bounds.bits, tnum.constant(BigInt(pointer.off + off + shift)));
+  const fixed = pointer.off + off + shift;
+  const at = tnum.add(pointer.bounds.bits, tnum.constantWords(fixed >> 31, fixed | 0));
   if (tnum.isAligned(at, size)) return;
   const what = pointer.type === "fp" ? "stack " : pointer.isPacket ? "packet " : "";
   const where = `${tnum.format(pointer.bounds.bits)}+${pointer.off}+${off}`;
@@ -210,7 +210,7 @@ function checkFlowKeys(off: number, size: number): void {
 /** What was compared with the packet's end covers the access. */
 export function checkPacket(register: number, pointer: Register, off: number, size: number): void {
   const { bounds, range, id, off: own } = pointer;
-  if (bounds.smin < 0n) throw negative(register);
+  if (bounds.sminHigh < 0) throw negative(register);
   if (range >= 0 && off >= 0 && size > 0 && off + size <= range) return;
   throw new Refusal(
     range < 0 ? EINVAL : EACCES,
@@ -233,18 +233,18 @@ function checkRegion(
   size: number,
   extent: Extent,
 ): void {
-  const first = bounds.smin + BigInt(off);
-  const isShort = first === BigInt.asIntN(32, first);
-  if (bounds.smin < 0n && (bounds.smin === B.S64_MIN || !isShort || first < 0n)) {
+  const first = W.nearSigned(bounds.sminHigh, bounds.sminLow) + off;
+  if (bounds.sminHigh < 0 && (first !== (first | 0) || first < 0)) {
     throw negative(register);
   }
-  checkExtent(register, Number(first), size, extent, "min");
-  if (bounds.umax >= LIMIT) {
+  checkExtent(register, first, size, extent, "min");
+  const umax = W.nearUnsigned(bounds.umaxHigh, bounds.umaxLow);
+  if (umax >= BPF_MAX_VAR_OFF) {
     const advice = "make sure to bounds check any such access";
     const text = `R${register} unbounded memory access, ${advice}`;
     throw new Refusal(EACCES, text);
   }
-  checkExtent(register, Number(bounds.umax) + off, size, extent, "max");
+  checkExtent(register, umax + off, size, extent, "max");
 }
 
 function checkExtent(

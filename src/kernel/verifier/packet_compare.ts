@@ -7,6 +7,7 @@ import * as I from "../../abi/insn.ts";
 import { flip } from "./compare.ts";
 import { AT_PACKET_END, BEYOND_PACKET_END, type Register } from "./register.ts";
 import type { State } from "./state.ts";
+import { nearUnsigned } from "./words.ts";
 
 /** A pointer further into a packet than this proves nothing. */
 const MAX_PACKET_OFF = 0xffff;
@@ -91,7 +92,7 @@ export function learnPacketEnd(
  */
 function prove(state: State, { type, id, off, bounds }: Register, isBefore: boolean): void {
   if (off < 0 || (off === 0 && isBefore)) return;
-  if (bounds.umax + BigInt(off) > BigInt(MAX_PACKET_OFF)) return;
+  if (nearUnsigned(bounds.umaxHigh, bounds.umaxLow) + off > MAX_PACKET_OFF) return;
   const range = isBefore ? off + 1 : off;
   state.update((register) => {
     if (register.type !== type || register.id !== id || register.range >= range) return register;

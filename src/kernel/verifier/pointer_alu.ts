@@ -11,10 +11,10 @@ import { Refusal } from "./refusal.ts";
 import { type Register, UNKNOWN_SCALAR } from "./register.ts";
 import { checkSum, maskPointer } from "./speculation.ts";
 import * as tnum from "./tnum.ts";
+import * as W from "./words.ts";
 
 /** No pointer may get further away from where it began. */
 export const BPF_MAX_VAR_OFF: number = 1 << 29;
-const LIMIT = BigInt(BPF_MAX_VAR_OFF);
 
 /** Operations by opcode, as the log writes them. */
 const SIGNS: readonly string[] = [
@@ -56,11 +56,8 @@ export function movePointer(
   const { opcode, dst } = env.insn;
   const operation = I.BPF_OP(opcode);
   const isKnown = number.bits.isConstant;
-  const isDead =
-    (isKnown && (number.smin !== number.smax || number.umin !== number.umax)) ||
-    number.smin > number.smax ||
-    number.umin > number.umax;
-  if (isDead) return UNKNOWN_SCALAR;
+  // Such a number comes of a dead branch only.
+  if (B.isUneven(number)) return UNKNOWN_SCALAR;
   if (I.BPF_CLASS(opcode) !== I.BPF_ALU64) {
     if (operation === I.BPF_SUB && env.subject.perfmon) return UNKNOWN_SCALAR;
     throw prohibit(`R${dst} 32-bit pointer arithmetic prohibited`);
@@ -69,7 +66,9 @@ export function movePointer(
     const text = `R${dst} pointer arithmetic on ${pointer.type} prohibited, null-check it first`;
     throw new Refusal(EACCES, text);
   }
-  if (!mayMove(pointer, operation, isKnown ? number.smin : null)) {
+  if (
+    !mayMove(pointer, operation, isKnown ? W.nearSigned(number.sminHigh, number.sminLow) : null)
+  ) {
     throw prohibit(`R${dst} pointer arithmetic on ${pointer.type} prohibited`);
   }
   checkOffset(number, 0, pointer.type);
@@ -82,7 +81,7 @@ export function movePointer(
   return moved;
 }
 
-function mayMove({ type }: Register, operation: number, by: bigint | null): boolean {
+function mayMove({ type }: Register, operation: number, by: number | null): boolean {
   switch (type) {
     case "ctx":
     case "fp":
@@ -96,29 +95,36 @@ function mayMove({ type }: Register, operation: number, by: bigint | null): bool
     case "flow_keys":
       return by !== null;
     case "map_ptr":
-      return by === 0n && operation === I.BPF_ADD;
+      return by === 0 && operation === I.BPF_ADD;
     default:
       return false;
   }
 }
 
 /** Analogous to check_reg_sane_offset() in Linux. */
-function checkOffset({ bits, smin }: Readonly<B.Bounds>, off: number, type: string): void {
+function checkOffset(bounds: Readonly<B.Bounds>, off: number, type: string): void {
+  const { bits, sminHigh, sminLow } = bounds;
   const refuse = (text: string): Refusal => new Refusal(EINVAL, text);
-  const value = BigInt.asIntN(64, bits.value);
-  if (bits.isConstant && (value >= LIMIT || value <= -LIMIT)) {
+  if (bits.isConstant && isFar(bits.valueHigh, bits.valueLow)) {
+    const value = W.toSigned(bits.valueHigh, bits.valueLow);
     throw refuse(`math between ${type} pointer and ${value} is not allowed`);
   }
   if (off >= BPF_MAX_VAR_OFF || off <= -BPF_MAX_VAR_OFF) {
     throw refuse(`${type} pointer offset ${off} is not allowed`);
   }
-  if (smin === B.S64_MIN) {
+  if (sminHigh === B.S32_MIN && sminLow === 0) {
     const text = `math between ${type} pointer and register with unbounded min value`;
     throw refuse(`${text} is not allowed`);
   }
-  if (smin >= LIMIT || smin <= -LIMIT) {
-    throw refuse(`value ${smin} makes ${type} pointer be out of bounds`);
+  if (isFar(sminHigh, sminLow)) {
+    throw refuse(`value ${bounds.smin} makes ${type} pointer be out of bounds`);
   }
+}
+
+/** Whether an s64 is further from 0 than pointers may get. */
+function isFar(high: number, low: number): boolean {
+  const value = W.nearSigned(high, low);
+  return value >= BPF_MAX_VAR_OFF || value <= -BPF_MAX_VAR_OFF;
 }
 
 function shift(
@@ -150,17 +156,18 @@ function shift(
   }
   const isAdd = operation === I.BPF_ADD;
   if (number.bits.isConstant) {
-    const by = BigInt(pointer.off) + (isAdd ? number.smin : -number.smin);
-    if (by === BigInt.asIntN(32, by)) {
+    const distance = W.nearSigned(number.sminHigh, number.sminLow);
+    const by = pointer.off + (isAdd ? distance : -distance);
+    if (by === (by | 0)) {
       const bounds = B.copyBounds(pointer.bounds);
       B.unbound32(bounds);
       B.sync(bounds);
-      return pointer.with({ off: Number(by), bounds });
+      return pointer.with({ off: by | 0, bounds });
     }
   }
   const bounds = isAdd ? sum(pointer.bounds, number) : difference(pointer.bounds, number);
   if (!pointer.isPacket) return pointer.withBounds(bounds);
-  const keepsRange = !isAdd && number.smin >= 0n;
+  const keepsRange = !isAdd && number.sminHigh >= 0;
   return pointer.with({ bounds, id: env.nextId(), range: keepsRange ? pointer.range : 0 });
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { BpfMap } from "../bpf/map/map.ts";
-import { type Bounds, exactly, UNBOUNDED, ZERO } from "./bounds.ts";
+import { type Bounds, exactly, exactlyWords, UNBOUNDED, ZERO } from "./bounds.ts";
 
 /** Kinds of values, spelled as Linux's log spells them. */
 export type RegisterType =
@@ -44,17 +44,6 @@ interface Details {
   readonly size: number;
 }
 
-const PLAIN: Details = {
-  bounds: ZERO,
-  off: 0,
-  id: 0,
-  isSum: false,
-  range: 0,
-  map: null,
-  frame: 0,
-  size: 0,
-};
-
 const UNLINKED: Partial<Details> = { id: 0, isSum: false, off: 0 };
 
 /** A register's contents. Never changed: states share them. */
@@ -79,16 +68,28 @@ export class Register implements Details {
   /** Of `mem`: its bytes. Of a function: its first slot. */
   readonly size: number;
 
-  constructor(type: RegisterType, details: Readonly<Details>) {
+  constructor(
+    type: RegisterType,
+    {
+      bounds = ZERO,
+      off = 0,
+      id = 0,
+      isSum = false,
+      range = 0,
+      map = null,
+      frame = 0,
+      size = 0,
+    }: Partial<Details>,
+  ) {
     this.type = type;
-    this.bounds = details.bounds;
-    this.off = details.off;
-    this.id = details.id;
-    this.isSum = details.isSum;
-    this.range = details.range;
-    this.map = details.map;
-    this.frame = details.frame;
-    this.size = details.size;
+    this.bounds = bounds;
+    this.off = off;
+    this.id = id;
+    this.isSum = isSum;
+    this.range = range;
+    this.map = map;
+    this.frame = frame;
+    this.size = size;
   }
 
   with({
@@ -151,13 +152,13 @@ export class Register implements Details {
 }
 
 /** Never written. */
-export const NOT_INIT: Register = new Register("?", PLAIN);
+export const NOT_INIT: Register = new Register("?", {});
 /** Any number. */
-export const UNKNOWN_SCALAR: Register = new Register("scalar", { ...PLAIN, bounds: UNBOUNDED });
+export const UNKNOWN_SCALAR: Register = new Register("scalar", { bounds: UNBOUNDED });
 
 /** A number in bounds. */
 export function scalar(bounds: Readonly<Bounds>): Register {
-  return new Register("scalar", { ...PLAIN, bounds });
+  return new Register("scalar", { bounds });
 }
 
 /** One number. @param value - taken modulo 2^64. */
@@ -165,13 +166,28 @@ export function known(value: bigint): Register {
   return scalar(exactly(value));
 }
 
+/** As many small numbers are kept for the operands of instructions. */
+const KEPT_OPERANDS = 256;
+const OPERANDS: readonly Register[] = Array.from({ length: KEPT_OPERANDS }, (_, value) =>
+  scalar(exactlyWords(0, value)),
+);
+
+/**
+ * The operand that an instruction holds, its sign extended. Not to be put into a register: the log
+ * tells what was written by what is another object.
+ */
+export function immediate(value: number): Register {
+  return OPERANDS[value] ?? scalar(exactlyWords(value >> 31, value));
+}
+
 /** A pointer to the beginning of something. */
 export function pointer(type: RegisterType, details: Partial<Details> = {}): Register {
-  return new Register(type, { ...PLAIN, ...details });
+  return new Register(type, details);
 }
 
 /** The same pointer, known not to be null. */
 export function notNull(register: Register): Register {
   const type = register.type.replace("_or_null", "") as RegisterType;
-  return new Register(type, { ...(register as Details), id: 0 });
+  const { bounds, off, isSum, range, map, frame, size } = register;
+  return new Register(type, { bounds, off, isSum, range, map, frame, size });
 }

@@ -15,8 +15,7 @@ import { noteStore } from "./speculation.ts";
 import * as S from "./stack.ts";
 import { type Frame, markSlotRead } from "./state.ts";
 import * as tnum from "./tnum.ts";
-
-const LIMIT = BigInt(BPF_MAX_VAR_OFF);
+import * as W from "./words.ts";
 
 /** What is stored. */
 export interface Stored {
@@ -54,14 +53,17 @@ export function stackReach(
   size: number,
   write: boolean,
 ): Reach {
-  const { bits, smin, smax } = pointer.bounds;
+  const { bits, sminHigh, sminLow, smaxHigh, smaxLow } = pointer.bounds;
   const way = write ? " write to" : " read from";
   const isFixed = bits.isConstant;
-  if (!isFixed && (smax >= LIMIT || smin <= -LIMIT)) {
+  const value = W.nearSigned(bits.valueHigh, bits.valueLow);
+  const smin = isFixed ? value : W.nearSigned(sminHigh, sminLow);
+  const smax = isFixed ? value : W.nearSigned(smaxHigh, smaxLow);
+  if (!isFixed && (smax >= BPF_MAX_VAR_OFF || smin <= -BPF_MAX_VAR_OFF)) {
     throw refuse(`invalid unbounded variable-offset${way} stack R${register}`);
   }
-  const min = off + Number(isFixed ? BigInt.asIntN(64, bits.value) : smin);
-  const max = off + Number(isFixed ? BigInt.asIntN(64, bits.value) : smax);
+  const min = off + smin;
+  const max = off + smax;
   const lowest =
     write || env.subject.perfmon ? -MAX_BPF_STACK : -8 * frameOf(env, pointer).stack.length;
   if (min < lowest || max + size > 0) {

@@ -156,21 +156,34 @@ export function union(a: Tnum, b: Tnum): Tnum {
 /** Adds up shifted copies of `b`; an unknown bit of `a` may or may not add its copy. */
 export function mul(a: Tnum, b: Tnum): Tnum {
   if (a.isConstant && b.isConstant) return constant(a.value * b.value);
+  if (isUnknown(a) && b.isConstant) return multiples(b);
   let sum = ZERO;
   let left = a;
   let right = b;
-  while (mayBeSet(left) && !(sum.maskHigh === -1 && sum.maskLow === -1)) {
+  while (!left.isZero && !isUnknown(sum)) {
     if ((left.valueLow & 1) !== 0) sum = add(sum, right);
     else if ((left.maskLow & 1) !== 0) sum = union(sum, add(sum, right));
-    left = shiftRight(left, 1);
-    right = shiftLeft(right, 1);
+    // On to the next bit that is one, or may be.
+    const bits = Math.max(1, trailingZeros((left.valueLow | left.maskLow) & ~1));
+    left = shiftRight(left, bits);
+    right = shiftLeft(right, bits);
   }
   return sum;
 }
 
-/** Whether a bit is one, or may be. */
-function mayBeSet(a: Tnum): boolean {
-  return (a.valueHigh | a.valueLow | a.maskHigh | a.maskLow) !== 0;
+function isUnknown({ maskHigh, maskLow }: Tnum): boolean {
+  return (maskHigh & maskLow) === -1;
+}
+
+/** How many zeros follow the last one of a word; 32 without any. */
+function trailingZeros(word: number): number {
+  return word === 0 ? 32 : 31 - Math.clz32(word & -word);
+}
+
+/** Any number times a constant: zeros where the constant ends with zeros, and no more is known. */
+function multiples({ valueHigh, valueLow }: Tnum): Tnum {
+  if (valueLow !== 0) return new Tnum(0, 0, -1, valueLow | -valueLow);
+  return new Tnum(0, 0, valueHigh | -valueHigh, 0);
 }
 
 /** Both are known to be true of one value. */

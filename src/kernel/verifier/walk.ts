@@ -8,6 +8,7 @@ import { E2BIG, EACCES, EINVAL, ENOMEM } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import { isLoadImm64, jumpOffset, loadImm64Value } from "../../asm/index.ts";
 import { alu, clearCallerSaved, isSecret, readRegister } from "./alu.ts";
+import { exactlyWords } from "./bounds.ts";
 import { conditionalJump } from "./branch.ts";
 import { enterFunction, leaveFunction } from "./calls.ts";
 import type { Environment } from "./environment.ts";
@@ -18,7 +19,7 @@ import { COMPLEXITY_LIMIT } from "./log.ts";
 import * as memory from "./memory.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
-import { known, pointer, type RegisterType, UNKNOWN_SCALAR } from "./register.ts";
+import { known, pointer, type RegisterType, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { speculate } from "./speculation.ts";
 import type { Step } from "./state.ts";
 import { tracePath, traceStart, traceStep } from "./trace.ts";
@@ -115,7 +116,11 @@ function execute(env: Environment): number {
       return slot + 1;
     case I.BPF_ST:
       readRegister(env, insn.dst);
-      storeChecked(env, { register: -1, contents: known(BigInt(insn.imm)) }, false);
+      storeChecked(
+        env,
+        { register: -1, contents: scalar(exactlyWords(insn.imm >> 31, insn.imm)) },
+        false,
+      );
       return slot + 1;
     case I.BPF_LD:
       if (isLoadImm64(insn)) {
