@@ -150,20 +150,23 @@ function remember(code: Code, start: () => void, limit: () => void): void {
   code.access("i32.store", stateField("checked_limit"));
 }
 
+/** An access to be checked. */
+export interface CheckedAccess {
+  /** Bytes. */
+  readonly size: number;
+  readonly write: boolean;
+  /** Whether it most likely is one to the flow keys. */
+  readonly isKeys: boolean;
+}
+
 /**
  * Writes the check in place: takes an address from the stack and leaves it, checked. It looks first
- * in the region where the last access of its kind was found, which is kept in two locals.
- *
- * @param check - the function that {@link checkCode} is the code of.
+ * in the region where the last access of its kind was found, which is kept in two locals. The keys
+ * are where the last write was found, mostly.
  */
-export function writeCheck(
-  writer: FunctionWriter,
-  check: number,
-  size: number,
-  write: boolean,
-): void {
+export function writeCheck(writer: FunctionWriter, { size, write, isKeys }: CheckedAccess): void {
   const { code, frame, index } = writer;
-  const { start, limit } = write ? writer.written : writer.read;
+  const { start, limit } = write || isKeys ? writer.written : writer.read;
   code.tee(index);
   code.get(start);
   code.op("i32.sub");
@@ -175,13 +178,16 @@ export function writeCheck(
   code.i32(write ? 1 : 0);
   code.get(frame);
   code.i32(writer.slot);
-  code.call(check);
-  writer.stateBase();
-  code.access("i32.load", stateField("checked_start"));
-  code.set(start);
-  writer.stateBase();
-  code.access("i32.load", stateField("checked_limit"));
-  code.set(limit);
+  code.call(writer.program.check());
+  // Where a read was found a write may be forbidden.
+  if (write || !isKeys) {
+    writer.stateBase();
+    code.access("i32.load", stateField("checked_start"));
+    code.set(start);
+    writer.stateBase();
+    code.access("i32.load", stateField("checked_limit"));
+    code.set(limit);
+  }
   code.end();
   code.get(index);
 }

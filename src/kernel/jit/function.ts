@@ -3,7 +3,19 @@
  * the instructions of its blocks.
  */
 
-import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_10, MAX_BPF_STACK } from "../../abi/insn.ts";
+import {
+  BPF_ALU64,
+  BPF_DW,
+  BPF_LDX,
+  BPF_MEM,
+  BPF_MOV,
+  BPF_REG_0,
+  BPF_REG_1,
+  BPF_REG_2,
+  BPF_REG_10,
+  BPF_X,
+  MAX_BPF_STACK,
+} from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
 import { findField } from "../bpf/context.ts";
 import { MAX_LOOPS } from "../helpers/loop.ts";
@@ -16,7 +28,7 @@ import { Code } from "./code.ts";
 import { MAX_DISPATCH_BLOCKS, writeDispatched } from "./dispatch.ts";
 import { shapeOf } from "./dominators.ts";
 import { writeCondition } from "./jump.ts";
-import { KnownValues } from "./known_values.ts";
+import { KnownValues, writtenBy } from "./known_values.ts";
 import { writeLegacyPacket } from "./legacy_packet.ts";
 import { writeLoadStore } from "./load_store.ts";
 import type { Locals } from "./module.ts";
@@ -39,6 +51,9 @@ const PLACES: Readonly<Record<Entry, { registers: readonly number[]; frame: numb
   program: { registers: [3, 4, 5, 6, 7, 8, 9, 10, 11, 12], frame: 2 },
   function: { registers: [6, 0, 1, 2, 3, 4, 7, 8, 9, 10], frame: 5 },
 };
+
+const MOVE = BPF_ALU64 | BPF_MOV | BPF_X;
+const LOAD_DOUBLE_WORD = BPF_LDX | BPF_MEM | BPF_DW;
 
 /** What became of a function. */
 export interface WrittenFunction {
@@ -76,6 +91,8 @@ export class FunctionWriter implements BlockWriter {
   /** Of a hardened program: where the last access was found, by its kind. */
   readonly read: CheckedRegion;
   readonly written: CheckedRegion;
+  /** Registers that hold the address of the flow keys, most likely. */
+  readonly #keys: Set<number> = new Set();
   /** What is rotated: an i64. */
   readonly #rotated: number;
   /** Rounds by may_goto that are left, and the block to dispatch to. */
@@ -154,6 +171,7 @@ export class FunctionWriter implements BlockWriter {
       if (rotation?.shift === slot) this.#keep(rotation);
       if (rotation?.slot === slot) this.#rotate(rotation, insn);
       else if (!this.#instruction(insn, slot)) this.trap();
+      if (this.program.hardened) this.#followKeys(insn);
       this.known.after(insn, slot);
       slot = nextSlot(insn, slot);
     }
@@ -282,7 +300,7 @@ export class FunctionWriter implements BlockWriter {
     if (this.program.hardened && !this.#isField(register, offset, size, write)) {
       code.i32(offset);
       code.op("i32.add");
-      writeCheck(this, this.program.check(), size, write);
+      writeCheck(this, { size, write, isKeys: this.#keys.has(register) });
       return 0;
     }
     if (offset >= 0) return offset;
@@ -296,6 +314,22 @@ export class FunctionWriter implements BlockWriter {
     const { layout } = this.program;
     if (layout === null || !this.known.isContext(register)) return false;
     return findField(layout, offset, size, write) !== null;
+  }
+
+  /**
+   * Notes where the flow keys' address goes, block after block as they are written: where control
+   * goes otherwise, a check only looks in the wrong place first.
+   */
+  #followKeys(insn: Instruction): void {
+    const { opcode, src, off } = insn;
+    const { layout } = this.program;
+    const isField = opcode === LOAD_DOUBLE_WORD && layout !== null && this.known.isContext(src);
+    const isLoaded = isField && findField(layout, off, 8, false)?.kind === "flow_keys";
+    const isCopied = opcode === MOVE && off === 0 && this.#keys.has(src);
+    for (const register of writtenBy(insn)) {
+      if (isLoaded || isCopied) this.#keys.add(register);
+      else this.#keys.delete(register);
+    }
   }
 
   /** Leaves the number of the CPU as i32: always the first, unless several threads run programs. */
