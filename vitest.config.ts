@@ -13,7 +13,8 @@ const ON_LINUX = [
   "nouns",
 ]
   .concat("vectors")
-  .map((folder) => `test/${folder}/**/*.test.ts`);
+  .map((folder) => `test/${folder}/**/*.test.ts`)
+  .concat("test/verifier/linux_*.test.ts");
 
 const config: ViteUserConfig = defineConfig({
   test: {

@@ -122,7 +122,12 @@ function judge(
   if (kind === "unsafe") counts.unsafe++;
   else if (kind === "refused") counts.refusedHere++;
   else counts.errno++;
-  const reason = explain({ program, here: ours, there: theirs });
+  const reason = explain({
+    program,
+    here: ours,
+    there: theirs,
+    log: here.log(program),
+  });
   if (reason !== null) {
     counts.explained.set(reason, (counts.explained.get(reason) ?? 0) + 1);
     return;

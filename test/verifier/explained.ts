@@ -3,6 +3,7 @@
  * whatever is not in this table is a bug.
  */
 
+import { EACCES, EINVAL } from "../../src/abi/errno.ts";
 import type { TestProgram } from "./program.ts";
 import type { Verdict } from "./world.ts";
 
@@ -11,6 +12,8 @@ export interface Disagreement {
   readonly program: TestProgram;
   readonly here: Verdict;
   readonly there: Verdict;
+  /** What the embedded verifier says about it. */
+  readonly log: string;
 }
 
 interface Explanation {
@@ -18,9 +21,20 @@ interface Explanation {
   readonly covers: (disagreement: Disagreement) => boolean;
 }
 
-const EXPLANATIONS: readonly Explanation[] = [];
+const EXPLANATIONS: readonly Explanation[] = [
+  {
+    reason: "Linux has helpers that the embedded kernel doesn't",
+    covers: ({ here, log }) =>
+      here.errno === -EINVAL && /Linux has helper .*, the embedded kernel does not/.test(log),
+  },
+  {
+    reason: "Linux lets programs read struct bpf_map, by types of its own",
+    covers: ({ here, log }) => here.errno === -EACCES && log.includes("mem access 'map_ptr'"),
+  },
+];
 
-/** Why the verdicts may differ here, or null. */
+/** Why the verdicts may differ here, or null. What is only accepted here has no excuse. */
 export function explain(disagreement: Disagreement): string | null {
+  if (disagreement.here.errno === 0) return null;
   return EXPLANATIONS.find(({ covers }) => covers(disagreement))?.reason ?? null;
 }

@@ -129,9 +129,16 @@ export function furnish(kernel: Kernel, wanted: readonly TestMap[] = MAPS): Furn
   };
 }
 
+/** The embedded kernel, which can be had programs from. */
+export interface EmbeddedWorld extends World {
+  readonly kernel: EmbeddedKernel;
+  /** An fd of `kernel`, or a negative errno. */
+  load(program: TestProgram): number;
+}
+
 /** The kernel in this process. */
-export function embeddedWorld(possibleCpus: number): World {
-  const kernel = EmbeddedKernel.boot({ possibleCpus });
+export function embeddedWorld(possibleCpus: number): EmbeddedWorld {
+  const kernel = EmbeddedKernel.boot({ possibleCpus, engine: "interpreter" });
   const restricted = kernel.task({ capabilities: WITHOUT_PERFMON });
   const fds = furnish(kernel);
   const passed = {
@@ -142,6 +149,15 @@ export function embeddedWorld(possibleCpus: number): World {
     rights === "all" ? [kernel, fds] : [restricted, passed];
   return {
     name: "embedded",
+    kernel,
+    load(program) {
+      const [task, known] = of(program.rights);
+      const fd = loadProgram(task, known, program);
+      if (fd < 0 || task === kernel) return fd;
+      const own = task.passFd(fd, kernel);
+      task.close(fd);
+      return own;
+    },
     judge(program) {
       const [task, known] = of(program.rights);
       return settle(task, loadProgram(task, known, program));

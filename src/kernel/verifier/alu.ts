@@ -6,6 +6,7 @@
 import { EACCES } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
+import { isOneValue } from "./compare.ts";
 import { type Environment, withId } from "./environment.ts";
 import { movePointer, operationSign } from "./pointer_alu.ts";
 import { markPrecise } from "./precision.ts";
@@ -116,19 +117,30 @@ function binary(env: Environment, target: Register, source: Register, is64: bool
   }
   if (source.isPointer) {
     markPrecise(env, dst);
-    return movePointer(env, source, target.bounds, true);
+    return movePointer(env, source, target, true);
   }
   if (target.isPointer) {
     if (I.BPF_SRC(opcode) === I.BPF_X) markPrecise(env, src);
-    return movePointer(env, target, source.bounds, false);
+    return movePointer(env, target, source, false);
   }
   maskNumbers(env);
   let bounds = arithmetic(operation, target.bounds, source.bounds, is64);
   if (B.isContradictory(bounds)) bounds = B.unbounded();
-  const by = source.bounds;
-  const isSum = operation === I.BPF_ADD && is64 && target.id !== 0 && by.bits.isConstant;
-  if (!isSum || target.isSum || by.umax > BigInt(B.S32_MAX)) return scalar(bounds);
-  return target.with({ bounds, isSum: true, off: Number(by.umin) });
+  const by = target.id === 0 || target.sumWidth !== 0 ? null : distance(env, source.bounds, is64);
+  if (by === null) return scalar(bounds);
+  return target.with({ bounds, sumWidth: is64 ? 64 : 32, off: by });
+}
+
+/** What this instruction adds to a number, when that is one s32; else null. */
+function distance({ insn }: Environment, by: Readonly<B.Bounds>, is64: boolean): number | null {
+  const operation = I.BPF_OP(insn.opcode);
+  if (operation !== I.BPF_ADD && operation !== I.BPF_SUB) return null;
+  if (I.BPF_SRC(insn.opcode) === I.BPF_X && insn.src === insn.dst) return null;
+  if (!isOneValue(by, !is64)) return null;
+  const value = by.bits.valueLow;
+  if (is64 && by.smin !== BigInt(value)) return null;
+  if (operation === I.BPF_ADD) return value;
+  return value === B.S32_MIN ? null : 0 - value;
 }
 
 /** r0 to r5 hold nothing after a call. */

@@ -144,7 +144,10 @@ function spread(state: State, register: number, linked: readonly Place[]): void 
   for (const place of linked) {
     const target = state.at(place);
     if (target?.isScalar !== true || target.id !== source.id || target === source) continue;
-    if (target.isSum === source.isSum && target.off === source.off) {
+    // The distance of sums of different widths is unknown.
+    const width = target.sumWidth || source.sumWidth;
+    if (source.sumWidth !== 0 && source.sumWidth !== width) continue;
+    if (width === 0 || target.off === source.off) {
       state.put(place, source);
       continue;
     }
@@ -152,6 +155,8 @@ function spread(state: State, register: number, linked: readonly Place[]): void 
     const distance = B.exactly(BigInt(target.off) - BigInt(source.off));
     addRanges(bounds, distance);
     bounds.bits = tnum.add(bounds.bits, distance.bits);
+    if (width === 32) B.zeroExtend(bounds);
+    B.sync(bounds);
     state.put(place, target.withBounds(bounds));
   }
 }

@@ -45,6 +45,8 @@ export interface Subject {
   /** A checkpoint at every point, as BPF_F_TEST_STATE_FREQ asks for. */
   readonly everyCheckpoint: boolean;
   readonly possibleCpus: number;
+  /** Sees every state before its instruction is looked at: what is believed there, for tests. */
+  readonly observer?: (slot: number, state: State) => void;
   /** For the figures that a log may have. */
   readonly monotonicNs: () => bigint;
 }
@@ -139,7 +141,8 @@ export class Environment {
 
 /** The register, with an id when it has none: it is about to be copied. */
 export function withId(env: Environment, register: Register): Register {
-  if (!register.isScalar || register.bounds.bits.isConstant) return register;
-  if (register.isSum) return register.with({ id: env.nextId(), isSum: false, off: 0 });
-  return register.id === 0 ? register.with({ id: env.nextId() }) : register;
+  if (!register.isScalar) return register;
+  const plain = register.sumWidth === 0 ? register : register.unlinked();
+  if (plain.bounds.bits.isConstant || plain.id !== 0) return plain;
+  return plain.with({ id: env.nextId() });
 }

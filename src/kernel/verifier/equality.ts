@@ -108,7 +108,7 @@ function isSame(old: Register, now: Register, ids: IdMap): boolean {
   return (
     old.type === now.type &&
     old.off === now.off &&
-    old.isSum === now.isSum &&
+    old.sumWidth === now.sumWidth &&
     old.range === now.range &&
     old.map === now.map &&
     old.size === now.size &&
@@ -131,7 +131,8 @@ function registerCovers(
   switch (old.type) {
     case "scalar":
       if (wanted === "nothing") return true;
-      if (old.isSum !== now.isSum || (old.isSum && old.off !== now.off)) return false;
+      if (old.sumWidth !== now.sumWidth) return false;
+      if (old.sumWidth !== 0 && old.off !== now.off) return false;
       if (wanted === "all" && !sameBounds(old.bounds, now.bounds)) return false;
       return includes(old.bounds, now.bounds) && ids.matchNumbers(old.id, now.id);
     case "map_key":

@@ -68,7 +68,8 @@ function formatRegister(register: Register, depth: number): string {
   const isFixed = bounds.bits.isConstant;
   if (type === "scalar" && isFixed) return formatNumber(bounds.smin, true);
   const parts: string[] = [];
-  if (id !== 0) parts.push(register.isSum ? `id=${id}+${off}` : `id=${id}`);
+  if (id !== 0)
+    parts.push(register.sumWidth === 0 ? `id=${id}` : `id=${id}${off < 0 ? "" : "+"}${off}`);
   if (type !== "scalar" && off !== 0) parts.push(`off=${off}`);
   if (register.isPacket) parts.push(`r=${range}`);
   if (map !== null) {

@@ -4,7 +4,7 @@
  */
 
 import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG, BPF_PROG_TYPE_XDP } from "../../abi/bpf.ts";
-import { EACCES, EINVAL } from "../../abi/errno.ts";
+import { EACCES, EINVAL, EPERM } from "../../abi/errno.ts";
 import { findField } from "../bpf/context.ts";
 import { ArrayMap } from "../bpf/map/array.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
@@ -104,12 +104,14 @@ function loadAny(
       }
       return UNKNOWN_SCALAR;
     default:
-      throw invalidAccess(register, pointer);
+      throw invalidAccess(env, register, pointer);
   }
 }
 
-function invalidAccess(register: number, { type }: Register): Refusal {
-  return new Refusal(EACCES, `R${register} invalid mem access '${type}'`);
+function invalidAccess(env: Environment, register: number, { type }: Register): Refusal {
+  // Linux lets programs read its struct bpf_map, by BTF that the embedded kernel doesn't have.
+  const isHidden = type === "map_ptr" && !env.subject.perfmon;
+  return new Refusal(isHidden ? EPERM : EACCES, `R${register} invalid mem access '${type}'`);
 }
 
 /** Stores. */
@@ -153,7 +155,7 @@ export function store(env: Environment, access: Access, stored: Stored): void {
     case "sock_common":
       throw new Refusal(EACCES, `R${register} cannot write into ${pointer.type}`);
     default:
-      throw invalidAccess(register, pointer);
+      throw invalidAccess(env, register, pointer);
   }
 }
 

@@ -45,15 +45,16 @@ function prohibit(text: string): Refusal {
 /**
  * What a pointer becomes when a number is added to it or subtracted from it.
  *
- * @param isReversed - the number is the destination and the pointer the source.
+ * @param added - the number. @param isReversed - it is the destination and the pointer the source.
  */
 export function movePointer(
   env: Environment,
   pointer: Register,
-  number: Readonly<B.Bounds>,
+  added: Register,
   isReversed: boolean,
 ): Register {
   const { opcode, dst } = env.insn;
+  const number = added.bounds;
   const operation = I.BPF_OP(opcode);
   const isKnown = number.bits.isConstant;
   // Such a number comes of a dead branch only.
@@ -71,7 +72,7 @@ export function movePointer(
   ) {
     throw prohibit(`R${dst} pointer arithmetic on ${pointer.type} prohibited`);
   }
-  checkOffset(number, 0, pointer.type);
+  checkOffset(number, added.off, pointer.type);
   checkOffset(pointer.bounds, pointer.off, pointer.type);
   const settle = maskPointer(env, pointer, number, isReversed);
   const moved = shift(env, pointer, number, operation, isReversed);

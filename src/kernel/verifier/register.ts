@@ -32,26 +32,32 @@ export type RegisterType =
 export const AT_PACKET_END = -1;
 export const BEYOND_PACKET_END = -2;
 
+/**
+ * A number is the one that its id stands for plus `off`, added up in so many bits; 0: it is that
+ * number itself.
+ */
+export type SumWidth = 0 | 32 | 64;
+
 /** Everything besides the kind of value. What does not apply is 0 or null. */
 interface Details {
   readonly bounds: Readonly<Bounds>;
   readonly off: number;
   readonly id: number;
-  readonly isSum: boolean;
+  readonly sumWidth: SumWidth;
   readonly range: number;
   readonly map: BpfMap | null;
   readonly frame: number;
   readonly size: number;
 }
 
-const UNLINKED: Partial<Details> = { id: 0, isSum: false, off: 0 };
+const UNLINKED: Partial<Details> = { id: 0, sumWidth: 0, off: 0 };
 
 /** A register's contents. Never changed: states share them. */
 export class Register implements Details {
   readonly type: RegisterType;
   /** The number; of a pointer the variable part of its offset. */
   readonly bounds: Readonly<Bounds>;
-  /** Bytes: the fixed part of a pointer's offset. Of a number: see `isSum`. */
+  /** Bytes: the fixed part of a pointer's offset. Of a number: see `sumWidth`. */
   readonly off: number;
   /**
    * Not 0: numbers with the same id are equal; pointers have the same variable part, or are null
@@ -59,7 +65,7 @@ export class Register implements Details {
    */
   readonly id: number;
   /** The number is the one its id stands for plus `off`. */
-  readonly isSum: boolean;
+  readonly sumWidth: SumWidth;
   /** Of a packet pointer: so many bytes from its variable part on are there; or *_PACKET_END. */
   readonly range: number;
   readonly map: BpfMap | null;
@@ -74,7 +80,7 @@ export class Register implements Details {
       bounds = ZERO,
       off = 0,
       id = 0,
-      isSum = false,
+      sumWidth = 0,
       range = 0,
       map = null,
       frame = 0,
@@ -85,7 +91,7 @@ export class Register implements Details {
     this.bounds = bounds;
     this.off = off;
     this.id = id;
-    this.isSum = isSum;
+    this.sumWidth = sumWidth;
     this.range = range;
     this.map = map;
     this.frame = frame;
@@ -96,24 +102,24 @@ export class Register implements Details {
     bounds = this.bounds,
     off = this.off,
     id = this.id,
-    isSum = this.isSum,
+    sumWidth = this.sumWidth,
     range = this.range,
     map = this.map,
     frame = this.frame,
     size = this.size,
   }: Partial<Details>): Register {
-    return new Register(this.type, { bounds, off, id, isSum, range, map, frame, size });
+    return new Register(this.type, { bounds, off, id, sumWidth, range, map, frame, size });
   }
 
   /** The same with other bounds, which is what most instructions change. */
   withBounds(bounds: Readonly<Bounds>): Register {
-    const { type, off, id, isSum, range, map, frame, size } = this;
-    return new Register(type, { bounds, off, id, isSum, range, map, frame, size });
+    const { type, off, id, sumWidth, range, map, frame, size } = this;
+    return new Register(type, { bounds, off, id, sumWidth, range, map, frame, size });
   }
 
   /** The number, said to be equal to no other. */
   unlinked(): Register {
-    return this.id === 0 && this.off === 0 && !this.isSum ? this : this.with(UNLINKED);
+    return this.id === 0 && this.off === 0 && this.sumWidth === 0 ? this : this.with(UNLINKED);
   }
 
   get isScalar(): boolean {
@@ -188,6 +194,6 @@ export function pointer(type: RegisterType, details: Partial<Details> = {}): Reg
 /** The same pointer, known not to be null. */
 export function notNull(register: Register): Register {
   const type = register.type.replace("_or_null", "") as RegisterType;
-  const { bounds, off, isSum, range, map, frame, size } = register;
-  return new Register(type, { bounds, off, isSum, range, map, frame, size });
+  const { bounds, off, sumWidth, range, map, frame, size } = register;
+  return new Register(type, { bounds, off, sumWidth, range, map, frame, size });
 }

@@ -74,6 +74,7 @@ function step(env: Environment, explored: Explored): number {
     return END;
   }
   const { state } = env;
+  env.subject.observer?.(slot, state);
   const isJoin = (point & 2) !== 0;
   const made: Step = {
     slot,

@@ -1,0 +1,214 @@
+/**
+ * What the verifier believed at each instruction, and whether what a run finds there is among it.
+ */
+
+import { MAX_BPF_STACK } from "../../src/abi/insn.ts";
+import { ArrayMap } from "../../src/kernel/bpf/map/array.ts";
+import type { Registers } from "../../src/kernel/interpreter.ts";
+import * as B from "../../src/kernel/verifier/bounds.ts";
+import {
+  AT_PACKET_END,
+  BEYOND_PACKET_END,
+  type Register,
+  type RegisterType,
+} from "../../src/kernel/verifier/register.ts";
+import * as S from "../../src/kernel/verifier/stack.ts";
+import type { Frame, State } from "../../src/kernel/verifier/state.ts";
+
+/** Of a program with more states than this nothing is looked at. */
+const MAX_STATES = 30_000;
+
+/** One state, as far as runs are held against it. */
+interface Belief {
+  readonly frame: Frame;
+  readonly depth: number;
+}
+
+/** Where things were found to lie in one run, by type of pointer. */
+export type Anchors = Map<RegisterType, bigint>;
+
+/** What a run finds at one instruction. */
+export interface Found {
+  readonly registers: Registers;
+  readonly memory: Uint8Array;
+  readonly anchors: Anchors;
+}
+
+/** The states of one verification, by slot. */
+export class Beliefs {
+  readonly #bySlot: Map<number, Belief[]> = new Map();
+  #count: number = 0;
+
+  /** Whether there are so many states that some were not kept. */
+  get isIncomplete(): boolean {
+    return this.#count > MAX_STATES;
+  }
+
+  record(slot: number, state: State): void {
+    if (state.speculative || this.isIncomplete) return;
+    this.#count++;
+    const here = this.#bySlot.get(slot);
+    const belief = { frame: state.frame.copy(), depth: state.depth };
+    if (here === undefined) this.#bySlot.set(slot, [belief]);
+    else here.push(belief);
+  }
+
+  /**
+   * Why no state at an instruction is like what was found; null when one is.
+   *
+   * @param live - a mask of the registers that are read later on: no others are believed in.
+   */
+  objection(slot: number, found: Found, live: number): string | null {
+    const here = this.#bySlot.get(slot) ?? [];
+    let last = "no path was seen to lead here";
+    for (let i = 0; i < here.length; i++) {
+      const objection = objectionTo(here[i] as Belief, found, live);
+      if (objection === null) {
+        // What fits is likely to fit again.
+        if (i > 0) [here[0], here[i]] = [here[i] as Belief, here[0] as Belief];
+        return null;
+      }
+      last = objection;
+    }
+    return `slot ${slot}, ${here.length} states, one of them: ${last}`;
+  }
+}
+
+function objectionTo({ frame, depth }: Belief, found: Found, live: number): string | null {
+  const numbers = new Map<number, bigint>();
+  for (let i = 0; i < 10; i++) {
+    if (((live >> i) & 1) === 0) continue;
+    const value = found.registers.get(i);
+    const contents = frame.get(i);
+    const objection =
+      valueObjection(contents, value, depth, found) ?? link(contents, value, numbers);
+    if (objection !== null) return `r${i} is 0x${value.toString(16)}: ${objection}`;
+  }
+  return stackObjection(frame, depth, found, numbers);
+}
+
+/** Numbers with the same id are as far from each other as they are said to be. */
+function link(contents: Register, value: bigint, numbers: Map<number, bigint>): string | null {
+  const { isScalar, id, sumWidth, off } = contents;
+  if (!isScalar || id === 0) return null;
+  // In 32 bits: that is true of sums of both widths.
+  const start = BigInt.asUintN(32, sumWidth === 0 ? value : value - BigInt(off));
+  const before = numbers.get(id) ?? start;
+  numbers.set(id, before);
+  return before === start ? null : `not what id ${id} is elsewhere`;
+}
+
+function isWithin(b: Readonly<B.Bounds>, value: bigint): boolean {
+  const signed = BigInt.asIntN(64, value);
+  const low = Number(BigInt.asUintN(32, value));
+  return (
+    value >= b.umin &&
+    value <= b.umax &&
+    signed >= b.smin &&
+    signed <= b.smax &&
+    low >= b.u32min &&
+    low <= b.u32max &&
+    (low | 0) >= b.s32min &&
+    (low | 0) <= b.s32max &&
+    (value & ~b.bits.mask) === b.bits.value
+  );
+}
+
+function describe(b: Readonly<B.Bounds>): string {
+  return `u64 ${b.umin}..${b.umax}, s64 ${b.smin}..${b.smax}, u32 ${b.u32min}..${b.u32max}`;
+}
+
+/** Types of pointers that all begin at the same place in one run. */
+const ANCHORED: ReadonlySet<RegisterType> = new Set(["ctx", "pkt", "pkt_end", "flow_keys"]);
+
+function valueObjection(
+  contents: Register,
+  value: bigint,
+  depth: number,
+  found: Found,
+): string | null {
+  const { type, bounds, off, frame } = contents;
+  if (type === "?" || contents.mayBeNull) return null;
+  if (type === "scalar") return isWithin(bounds, value) ? null : `not in ${describe(bounds)}`;
+  if (value === 0n) return `null, not ${type}`;
+  if (type === "fp") {
+    const top = found.registers.get(10) + BigInt(MAX_BPF_STACK * (depth - frame));
+    return movedFrom(contents, value, top) ? null : `not that far into the stack`;
+  }
+  if (type === "map_value") return mapValueObjection(contents, value);
+  if (!ANCHORED.has(type)) return null;
+  const anchor = found.anchors.get(type);
+  if (anchor === undefined) {
+    if (bounds.bits.mask === 0n) found.anchors.set(type, value - BigInt(off) - bounds.smin);
+    return null;
+  }
+  if (!movedFrom(contents, value, anchor)) return `not that far from 0x${anchor.toString(16)}`;
+  return type === "pkt" ? rangeObjection(contents, value, found.anchors.get("pkt_end")) : null;
+}
+
+/** Whether a pointer is as far from where it began as is believed. */
+function movedFrom({ bounds, off }: Register, value: bigint, start: bigint): boolean {
+  return isMoved(bounds, value - start - BigInt(off));
+}
+
+/** As {@link isWithin}: the 32-bit ranges of pointers say nothing. */
+function isMoved({ smin, smax, bits }: Readonly<B.Bounds>, distance: bigint): boolean {
+  const by = BigInt.asIntN(64, distance);
+  return by >= smin && by <= smax && (BigInt.asUintN(64, by) & ~bits.mask) === bits.value;
+}
+
+function mapValueObjection({ map, bounds, off }: Register, value: bigint): string | null {
+  if (!(map instanceof ArrayMap) || map.perCpu) return null;
+  for (let i = 0; i < map.facts.maxEntries; i++) {
+    const start = BigInt(map.base + i * map.stride);
+    if (isMoved(bounds, value - start - BigInt(off))) return null;
+  }
+  return "not that far into any value";
+}
+
+/** What was proved of the bytes before the packet's end. */
+function rangeObjection({ range, off }: Register, value: bigint, end?: bigint): string | null {
+  if (end === undefined || range === 0) return null;
+  if (range === AT_PACKET_END) return value >= end ? null : "before the packet's end";
+  if (range === BEYOND_PACKET_END) return value > end ? null : "not behind the packet's end";
+  const first = BigInt.asUintN(64, value - BigInt(off));
+  return first + BigInt(range) <= end ? null : "too few bytes up to the end";
+}
+
+function stackObjection(
+  { stack }: Frame,
+  depth: number,
+  found: Found,
+  numbers: Map<number, bigint>,
+): string | null {
+  const top = Number(found.registers.get(10));
+  for (const [index, slot] of stack.entries()) {
+    const at = top - S.SLOT_BYTES * (index + 1);
+    for (let i = 0; i < S.SLOT_BYTES; i++) {
+      if (S.kindAt(slot, i) !== S.ZERO_BYTE || found.memory[at + i] === 0) continue;
+      return `byte ${i} of fp-${S.SLOT_BYTES * (index + 1)} is not 0`;
+    }
+    if (slot.spilled === null) continue;
+    const objection = spillObjection(slot, slot.spilled, at, depth, found, numbers);
+    if (objection !== null) return `fp-${S.SLOT_BYTES * (index + 1)}: ${objection}`;
+  }
+  return null;
+}
+
+function spillObjection(
+  slot: S.Slot,
+  spilled: Register,
+  at: number,
+  depth: number,
+  found: Found,
+  numbers: Map<number, bigint>,
+): string | null {
+  const size = S.spillSize(slot);
+  let value = 0n;
+  for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(found.memory[at + i] ?? 0);
+  if (size === S.SLOT_BYTES) {
+    return valueObjection(spilled, value, depth, found) ?? link(spilled, value, numbers);
+  }
+  const bounds = B.truncate(spilled.bounds, size);
+  return isWithin(bounds, value) ? null : `${value} is not in ${describe(bounds)}`;
+}

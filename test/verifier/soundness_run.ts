@@ -1,0 +1,134 @@
+/**
+ * Programs that the verifier accepts, run with every register and stack slot held against what it
+ * believed.
+ */
+
+import { TEST_RUN } from "../../src/abi/attr.ts";
+import { BPF_PROG_TEST_RUN, BPF_PROG_TYPE_SK_LOOKUP } from "../../src/abi/bpf.ts";
+import { EIO } from "../../src/abi/errno.ts";
+import { encode } from "../../src/abi/layout.ts";
+import { disassemble, encodeInstructions } from "../../src/asm/index.ts";
+import { Run } from "../../src/kernel/interpreter/run.ts";
+import { liveRegisters } from "../../src/kernel/verifier/live_registers.ts";
+import type { State } from "../../src/kernel/verifier/state.ts";
+import { type Anchors, Beliefs } from "./beliefs.ts";
+import { generate } from "./generate.ts";
+import type { TestProgram } from "./program.ts";
+import { Random } from "./random.ts";
+import { type EmbeddedWorld, embeddedWorld } from "./world.ts";
+
+/** Packets or contexts that each program is run on. */
+const RUNS = 4;
+const SHORTEST = 14;
+const LONGEST = 80;
+/** An instruction is looked at so often in one run, and then not any more. */
+const MAX_LOOKS = 64;
+const AF_INET = 2;
+const SK_LOOKUP_SIZE = 72;
+
+let beliefs: Beliefs | null = null;
+
+/** What the verifier is to call with every state. */
+export function observer(slot: number, state: State): void {
+  beliefs?.record(slot, state);
+}
+
+/** What came of it. */
+export interface Soundness {
+  readonly accepted: number;
+  readonly runs: number;
+  /** Instructions at which registers and stack were held against the verifier's beliefs. */
+  readonly looks: number;
+  /** What a run did or found that it should not have; empty when the verifier is sound. */
+  readonly violations: readonly string[];
+}
+
+/** Looks at programs until one run proves the verifier wrong. */
+export function checkSoundness(seed: number, programs: number): Soundness {
+  using world = embeddedWorld(2);
+  const total = { accepted: 0, runs: 0, looks: 0, violations: [] as string[] };
+  for (let i = 0; i < programs && total.violations.length === 0; i++) {
+    const program = generate(seed + i);
+    beliefs = new Beliefs();
+    const fd = world.load(program);
+    if (fd < 0) continue;
+    total.accepted++;
+    const believed = beliefs.isIncomplete ? null : beliefs;
+    beliefs = null;
+    const random = new Random(seed + i);
+    for (let j = 0; j < RUNS; j++) {
+      const watched = watch(program, believed, () => run(world, fd, program, random));
+      total.runs++;
+      total.looks += watched.looks;
+      const objection = watched.result === -EIO ? "a fault" : watched.objection;
+      if (objection === null) continue;
+      const text = disassemble(encodeInstructions(program.instructions));
+      total.violations.push(`seed ${seed + i} (${program.origin}): ${objection}\n${text}`);
+      break;
+    }
+    world.kernel.close(fd);
+  }
+  beliefs = null;
+  return total;
+}
+
+interface Watched {
+  readonly result: number;
+  readonly looks: number;
+  readonly objection: string | null;
+}
+
+/** Runs a program with an eye on each instruction. */
+function watch(program: TestProgram, believed: Beliefs | null, call: () => number): Watched {
+  const live = liveRegisters(program.instructions);
+  const counts = new Uint32Array(program.instructions.length);
+  const anchors: Anchors = new Map();
+  let looks = 0;
+  let objection: string | null = null;
+  const { execute } = Run.prototype;
+  Run.prototype.execute = function watched(this: Run, prog, invocation, options) {
+    execute.call(this, prog, invocation, {
+      ...options,
+      onInstruction: (slot, registers) => {
+        const count = (counts[slot] ?? 0) + 1;
+        counts[slot] = count;
+        if (believed === null || objection !== null || count > MAX_LOOKS) return;
+        looks++;
+        const found = { registers, memory: this.bytes, anchors };
+        objection = believed.objection(slot, found, live[slot] ?? 0);
+      },
+    });
+  };
+  try {
+    return { result: call(), looks, objection };
+  } finally {
+    Run.prototype.execute = execute;
+  }
+}
+
+function run({ kernel }: EmbeddedWorld, fd: number, { type }: TestProgram, random: Random): number {
+  const input = type === BPF_PROG_TYPE_SK_LOOKUP ? lookup(random) : packet(random);
+  const address = kernel.addressOf(input);
+  const given =
+    type === BPF_PROG_TYPE_SK_LOOKUP
+      ? { ctx_in: address, ctx_size_in: input.length }
+      : { data_in: address, data_size_in: input.length };
+  return kernel.bpf(BPF_PROG_TEST_RUN, encode(TEST_RUN, { prog_fd: fd, ...given }));
+}
+
+function packet(random: Random): Uint8Array {
+  const bytes = new Uint8Array(SHORTEST + random.below(LONGEST - SHORTEST));
+  return bytes.map(() => (random.chance(50) ? random.below(256) : 0));
+}
+
+/** struct bpf_sk_lookup of a connection that comes in. */
+function lookup(random: Random): Uint8Array {
+  const context = new DataView(new ArrayBuffer(SK_LOOKUP_SIZE));
+  context.setUint32(8, AF_INET, true);
+  context.setUint32(12, random.pick([6, 17]), true);
+  context.setUint32(16, random.next(), true);
+  context.setUint16(36, random.below(0x10000), true);
+  context.setUint32(40, random.next(), true);
+  context.setUint32(60, random.below(0x10000), true);
+  return new Uint8Array(context.buffer);
+}
