@@ -114,6 +114,25 @@ function deterministic(program: TestProgram, dice: Dice): TestProgram {
   return { ...program, instructions, flags: 0 };
 }
 
+const FIRST_TAIL_SEED = 0x7a11;
+
+/** The programs that those of a dialect tail call. */
+export function tailPrograms(dialect: Dialect): TestProgram[] {
+  return Array.from({ length: TAIL_PROGRAMS }, (_, i) => wellFormed(FIRST_TAIL_SEED + i, dialect));
+}
+
+let tailMaps: ReadonlyMap<number, readonly number[]> | null = null;
+
+/** Maps that a run may touch, by index: those of programs that are tail called, too. */
+export function touchedMaps(program: TestProgram): number[] {
+  tailMaps ??= new Map(
+    DIALECTS.map((each) => [progArrayOf(each), tailPrograms(each).flatMap(mapsOf)]),
+  );
+  const own = mapsOf(program);
+  const all = new Set([...own, ...own.flatMap((map) => tailMaps?.get(map) ?? [])]);
+  return [...all].sort((a, b) => a - b);
+}
+
 /** Maps that a program names, by index. */
 export function mapsOf({ instructions }: TestProgram): number[] {
   const found = instructions.flatMap((insn) => {

@@ -10,16 +10,14 @@ import type { BpfMap } from "../../src/index.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
-import { TAIL_PROGRAMS } from "../kernel/jit/generator.ts";
 import type { TestProgram } from "../verifier/program.ts";
 import { type Furniture, furnish, loadProgram, WITHOUT_PERFMON } from "../verifier/world.ts";
 import type { TestPacket } from "./packets.ts";
-import { DIALECTS, ENGINE_MAPS, mapsOf, progArrayOf, wellFormed } from "./programs.ts";
+import { DIALECTS, ENGINE_MAPS, progArrayOf, tailPrograms, touchedMaps } from "./programs.ts";
 
 /** What a run of any type of program may give out. */
 const OUT_BYTES = 4096;
 const CONTEXT_BYTES = 192;
-const FIRST_TAIL_SEED = 0x7a11;
 const PER_CPU: ReadonlySet<number> = new Set([
   BPF.BPF_MAP_TYPE_PERCPU_ARRAY,
   BPF.BPF_MAP_TYPE_PERCPU_HASH,
@@ -40,8 +38,8 @@ export class World implements Disposable {
     this.#furniture = furnish(kernel, ENGINE_MAPS);
     for (const dialect of DIALECTS) {
       const array = this.#furniture.made[progArrayOf(dialect)] as BpfMap;
-      for (let i = 0; i < TAIL_PROGRAMS; i++) {
-        const fd = this.load(wellFormed(FIRST_TAIL_SEED + i, dialect));
+      for (const [i, program] of tailPrograms(dialect).entries()) {
+        const fd = this.load(program);
         if (fd < 0) throw new RangeError(`${name} refuses tail program ${i}: ${fd}`);
         this.#tails.push(fd);
         array.set(words(i), words(fd));
@@ -70,7 +68,7 @@ export class World implements Disposable {
 
   /** All that a loaded program leaves behind on some packets, its maps as new before. */
   run(fd: number, program: TestProgram, packets: readonly TestPacket[]): string {
-    const maps = mapsOf(program).map((index) => this.#furniture.made[index] as BpfMap);
+    const maps = touchedMaps(program).map((index) => this.#furniture.made[index] as BpfMap);
     for (const map of maps) reset(map);
     const lines = packets.map((packet) => this.#runOn(fd, program.type, packet));
     for (const map of maps) lines.push(`map ${map.info.name}: ${dump(map)}`);

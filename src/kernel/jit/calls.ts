@@ -171,7 +171,7 @@ function writeTailCall(writer: FunctionWriter): void {
   code.i32(0);
   code.get(writer.frame);
   code.get(index);
-  code.returnCallIndirect(writer.program.programType);
+  code.returnCall(writer.program.tail);
   code.end();
   code.end();
   code.end();

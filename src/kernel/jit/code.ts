@@ -89,6 +89,10 @@ export class Code {
     this.#bytes.byte(0);
   }
 
+  returnCall(index: number): void {
+    this.#indexed("return_call", index);
+  }
+
   returnCallIndirect(type: number): void {
     this.#indexed("return_call_indirect", type);
     this.#bytes.byte(0);

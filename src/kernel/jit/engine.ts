@@ -24,6 +24,7 @@ import type { HelperCall } from "./replica.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
 import { Spread } from "./spread.ts";
 import { stubModule } from "./stub.ts";
+import { tailCallThrough } from "./tail_call.ts";
 import { slotOfTrap } from "./trap.ts";
 
 /** What a program's module exports; see program.ts. */
@@ -75,6 +76,7 @@ export class JitEngine implements Engine {
   readonly #hardened: boolean;
   readonly #shared: boolean;
   readonly #table: WebAssembly.Table;
+  readonly #tail: CallableFunction;
   readonly #loaded: Map<Prog, LoadedProgram> = new Map();
   /** Places in the table by program, and those that nobody has. */
   readonly #entries: Map<Prog, number> = new Map();
@@ -93,6 +95,7 @@ export class JitEngine implements Engine {
     this.#hardened = hardened;
     this.#shared = machine.options.sharedMemory ?? false;
     this.#table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_ENTRIES });
+    this.#tail = tailCallThrough(this.#table);
     for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
   }
 
@@ -260,7 +263,7 @@ export class JitEngine implements Engine {
     const caller: Caller = { prog, callbacks };
     const imports = {
       memory: this.#machine.memory.memory,
-      table: this.#table,
+      tail: this.#tail,
       // Addresses come as s32.
       helper: (id: number, frame: number, slot: number): void => {
         const run = this.#current;

@@ -1,6 +1,6 @@
 /**
- * A BPF program as a WebAssembly module. It imports the kernel's memory and table and what helpers
- * are called by; it exports:
+ * A BPF program as a WebAssembly module. It imports the kernel's memory, what tail calls go through
+ * (tail_call.ts) and what helpers are called by; it exports:
  *
  * - `main(r1, r2, frame) -> r0`: what goes into the table; r0 is an i64.
  * - `run(r1, r2, frame) -> r0`: the lower half of r0, all of which is left in the state.
@@ -21,6 +21,7 @@ import { packetAddressCode } from "./legacy_packet.ts";
 import { HASH_LOOKUP_LOCALS, hashLookupCode } from "./maps.ts";
 import { ModuleBuilder } from "./module.ts";
 import { MAX_ROUNDS, STACK_MASK } from "./run_state.ts";
+import { TAIL_PARAMETERS } from "./tail_call.ts";
 import { I32, I64 } from "./wasm.ts";
 
 /**
@@ -90,6 +91,8 @@ export class ProgramWriter {
   /** Imported functions: (helper, frame, slot) and (address, size, write, frame, slot). */
   readonly helper: number;
   readonly #checkInKernel: number;
+  /** Imported: (r1, r2, frame, entry) -> r0, where tail calls go. */
+  readonly tail: number;
   readonly #functions: Map<number, number> = new Map();
   readonly #callbacks: Set<number> = new Set();
   readonly #lookups: Map<BpfMap, number> = new Map();
@@ -108,12 +111,12 @@ export class ProgramWriter {
     this.programType = module.type([I32, I32, I32], [I64]);
     this.#functionType = module.type([I64, I64, I64, I64, I64, I32], [I64]);
     module.importMemory("memory", shared);
-    module.importTable("table");
     this.helper = module.importFunction("helper", module.type([I32, I32, I32], []));
     this.#checkInKernel = module.importFunction(
       "check",
       module.type([I32, I32, I32, I32, I32], []),
     );
+    this.tail = module.importFunction("tail", module.type(TAIL_PARAMETERS, [I64]));
   }
 
   compile(): Compiled {

@@ -13,6 +13,7 @@ import {
 import type { BatchExports } from "./batch.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { STACK_MASK, STATE } from "./run_state.ts";
+import { tailCallThrough } from "./tail_call.ts";
 
 /** Programs as another thread is given them: can be sent in a message. */
 export interface DissectorImage {
@@ -69,13 +70,14 @@ export class DissectorReplica {
     this.#cell = this.#state + STATE.cell;
     const length = 1 + Math.max(0, ...programs.map(({ entry }) => entry));
     const table = new WebAssembly.Table({ element: "anyfunc", initial: length });
+    const tail = tailCallThrough(table);
     for (const { entry, module } of programs) {
       const helper = (id: number, at: number, slot: number): void => {
         const index = this.#before + this.#done;
         // Addresses come as s32.
         if (!callKernel({ cpu, entry, id, frame: at >>> 0, slot, index })) throw new StoppedRun();
       };
-      const imports = { memory, table, helper, check: unchecked };
+      const imports = { memory, tail, helper, check: unchecked };
       const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: imports });
       table.set(entry, exports.main as CallableFunction);
     }

@@ -178,6 +178,7 @@ class ModuleReader {
       case "br":
       case "br_if":
       case "call":
+      case "return_call":
         return `${this.#u32()}`;
       case "br_table":
         return [...this.#list(() => this.#u32()), this.#u32()].join(" ");

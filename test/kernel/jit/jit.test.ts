@@ -2,6 +2,8 @@
  * What only compiled code has: shapes of control flow, a table for tail calls, traps, and programs
  * that are too large for it.
  */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { encodeInstructions } from "../../../src/asm/index.ts";
 import type { ProgArray } from "../../../src/kernel/bpf/map/prog_array.ts";
@@ -194,4 +196,25 @@ test("memory may grow while programs are loaded", () => {
   expect(machine.memory.alloc(byteLength)).not.toBe(0);
   machine.memory.view.setBigUint64(map.base, 8n, true);
   expect(run(machine, prog).r0).toBe(8n);
+});
+
+test("a program that is gone leaves nothing behind, although tables last", async () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const bench = boot(JIT);
+  const { machine } = bench;
+  const progs = progArray(machine);
+  const tail = "r2 = map_fd[progs]\nr3 = 1\ncall bpf_tail_call\nr0 = 100\nexit";
+  const gone = Array.from({ length: 20 }, () => {
+    const prog = program(machine, tail, { maps: { progs } });
+    expect(store(bench, progs, 0, prog)).toBe(0);
+    expect(run(machine, prog).r0).toBe(100n);
+    prog.put();
+    return new WeakRef(prog);
+  });
+  // What was looked at in this turn of the event loop stays until the next one.
+  await new Promise((resolve) => setImmediate(resolve));
+  collectGarbage();
+  // The array has one of them, and a run remembers another.
+  expect(gone.filter((prog) => prog.deref() !== undefined).length).toBeLessThanOrEqual(2);
 });
