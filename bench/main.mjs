@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { benchEngine } from "./engine.mjs";
 import { benchLinks } from "./links.mjs";
 import { benchNamespaces } from "./namespaces.mjs";
+import { benchRun } from "./run.mjs";
 import { benchStartup } from "./startup.mjs";
 import { benchVerifier } from "./verifier.mjs";
 
@@ -14,6 +15,7 @@ const BENCHES = {
   engine: benchEngine,
   links: benchLinks,
   namespaces: benchNamespaces,
+  run: benchRun,
   startup: benchStartup,
   verifier: benchVerifier,
 };
