@@ -19,6 +19,7 @@ const ON_LINUX = [
 const config: ViteUserConfig = defineConfig({
   test: {
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     projects: [
       {
         extends: true,
