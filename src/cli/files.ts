@@ -49,8 +49,8 @@ export async function openCapture(path: string): Promise<CaptureFile> {
 }
 
 /**
- * Reads a regular file. The system reads ahead of those who wait for each chunk; a thread that waits
- * in our stead costs more than it saves.
+ * Reads a regular file. The system reads ahead of those who wait for each chunk; a thread that
+ * waits in our stead costs more than it saves.
  */
 async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
   const file = openSync(path, "r");

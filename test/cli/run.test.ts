@@ -186,7 +186,7 @@ describe("the tables", () => {
     using trusting = new Command();
     trusting.patch("kernel/verifier/verify.js", (code) => code.replace("walkAll(env);", ""));
     // What lies in the kernel's memory is otherwise there for a program that was let in.
-    trusting.patch("cli/session.js", (code) => code.replace("boot()", "boot({ hardened: true })"));
+    trusting.patch("cli/session.js", (code) => code.replace("boot({", "boot({ hardened: true,"));
     const object = projectFile(OBJECT).slice();
     breakProgram(object);
     const path = nslink.file("broken.o", object);
