@@ -3,6 +3,8 @@
  * the instruction that they are about, what was known there, and the figures at the end.
  */
 
+import { KnownState } from "./known.ts";
+
 /** What a verification took: the log's last lines. */
 export interface Statistics {
   /** Instructions walked, each as often as paths came by. */
@@ -92,9 +94,7 @@ class Reader {
   #slot: number | null = null;
   #instruction: string = "";
   #line: LoggedLine | null = null;
-  /** By frame. */
-  readonly #known: Map<string, string>[] = [new Map()];
-  #frame: number = 0;
+  readonly #known: KnownState = new KnownState();
   #startsOver: boolean = false;
 
   read(line: string): void {
@@ -109,7 +109,8 @@ class Reader {
     } else if (HEADING.test(line)) {
       this.#startsOver = true;
     } else if (line !== "" && state !== null) {
-      this.#learn(state[2] ?? "", this.#startsOver || state[1] !== undefined);
+      const isAll = this.#startsOver || state[1] !== undefined;
+      this.#known.learn(state[2] ?? "", isAll ? "all" : "change");
       this.#startsOver = false;
     } else if (line !== "" && !REMARKS.some((remark) => remark.test(line))) {
       this.#message.push(line);
@@ -126,7 +127,7 @@ class Reader {
       slot,
       instruction: isHere ? this.#instruction : "",
       line: isHere ? this.#line : null,
-      known: isHere ? (this.#known[this.#frame] ?? new Map()) : new Map(),
+      known: isHere ? this.#known.here : new Map(),
     };
   }
 
@@ -135,40 +136,7 @@ class Reader {
     this.#message = [];
     this.#slot = slot;
     this.#instruction = text.trimEnd();
-    // A helper leaves nothing in the registers of its arguments.
-    if (text.startsWith("call ")) for (let i = 1; i <= 5; i++) this.#here.delete(`R${i}`);
-    if (learnt !== "") this.#learn(learnt, false);
+    if (text.startsWith("call ")) this.#known.forgetArguments();
+    if (learnt !== "") this.#known.learn(learnt, text.startsWith("if ") ? "comparison" : "change");
   }
-
-  get #here(): Map<string, string> {
-    this.#known[this.#frame] ??= new Map();
-    return this.#known[this.#frame] as Map<string, string>;
-  }
-
-  #learn(state: string, startsOver: boolean): void {
-    const prefix = /^frame(\d+): ?/.exec(state);
-    this.#frame = Number(prefix?.[1] ?? 0);
-    if (startsOver) this.#here.clear();
-    for (const part of partsOf(state.slice(prefix?.[0].length ?? 0))) {
-      const [, name = "", contents = ""] = /^(R\d+|fp-?\d+)\w*=(.*)$/.exec(part) ?? [];
-      if (name !== "") this.#here.set(name, contents);
-    }
-  }
-}
-
-/** At blanks that stand in no parentheses. */
-function partsOf(state: string): string[] {
-  const parts: string[] = [];
-  let depth = 0;
-  let start = 0;
-  for (let i = 0; i <= state.length; i++) {
-    const character = state[i];
-    if (character === "(") depth++;
-    else if (character === ")") depth--;
-    else if (character === undefined || (character === " " && depth <= 0)) {
-      if (i > start) parts.push(state.slice(start, i));
-      start = i + 1;
-    }
-  }
-  return parts;
 }

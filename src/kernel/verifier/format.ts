@@ -16,9 +16,13 @@ const LETTERS = "?m0s";
 const MAX_DECIMAL = 0xffffn;
 const MAX_SIGNED_DECIMAL = 0x7fffn;
 
-function formatNumber(value: bigint, signed: boolean): string {
+function isDecimal(value: bigint, signed: boolean): boolean {
   const most = signed ? MAX_SIGNED_DECIMAL : MAX_DECIMAL;
-  if (value <= most && value >= -most - 1n) return String(value);
+  return value <= most && value >= -most - 1n;
+}
+
+function formatNumber(value: bigint, signed: boolean): string {
+  if (isDecimal(value, signed)) return String(value);
   return `0x${BigInt.asUintN(64, value).toString(16)}`;
 }
 
@@ -40,23 +44,30 @@ function endsOf(b: Readonly<B.Bounds>): RangeEnd[] {
     end("smax", b.smax, B.S64_MAX),
     end("umin", b.umin, 0n),
     end("umax", b.umax, B.U64_MAX),
-    end("smin32", b.s32min, B.S32_MIN),
-    end("smax32", b.s32max, B.S32_MAX),
+    { ...end("smin32", b.s32min, B.S32_MIN), value: shownS32(b.s32min) },
+    { ...end("smax32", b.s32max, B.S32_MAX), value: shownS32(b.s32max) },
     end("umin32", b.u32min, 0),
     end("umax32", b.u32max, B.U32_MAX),
   ];
 }
 
-/** The ends of the ranges, those with the same value together. */
+/** Numbers that aren't written in decimal are shown with the 32 bits that they have. */
+function shownS32(value: number): bigint {
+  const wide = BigInt(value);
+  return isDecimal(wide, true) ? wide : BigInt.asUintN(32, wide);
+}
+
+/** The ends of the ranges: lower ones with the same value together, and upper ones. */
 function rangesOf(b: Readonly<B.Bounds>): string[] {
   const parts: string[] = [];
   let left = endsOf(b).filter(({ says }) => says);
   for (let first = left[0]; first !== undefined; first = left[0]) {
-    const { value } = first;
-    const same = left.filter((end) => end.value === value);
-    const names = same.map(({ name }) => `${name}=`).join("");
-    parts.push(names + formatNumber(value, first.name.startsWith("s")));
-    left = left.filter((end) => end.value !== value);
+    const { name, value } = first;
+    const isLower = name.includes("min");
+    const same = left.filter((end) => end.value === value && end.name.includes("min") === isLower);
+    const names = same.map((end) => `${end.name}=`).join("");
+    parts.push(names + formatNumber(value, name.startsWith("s")));
+    left = left.filter((end) => !same.includes(end));
   }
   if (b.bits.mask !== B.U64_MAX) parts.push(`var_off=${tnum.format(b.bits)}`);
   return parts;
@@ -70,13 +81,13 @@ function formatRegister(register: Register, depth: number): string {
   const parts: string[] = [];
   if (id !== 0)
     parts.push(register.sumWidth === 0 ? `id=${id}` : `id=${id}${off < 0 ? "" : "+"}${off}`);
-  if (type !== "scalar" && off !== 0) parts.push(`off=${off}`);
-  if (register.isPacket) parts.push(`r=${range}`);
   if (map !== null) {
     const { name, keySize, valueSize } = map.facts;
     if (name !== "") parts.push(`map=${name}`);
     parts.push(`ks=${keySize}`, `vs=${valueSize}`);
   }
+  if (type !== "scalar" && off !== 0) parts.push(`off=${off}`);
+  if (register.isPacket) parts.push(`r=${range}`);
   if (!isFixed) parts.push(...rangesOf(bounds));
   const name = type === "fp" && frame !== depth ? `fp[${frame}]` : type;
   if (type === "fp" && isFixed) return `${name}${off}`;
