@@ -6,6 +6,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchEngine } from "./engine.mjs";
 import { benchLinks } from "./links.mjs";
+import { benchLoad } from "./load.mjs";
 import { benchNamespaces } from "./namespaces.mjs";
 import { benchRun } from "./run.mjs";
 import { benchStartup } from "./startup.mjs";
@@ -14,6 +15,7 @@ import { benchVerifier } from "./verifier.mjs";
 const BENCHES = {
   engine: benchEngine,
   links: benchLinks,
+  load: benchLoad,
   namespaces: benchNamespaces,
   run: benchRun,
   startup: benchStartup,
