@@ -40,7 +40,27 @@ const verifierPage = `# Why verifiers refuse programs
 Linux's verifier and the embedded kernel's walk all paths that a program can take, and refuse it when
 one of them could do harm or can't be followed. \`nslink verify OBJECT\` says why, in terms of the
 program's source, and so do \`VerifierError.cause\` and \`explainVerdict(log, program)\`, from the log
-of either kernel. Made from the table of causes by \`npm run docs\`.
+of either kernel:
+
+\`\`\`ts
+import { readFileSync } from "node:fs";
+import { Collection, loadObject, VerifierError } from "nslink";
+import { EmbeddedKernel } from "nslink/embedded";
+
+using kernel = EmbeddedKernel.boot();
+const object = loadObject(readFileSync("examples/mistakes.bpf.o"));
+try {
+  Collection.load(kernel, object, { programs: ["off_by_one"] });
+} catch (error) {
+  if (!(error instanceof VerifierError)) throw error;
+  console.log(error.line?.text); // return data[sizeof(struct ethhdr) - 1] == 0 ? …
+  console.log(error.instruction?.text); // r1 = *(u8 *)(r2 + 0)
+  console.log(error.registers.R2); // pkt(off=13,r=13)
+  console.log(error.cause?.mend); // compare data + 14 with data_end before this access
+}
+\`\`\`
+
+The causes, made from their table by \`npm run docs\`:
 
 | cause | what is wrong | what usually mends it |
 | ----- | ------------- | --------------------- |

@@ -10,10 +10,11 @@ import {
   BpfError,
   decodeFlowKeys,
   Program,
+  readStatistics,
   VerifierError,
 } from "../../src/index.ts";
 import type { Scene } from "./scenes.ts";
-import { FLOW, UDP_PACKET } from "./stage.ts";
+import { FLOW, MISTAKES, UDP_PACKET } from "./stage.ts";
 
 /** Takes the packet's first byte for its answer, and marks the packet. */
 const XDP_TEXT = `
@@ -114,6 +115,40 @@ export const programs: Scene = (stage) => {
     ) ?? [""];
     expect(log).toContain(verdict);
     expect(verdict).toMatch(/jump out of range|out of range/);
+  });
+
+  test("a VerifierError says why in terms of the source, whichever kernel refused", () => {
+    const options = { programs: ["off_by_one"] };
+    const error = thrownBy(() => stage().collection(MISTAKES, options)) as VerifierError;
+    expect(error).toBeInstanceOf(VerifierError);
+    const { cause, instruction, line, registers, words, message } = error;
+    expect(cause).toEqual({
+      id: "unchecked-packet-access",
+      sentence: "the packet may end before this access does",
+      mend: "compare data + 14 with data_end before this access",
+    });
+    expect(instruction).toEqual({ slot: 5, text: "r1 = *(u8 *)(r2 + 0)" });
+    expect(line).toMatchObject({
+      file: "./examples/mistakes.bpf.c",
+      text: "return data[sizeof(struct ethhdr) - 1] == 0 ? XDP_DROP : XDP_PASS;",
+    });
+    expect(registers).toMatchObject({ R2: "pkt(off=13,r=13)" });
+    expect(words).toMatch(/^invalid access to packet, off=13 size=1, R2/);
+    expect(message).toContain(`${line?.file}:${line?.line}: the packet may end before`);
+  });
+
+  test("a program has the verifier's log when that was asked for", () => {
+    const options = { programs: ["mended"] };
+    const program = (logLevel?: number): Program =>
+      stage()
+        .collection(MISTAKES, { ...options, ...(logLevel !== undefined && { logLevel }) })
+        .program("mended");
+    expect(program().log).toBe("");
+    expect(readStatistics(program(4).log)).toMatchObject({
+      processed: program().info.verifiedInstructions,
+      timeUs: expect.any(Number),
+    });
+    expect(program(2).log).toMatch(/^; .*data_end.* @ mistakes\.bpf\.c:\d+$/m);
   });
 
   test("a rejected program leaves no fd open", () => {

@@ -32,6 +32,8 @@ export const FLOW: ObjectSpec = object("bpf/flow.bpf.o");
 export const FLOW_V2: ObjectSpec = object("bpf/flow-v2.bpf.o");
 /** An object with a bit of everything: optional programs, maps in maps, a map to be shared. */
 export const EVERYTHING: ObjectSpec = object("test/elf/fixtures/everything.v3.o");
+/** Programs that verifiers refuse, each for one mistake, and one that is right. */
+export const MISTAKES: ObjectSpec = object("examples/mistakes.bpf.o");
 
 function object(path: string): ObjectSpec {
   return loadObject(readFileSync(new URL(`../../${path}`, import.meta.url)));
