@@ -19,6 +19,8 @@ const SOURCES: readonly (readonly [number, (random: Random) => TestProgram])[] =
 /** Now and then something is changed in what was made. */
 const MUTATED_PERCENT = 6;
 const RESTRICTED_PERCENT = 15;
+/** Guesses go round loops up to the verifier's limit. */
+const RESTRICTED_LOOP_PERCENT = 3;
 const FLAGGED_PERCENT = 6;
 
 /** The program of a seed. */
@@ -34,7 +36,8 @@ export function generate(seed: number): TestProgram {
 
 function varied(random: Random, made: TestProgram): TestProgram {
   const program = random.chance(MUTATED_PERCENT) ? mutate(random, made) : made;
-  const rights = random.chance(RESTRICTED_PERCENT) ? "no perfmon" : program.rights;
+  const percent = /loop/.test(program.origin) ? RESTRICTED_LOOP_PERCENT : RESTRICTED_PERCENT;
+  const rights = random.chance(percent) ? "no perfmon" : program.rights;
   if (!random.chance(FLAGGED_PERCENT)) return { ...program, rights };
   const flags = random.pick([BPF.BPF_F_STRICT_ALIGNMENT, BPF.BPF_F_TEST_STATE_FREQ]);
   return { ...program, rights, flags };

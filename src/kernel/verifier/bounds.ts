@@ -258,6 +258,23 @@ export function learnFromBits(b: Bounds): void {
   lowerS64(b, valueHigh | (maskHigh & S32_MAX), valueLow | maskLow);
   raiseU64(b, valueHigh, valueLow);
   lowerU64(b, valueHigh | maskHigh, valueLow | maskLow);
+  if (!tnum.isRange(b.bits)) settleOnlyOne(b);
+}
+
+/** Where only one value is in the range and has such bits, it is that one. */
+function settleOnlyOne(b: Bounds): void {
+  const { bits, umin, umax } = b;
+  const next = tnum.step(bits, umin);
+  const last = bits.value | bits.mask;
+  let only: bigint | null = null;
+  if ((umin & ~bits.mask) === bits.value) {
+    if (next > umax) only = umin;
+  } else if (next === last) {
+    only = last;
+  } else if (next <= umax && tnum.step(bits, next) > umax) {
+    only = next;
+  }
+  if (only !== null) setExactly(b, W.highWord(only), W.lowWord(only));
 }
 
 /** The lower half of a range is a range where the upper half stays the same. */

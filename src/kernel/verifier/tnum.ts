@@ -220,6 +220,31 @@ export function same(a: Tnum, b: Tnum): boolean {
   );
 }
 
+/** Whether its values are all those of a range: what is unknown are the lowest bits. */
+export function isRange({ maskHigh, maskLow }: Tnum): boolean {
+  return maskLow === -1
+    ? (maskHigh & (maskHigh + 1)) === 0
+    : (maskHigh | (maskLow & (maskLow + 1))) === 0;
+}
+
+/** The smallest of its values (u64) that is greater than `than`; the largest when none is. */
+export function step({ value, mask }: Tnum, than: bigint): bigint {
+  const last = value | mask;
+  if (than >= last) return last;
+  const least = than + 1n;
+  const wrong = (least ^ value) & ~mask & 0xffff_ffff_ffff_ffffn;
+  if (wrong === 0n) return least;
+  // The highest known bit that is otherwise decides: below it all is as small as it may be.
+  let bit = BigInt(wrong.toString(2).length - 1);
+  if (((least >> bit) & 1n) === 1n) {
+    // It is too large already: an unknown bit above has to be set.
+    do bit++;
+    while ((((mask & ~least) >> bit) & 1n) === 0n);
+    return ((least >> (bit + 1n)) << (bit + 1n)) | (1n << bit) | (value & ((1n << bit) - 1n));
+  }
+  return ((least >> (bit + 1n)) << (bit + 1n)) | (value & ((2n << bit) - 1n));
+}
+
 /** Whether it is a multiple of `size`, a power of two. */
 export function isAligned(a: Tnum, size: number): boolean {
   return ((a.valueLow | a.maskLow) & (size - 1)) === 0;

@@ -9,7 +9,7 @@ import { CONDITIONS, Writer } from "./writer.ts";
 
 /** What a round does to r7 and r8 and to the stack. */
 function body(w: Writer, counter: string): void {
-  const count = w.between(0, 3);
+  const count = w.pick(0, 1, 1, 2, 2, 3);
   for (let i = 0; i < count; i++) {
     switch (w.between(0, 8)) {
       case 0:
