@@ -26,7 +26,7 @@ export interface VerifyOptions {
 /** What one kernel's verifier says of one program. */
 export interface Verdict {
   readonly kernel: KernelName;
-  /** Null for a program that is accepted. */
+  /** Null for a program that is accepted; it may also be about a map that the program wants. */
   readonly refusal: BpfError | null;
   /** Null when the program didn't come as far as the verifier. */
   readonly statistics: Statistics | null;
@@ -106,7 +106,7 @@ function ask(
     const statistics = readStatistics(log);
     return { kernel: name, refusal: null, statistics, log: wantsWords ? log : "" };
   } catch (error) {
-    if (!(error instanceof BpfError) || error.command !== "BPF_PROG_LOAD") throw error;
+    if (!(error instanceof BpfError)) throw error;
     const log = error instanceof VerifierError ? error.log : "";
     const statistics = readStatistics(log);
     return { kernel: name, refusal: error, statistics, log: wantsWords ? log : "" };
@@ -131,8 +131,7 @@ function differencesOf(verdicts: readonly Verdict[]): string[] {
   return views.filter(([, view]) => new Set(verdicts.map(view)).size > 1).map(([name]) => name);
 }
 
-/** Why it was refused, where that is known. */
-export function causeOf(refusal: BpfError | null): VerifierError["cause"] {
+function causeOf(refusal: BpfError | null): VerifierError["cause"] {
   return refusal instanceof VerifierError ? refusal.cause : null;
 }
 

@@ -7,7 +7,7 @@ import { type BpfError, VerifierError } from "../errors.ts";
 import type { Statistics } from "../verdict/index.ts";
 import type { Output } from "./output.ts";
 import { counted, grouped, printable } from "./text.ts";
-import { causeOf, type ProgramVerdict, type Verdict } from "./verify.ts";
+import type { ProgramVerdict, Verdict } from "./verify.ts";
 
 /** The lines of one program, each with its end. */
 export function verdictLines(
@@ -44,9 +44,10 @@ function headline({ kernel, refusal, statistics }: Verdict, isAlone: boolean): s
   const name = isAlone ? "" : `${kernel.padEnd(NAME_WIDTH)} `;
   const figures = statistics === null ? "" : `; ${figuresOf(statistics)}`;
   if (refusal === null) return `${name}✓ accepted${figures}`;
-  const sentence = causeOf(refusal)?.sentence;
-  const why = sentence === undefined ? refusal.hint : sentence;
-  return `${name}✗ refused, ${refusal.code}${why === "" ? "" : `: ${why}`}${figures}`;
+  // What is no verdict says itself what was refused.
+  if (!(refusal instanceof VerifierError)) return `${name}✗ ${refusal.message}`;
+  const why = refusal.cause === null ? "" : `: ${refusal.cause.sentence}`;
+  return `${name}✗ refused, ${refusal.code}${why}${figures}`;
 }
 
 function figuresOf(statistics: Statistics): string {
@@ -57,7 +58,9 @@ function figuresOf(statistics: Statistics): string {
 }
 
 function details(refusal: BpfError): string[] {
-  if (!(refusal instanceof VerifierError)) return [];
+  if (!(refusal instanceof VerifierError)) {
+    return refusal.remedies.map((command) => `try          ${command}`);
+  }
   const { line, instruction, registers, words, cause } = refusal;
   return [
     ...(line === null ? [] : [`source       ${line.file}:${line.line}  ${line.text}`]),

@@ -99,7 +99,6 @@ export const CALL_CAUSES: readonly CauseRule[] = [
     sentence: "functions call each other more than 8 deep, or themselves",
     mend: "call fewer functions within each other (always_inline), and none recursively",
     words: [/the call stack of \d+ frames is too deep/, /recursive call from/],
-    isGeneral: true,
   },
   {
     id: "stack-depth",

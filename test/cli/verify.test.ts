@@ -5,6 +5,7 @@ import { describeOnLinux } from "../contract/linux_available.ts";
 import { Command, expectUsageError } from "./command.ts";
 
 const MISTAKES = "examples/mistakes.bpf.o";
+const EVERYTHING = "test/elf/fixtures/everything.v3.o";
 /** What is wrong with each program of the example, and the source line that does it. */
 const CAUSES: Readonly<Record<string, readonly [string, string, RegExp]>> = {
   unchecked_packet: ["unchecked-packet-access", "EACCES", /header->h_proto/],
@@ -76,6 +77,22 @@ describe("verify", () => {
     const { stdout } = await nslink.run(["verify", ...mended, "--log", "2"]);
     expect(stdout).toContain("0: R1=ctx() R10=fp0");
     expect(stdout).toMatch(/^ {4}; values = bpf_map_lookup_elem.* @ mistakes\.bpf\.c:\d+$/m);
+  });
+
+  test("a map that can't be made is said of its program, and the others are asked", async () => {
+    const { status, stdout } = await nslink.run(["verify", EVERYTHING]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^ {2}✗ BPF_MAP_CREATE: EINVAL: map seen: /m);
+    expect(stdout).toMatch(/^ {2}✓ accepted; /m);
+  });
+
+  test("a script's kernel is asked, and a refused program ends the script", async () => {
+    const lines = [`verify ${MISTAKES} --program mended`, `verify ${MISTAKES}`, "netns ls"];
+    const path = nslink.file("verify.nsl", lines.join("\n"));
+    const { status, stdout, stderr } = await nslink.run(["script", path, "--kernel", "embedded"]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^mended \(xdp\)\n {2}✓ accepted; /);
+    expect(stderr).toMatch(/:2: this line ends the script\n$/);
   });
 
   test("what can't be asked is wrong usage", async () => {
