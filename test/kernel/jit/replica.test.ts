@@ -96,7 +96,8 @@ describe("a run that is stopped", () => {
   const ok = [VERDICT.returned, 7];
   const stopped = [VERDICT.fault, 0];
   const unless = (wrong: string): string =>
-    `r6 = *(u32 *)(r1 + 76)\nr0 = 7\nr2 = *(u8 *)(r6 + 0)\nif r2 != 2 goto out\n${wrong}\nout:\nexit`;
+    "r6 = *(u32 *)(r1 + 76)\nr0 = 7\nr2 = *(u8 *)(r6 + 0)\nif r2 != 2 goto out\n" +
+    `${wrong}\nout:\nexit`;
 
   test("by a trap is the end of one packet only", () => {
     const { batch, dissect } = scene(unless("r3 = 0xfffffff0 ll\nr0 = *(u64 *)(r3 + 0)"));
