@@ -77,6 +77,11 @@ export class Btf {
     return Array.from({ length: vlen }, (_, i) => view.getUint32(at + PARAM_BYTES * i + 4, true));
   }
 
+  /** Whether there are strings up to an offset. */
+  hasName(offset: number): boolean {
+    return offset < this.#parsed.strings.length;
+  }
+
   /** The string at an offset, its bytes as characters; null past the end. */
   name(offset: number): string | null {
     return btfName(this.#parsed, offset);

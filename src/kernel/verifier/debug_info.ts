@@ -64,17 +64,28 @@ interface Records {
   readonly name: string;
 }
 
+/** The caller's bytes of record `i`, or null where they are not mapped. */
+type RecordSource = (i: number) => Uint8Array | null;
+
+/** Finds records, all at once where all of them are mapped. */
+function findRecords(task: Task, { address, recordSize }: Records, count: number): RecordSource {
+  const all = task.memory.read(address, count * recordSize);
+  if (all !== null) return (i) => all.subarray(i * recordSize, (i + 1) * recordSize);
+  return (i) => task.memory.read(address + BigInt(i) * BigInt(recordSize), recordSize);
+}
+
 /** The known part of record `i`, or a negative errno. */
 function readRecord(
-  task: Task,
+  source: RecordSource,
   attr: Attr,
-  { address, recordSize, sizeField, known, name }: Records,
+  { recordSize, sizeField, known, name }: Records,
   i: number,
   log: VerifierLog,
 ): DataView | number {
-  const record = task.memory.read(address + BigInt(i) * BigInt(recordSize), recordSize);
+  const record = source(i);
   if (record === null) return -EFAULT;
-  if (record.subarray(known).some((byte) => byte !== 0)) {
+  for (let at = known; at < recordSize; at++) {
+    if (record[at] === 0) continue;
     // Tells the loader how much to keep.
     if (attr.put(sizeField, known) !== 0) return -EFAULT;
     return log.refuse(E2BIG, `nonzero tailing record in ${name}`);
@@ -100,8 +111,10 @@ function readFunctions(
     name: "func info",
   };
   const functions: FuncInfo[] = [];
-  for (let i = 0; i < attr.u32(PROG_LOAD.func_info_cnt); i++) {
-    const record = readRecord(task, attr, records, i, log);
+  const count = attr.u32(PROG_LOAD.func_info_cnt);
+  const source = findRecords(task, records, count);
+  for (let i = 0; i < count; i++) {
+    const record = readRecord(source, attr, records, i, log);
     if (typeof record === "number") return record;
     const slot = record.getUint32(0, true);
     const typeId = record.getUint32(4, true);
@@ -211,10 +224,11 @@ export function readLines(
   };
   // Offsets must grow and stay in the program, so no more records than slots are ever read.
   const bytes = new Uint8Array(Math.min(count, insns.length) * LINE_INFO_SIZE);
+  const source = findRecords(task, records, count);
   let before = 0;
   let functions = 0;
   for (let i = 0; i < count; i++) {
-    const record = readRecord(task, attr, records, i, log);
+    const record = readRecord(source, attr, records, i, log);
     if (typeof record === "number") return record;
     const slot = record.getUint32(0, true);
     const fault =
@@ -263,8 +277,8 @@ function lineFault(
     return `Invalid line_info[${i}].insn_off:${slot} (${where})`;
   }
   if (insn.opcode === 0) return `Invalid insn code at line_info[${i}].insn_off`;
-  const named = btf.name(record.getUint32(8, true)) !== null;
-  if (named && btf.name(record.getUint32(4, true)) !== null) return null;
+  const named = btf.hasName(record.getUint32(8, true));
+  if (named && btf.hasName(record.getUint32(4, true))) return null;
   return `Invalid line_info[${i}].line_off or .file_name_off`;
 }
 
