@@ -120,6 +120,23 @@ export const CAPABILITY_ROWS: readonly Row[] = [
       "a bounded loop, which a processor may guess to go on",
       `r6 = 0\nagain:\nr6 += 1\nif r6 < 10 goto again\n${END}`,
     ),
+    refused(
+      "EACCES",
+      "speculative-access",
+      "a pointer and a number that depend on the path",
+      `
+      ${FOUND}
+      r7 = *(u32 *)(r6 + 16)
+      r8 = *(u32 *)(r6 + 12)
+      r7 &= 7
+      if r8 == 0 goto add
+      r7 = r0
+      r0 = 3
+    add:
+      r7 += r0
+    out:
+      ${END}`,
+    ),
     accepted("functions", `call f\n${END}\nf:\nr0 = 0\nexit`),
   ]),
 ];

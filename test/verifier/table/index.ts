@@ -3,6 +3,7 @@
 import { ATOMIC_ROWS } from "./atomics.ts";
 import { CAPABILITY_ROWS } from "./capabilities.ts";
 import { CONTEXT_ROWS } from "./contexts.ts";
+import { ENCODING_ROWS } from "./encodings.ts";
 import { FUNCTION_ROWS } from "./functions.ts";
 import { HELPER_ROWS } from "./helpers.ts";
 import { LOOP_ROWS } from "./loops.ts";
@@ -31,5 +32,6 @@ export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
   ["sockets", SOCKET_ROWS],
   ["atomic operations", ATOMIC_ROWS],
   ["instructions", STRUCTURE_ROWS],
+  ["encodings", ENCODING_ROWS],
   ["capabilities", CAPABILITY_ROWS],
 ]);

@@ -235,6 +235,13 @@ export const MAP_ROWS: readonly Row[] = [
   refused(
     "EACCES",
     "not-a-pointer",
+    "the map itself is not read, which Linux lets programs do",
+    "r1 = map_fd[hash]\nr0 = *(u32 *)(r1 + 24)\nr0 = 1\nexit",
+    { onLinux: { errno: "", cause: "" } },
+  ),
+  refused(
+    "EACCES",
+    "not-a-pointer",
     "the map itself is not stored to",
     "r1 = map_fd[hash]\n*(u64 *)(r1 + 0) = 1\nr0 = 1\nexit",
   ),
