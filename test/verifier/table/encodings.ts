@@ -1,4 +1,4 @@
-/** Rows about instructions that no compiler makes: fields that must be 0, and opcodes of nothing. */
+/** Rows about what no compiler makes: fields that must be 0, and opcodes of nothing. */
 
 import { accepted, type Row, refused } from "./row.ts";
 
