@@ -4,6 +4,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { benchDissect } from "./dissect.mjs";
 import { benchEngine } from "./engine.mjs";
 import { benchLinks } from "./links.mjs";
 import { benchLoad } from "./load.mjs";
@@ -14,6 +15,7 @@ import { benchVerifier } from "./verifier.mjs";
 
 const BENCHES = {
   engine: benchEngine,
+  dissect: benchDissect,
   links: benchLinks,
   load: benchLoad,
   namespaces: benchNamespaces,

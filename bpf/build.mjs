@@ -11,7 +11,18 @@ import { arch, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const CORPUS = ["empty", "fd", "fnv", "xxh", "csum", "muldiv", "fsm", "maparr", "maphash"]
+const CORPUS = [
+  "empty",
+  "empty_fd",
+  "fd",
+  "fnv",
+  "xxh",
+  "csum",
+  "muldiv",
+  "fsm",
+  "maparr",
+  "maphash",
+]
   // The same program with other numbers of rounds, for the verifier.
   .concat("fsm16", "fsm32", "fsm256");
 const OBJECTS = [
