@@ -29,9 +29,9 @@ function readKeys(keys) {
     keys.nhoff +
     keys.thoff +
     keys.addr_proto +
-    Number(keys.is_frag) +
-    Number(keys.is_first_frag) +
-    Number(keys.is_encap) +
+    (keys.is_frag ? 1 : 0) +
+    (keys.is_first_frag ? 1 : 0) +
+    (keys.is_encap ? 1 : 0) +
     keys.ip_proto +
     keys.n_proto +
     keys.sport +
