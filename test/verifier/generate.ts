@@ -17,10 +17,11 @@ const SOURCES: readonly (readonly [number, (random: Random) => TestProgram])[] =
 ];
 
 /** Now and then something is changed in what was made. */
-const MUTATED_PERCENT = 6;
+const MUTATED_PERCENT = 12;
 const RESTRICTED_PERCENT = 15;
 /** Guesses go round loops up to the verifier's limit. */
 const RESTRICTED_LOOP_PERCENT = 3;
+const PROPRIETARY_PERCENT = 2;
 const FLAGGED_PERCENT = 6;
 
 /** The program of a seed. */
@@ -38,7 +39,8 @@ function varied(random: Random, made: TestProgram): TestProgram {
   const program = random.chance(MUTATED_PERCENT) ? mutate(random, made) : made;
   const percent = /loop/.test(program.origin) ? RESTRICTED_LOOP_PERCENT : RESTRICTED_PERCENT;
   const rights = random.chance(percent) ? "no perfmon" : program.rights;
-  if (!random.chance(FLAGGED_PERCENT)) return { ...program, rights };
+  const license = random.chance(PROPRIETARY_PERCENT) ? "Proprietary" : program.license;
+  if (!random.chance(FLAGGED_PERCENT)) return { ...program, rights, license };
   const flags = random.pick([BPF.BPF_F_STRICT_ALIGNMENT, BPF.BPF_F_TEST_STATE_FREQ]);
-  return { ...program, rights, flags };
+  return { ...program, rights, license, flags };
 }

@@ -19,6 +19,7 @@ export interface TestProgram {
   readonly rights: Rights;
   /** BPF_F_… of BPF_PROG_LOAD. */
   readonly flags: number;
+  readonly license: string;
   /** Types of its functions; null: none are told. */
   readonly debug: DebugTypes | null;
 }
@@ -35,5 +36,5 @@ export interface DebugTypes {
 export function programOf(
   made: Pick<TestProgram, "type" | "attachType" | "instructions" | "origin"> & Partial<TestProgram>,
 ): TestProgram {
-  return { rights: "all", flags: 0, debug: null, ...made };
+  return { rights: "all", flags: 0, license: "GPL", debug: null, ...made };
 }

@@ -7,6 +7,7 @@ import type { TestProgram } from "./program.ts";
 import type { Random } from "./random.ts";
 import { globalCalls, staticCalls, tailCalls } from "./templates/functions.ts";
 import { callbacks, counted, mayGoto } from "./templates/loops.ts";
+import { nested } from "./templates/nested.ts";
 import { arithmetic, boundary } from "./templates/numbers.ts";
 import {
   atomics,
@@ -40,6 +41,7 @@ const TEMPLATES: readonly (readonly [number, (random: Random) => TestProgram])[]
   [2, legacy],
   [3, leaks],
   [3, contexts],
+  [4, nested],
 ];
 const TOTAL = TEMPLATES.reduce((sum, [weight]) => sum + weight, 0);
 

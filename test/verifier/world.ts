@@ -38,7 +38,6 @@ export interface World extends Disposable {
 
 /** What the loader keeps when it has no CAP_PERFMON: CAP_SYS_ADMIN would stand for it. */
 export const WITHOUT_PERFMON: readonly Capability[] = ["CAP_BPF", "CAP_NET_ADMIN"];
-const LICENSE: Uint8Array = new TextEncoder().encode("GPL\0");
 const LOG_SIZE: number = 1 << 24;
 const FUNC_INFO_SIZE = 8;
 const MAX_TRIES = 5;
@@ -69,7 +68,7 @@ export function loadProgram(
     prog_type: program.type,
     insn_cnt: insns.length / 8,
     insns: kernel.addressOf(insns),
-    license: kernel.addressOf(LICENSE),
+    license: kernel.addressOf(new TextEncoder().encode(`${program.license}\0`)),
     prog_flags: program.flags,
     expected_attach_type: program.attachType,
     ...(log !== null && { log_level: 2, log_size: log.length, log_buf: kernel.addressOf(log) }),

@@ -158,7 +158,10 @@ function markIncomplete({ state }: Environment): void {
   for (let at = state.parent; at !== null && !at.incomplete; at = at.parent) at.incomplete = true;
 }
 
-/** An id that only one number has says nothing. Analogous to clear_singular_ids() in Linux. */
+/**
+ * An id that only one number has says nothing; sums keep theirs, as they do in Linux. Analogous to
+ * clear_singular_ids() in kernel/bpf/verifier.c.
+ */
 function forgetSingleIds({ state }: Environment): void {
   const counts = new Map<number, number>();
   const count = (register: Register): Register => {
@@ -170,7 +173,7 @@ function forgetSingleIds({ state }: Environment): void {
   state.update(count);
   if (counts.size === 0) return;
   state.update((register) =>
-    register.isScalar && register.id !== 0 && counts.get(register.id) === 1
+    register.isScalar && register.sumWidth === 0 && counts.get(register.id) === 1
       ? register.unlinked()
       : register,
   );
