@@ -31,6 +31,9 @@ export function namedContents(reading: LogReading): string {
 }
 
 /** The numbers that a message gives to these names: `off=4`. NaN for those that it doesn't give. */
-export function figures({ message }: LogReading, ...names: readonly string[]): number[] {
+export function figures(
+  { message }: Pick<LogReading, "message">,
+  ...names: readonly string[]
+): number[] {
   return names.map((name) => Number(new RegExp(`\\b${name}=(-?\\d+)`).exec(message)?.[1] ?? "NaN"));
 }

@@ -6,6 +6,7 @@
 import { type CauseRule, figures, namedContents, namedRegister } from "./cause.ts";
 import type { LogReading } from "./log.ts";
 
+const BITS = 8;
 /** Bytes. */
 const MAX_BPF_STACK = 512;
 const NEGATIVE = /R\d+ min value is negative, either use unsigned index/;
@@ -22,8 +23,18 @@ function comparePacketEnd(reading: LogReading): string {
   return id === 0 ? compare : `${compare}; p is ${register} without the constants added to it`;
 }
 
+/** Bytes that a message or its instruction is about; NaN when neither says so. */
+function accessSize(reading: LogReading): number {
+  const [size = Number.NaN] = figures(reading, "size");
+  const bits = Number(/\((?:u|s)(\d+) \*\)/.exec(reading.instruction)?.[1] ?? "NaN");
+  return Number.isNaN(size) ? bits / BITS : size;
+}
+
 function compareIndex(reading: LogReading): string {
-  const [total = Number.NaN, size = Number.NaN] = figures(reading, "value_size", "size");
+  const [said = Number.NaN] = figures(reading, "value_size");
+  const [held = Number.NaN] = figures({ message: namedContents(reading) }, "vs");
+  const total = Number.isNaN(said) ? held : said;
+  const size = accessSize(reading);
   if (Number.isNaN(total + size)) {
     return "bound the index from below and above before it is added to the pointer";
   }

@@ -90,6 +90,12 @@ describe("explainVerdict", () => {
     );
   });
 
+  test("how large a value is, and how much is accessed, stands in other places, too", () => {
+    const message = "R7 unbounded memory access, make sure to bounds check any such access";
+    const log = LOOKUP_LOG.replace(/invalid access(.*\n){2}/, `${message}\n`);
+    expect(explainVerdict(log).cause?.mend).toMatch(/^keep the offset between 0 and 40: /);
+  });
+
   test("a message behind an instruction is about the one that it names", () => {
     const { cause, instruction, message } = explainVerdict(LOOP_LOG, {
       instructions: assemble("call bpf_ktime_get_ns\nif r0 != 0 goto -2\nr0 = 0\nexit"),

@@ -7,12 +7,13 @@ import { formatInstruction, isLoadImm64 } from "../../asm/index.ts";
 import type { Environment } from "./environment.ts";
 import { formatChanges, formatFrame } from "./format.ts";
 
-/** As Linux writes it: `r1 +4`, `goto pc+4`, `call bpf_ktime_get_ns#5`. */
+/** As Linux writes it: `r1 +4`, `if r0 == 0x0 goto pc+4`, `call bpf_ktime_get_ns#5`. */
 function instructionText({ insn, slot, subject }: Environment): string {
   const second = isLoadImm64(insn) ? subject.insns[slot + 1] : undefined;
   return formatInstruction(insn, second)
     .replace(/(r\d+) ([+-]) (?=\d+\))/, "$1 $2")
     .replace(/(goto|call) (?=[+-]\d+$)/, "$1 pc")
+    .replace(/^(if \w+ \S+) -?\d+/, `$1 0x${(insn.imm >>> 0).toString(16)}`)
     .replace(/^call bpf_\w+$/, `$&#${insn.imm}`);
 }
 

@@ -10,6 +10,7 @@ import { initialContents, parametersOf } from "./global_function.ts";
 import type { VerifierLog } from "./log.ts";
 import { Refusal } from "./refusal.ts";
 import { pointer } from "./register.ts";
+import { SLOT_BYTES } from "./stack.ts";
 import { checkStackDepth } from "./stack_depth.ts";
 import { Frame, State } from "./state.ts";
 import { walk } from "./walk.ts";
@@ -46,7 +47,9 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
 
 /** Analogous to print_verification_stats() in Linux. */
 function writeFigures({ log, subject, stackDepths }: Environment, elapsedNs: bigint): void {
-  const depths = subject.subprograms.map(({ start }) => stackDepths.get(start) ?? 0);
+  const depths = subject.subprograms.map(({ start }) => {
+    return SLOT_BYTES * Math.ceil((stackDepths.get(start) ?? 0) / SLOT_BYTES);
+  });
   log.line(`verification time ${elapsedNs / 1000n} usec`);
   log.line(`stack depth ${depths.join("+")}`);
 }
