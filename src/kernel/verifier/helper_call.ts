@@ -4,14 +4,14 @@
  */
 
 import * as BPF from "../../abi/bpf.ts";
-import { EACCES, EINVAL, ENOTSUPP } from "../../abi/errno.ts";
+import { EACCES, EINVAL, ENOMEM, ENOTSUPP } from "../../abi/errno.ts";
 import { BPF_FUNC, helperName } from "../../abi/helpers.ts";
 import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_3 } from "../../abi/insn.ts";
 import { ArrayMap } from "../bpf/map/array.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import { clearCallerSaved, isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
-import { enterCallback } from "./calls.ts";
+import { enterCallback, leaveFunction } from "./calls.ts";
 import type { Environment } from "./environment.ts";
 import { type Argument, PROTOTYPES, type Prototype } from "./helper_prototypes.ts";
 import * as memory from "./memory.ts";
@@ -46,8 +46,8 @@ interface Call {
   fresh: { readonly register: number; readonly size: number } | null;
 }
 
-/** Walks a call of a helper. */
-export function callHelper(env: Environment, id: number): void {
+/** Walks a call of a helper. @returns the slot to go on at. */
+export function callHelper(env: Environment, id: number): number {
   const prototype = PROTOTYPES.get(id);
   if (prototype === undefined) {
     const text = `Linux has helper ${helperName(id)}#${id}, the embedded kernel does not`;
@@ -61,10 +61,23 @@ export function callHelper(env: Environment, id: number): void {
   if (id === BPF_FUNC.tail_call) markPrecise(env, BPF_REG_3);
   if (id === BPF_FUNC.loop) callLoop(env, call.callback);
   if (id === BPF_FUNC.for_each_map_elem) callForEach(env, call);
-  if (prototype.changesPacket === true) forgetPacket(env);
   clearCallerSaved(env);
   env.state.frame.set(BPF_REG_0, resultOf(env, call));
   if (call.map !== null) checkMapKind(call.map, id);
+  return id === BPF_FUNC.tail_call ? leaveByTailCall(env) : env.slot + 1;
+}
+
+/**
+ * A tail call that doesn't come about changes nothing. One that does is the program's end; from a
+ * function it is as if that returned, with whatever number.
+ */
+function leaveByTailCall(env: Environment): number {
+  const { state, slot } = env;
+  if (state.depth === 0) return slot + 1;
+  env.branch(slot + 1, ENOMEM);
+  forgetPacket(env);
+  state.frame.set(BPF_REG_0, UNKNOWN_SCALAR);
+  return leaveFunction(env);
 }
 
 /** Pointers into the packet become numbers that say nothing. */

@@ -33,7 +33,7 @@ export interface Prototype {
   readonly result: "number" | "nothing" | "value or null";
   /** Arguments may point into the packet. */
   readonly packetAccess?: boolean;
-  /** Pointers to the packet are good no more afterwards. */
+  /** Pointers to the packet are good no more where a function that calls it has returned. */
   readonly changesPacket?: boolean;
 }
 

@@ -248,7 +248,9 @@ function takeBackCall(at: Trace, insn: Instruction, step: Step, next: number): b
     return true;
   }
   wanted.dropRegisters(at.frame, CALLER_SAVED);
-  return true;
+  // A tail call that came about was the end of the function that it is in.
+  if (insn.imm === BPF_FUNC.tail_call && insn.src === 0 && entered) at.frame++;
+  return at.frame < I.MAX_CALL_FRAMES;
 }
 
 /** Out of a function, backwards over its beginning. */

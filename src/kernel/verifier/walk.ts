@@ -288,8 +288,7 @@ function jump(env: Environment): number {
 function call(env: Environment): number {
   const { insn, slot } = env;
   if (insn.src !== I.BPF_PSEUDO_CALL) {
-    callHelper(env, insn.imm);
-    return slot + 1;
+    return callHelper(env, insn.imm);
   }
   const start = slot + insn.imm + 1;
   if (!isGlobal(env.subject, start)) {

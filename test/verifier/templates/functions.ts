@@ -182,10 +182,21 @@ export function tailCalls(random: Random): TestProgram {
   if (w.chance(40)) {
     const name = w.define(w.pick("static", "number", "static void"), () => {
       if (w.chance(50)) useStack(w);
+      if (w.chance(30)) w.line("r9 = 7", "*(u64 *)(r10 - 16) = r1", "r6 = r1");
+      if (w.chance(30)) w.line("if r1 == 0 goto +0");
       w.line("r1 = r1", `r2 = map_fd[${w.progs}]`, "r3 = 0", "call bpf_tail_call");
       end(w);
     });
+    if (w.hasPacket) w.packet("r8", "r9");
+    if (w.chance(50)) w.line("*(u64 *)(r10 - 8) = 5");
     w.line(`r1 = ${w.pick("r6", "r6", "r7")}`, `call ${name}`);
+    if (w.hasPacket && w.chance(50))
+      w.line("r8 += 8", "if r8 > r9 goto out", "r0 = *(u8 *)(r8 - 1)");
+    if (w.chance(50)) {
+      w.line(`r7 = ${w.pick("r0", "*(u64 *)(r10 - 8)")}`);
+      bound(w, "r7", w.pick(63, 64));
+      w.line("r9 = map_value[data][0]", "r9 += r7", "r0 = *(u8 *)(r9 + 0)");
+    }
   } else {
     if (w.hasPacket) w.packet("r8", "r9");
     w.line(`r1 = ${w.chance(95) ? "r6" : "r7"}`);
@@ -194,6 +205,6 @@ export function tailCalls(random: Random): TestProgram {
     if (w.chance(50)) w.line(`r0 = ${w.pick("r0", "r8", "r7", "r3")}`);
     if (w.hasPacket && w.chance(30)) w.line("r8 += 1", "r0 = *(u8 *)(r8 + 0)");
   }
-  if (w.chance(30)) w.line(`r1 = map_fd[${w.progs}]`, "r0 = *(u64 *)(r1 + 0)");
+  if (w.chance(5)) w.line(`r1 = map_fd[${w.progs}]`, "r0 = *(u64 *)(r1 + 0)");
   return w.finish("tail calls");
 }
