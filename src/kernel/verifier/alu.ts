@@ -8,6 +8,7 @@ import * as I from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import { isOneValue } from "./compare.ts";
 import { type Environment, withId } from "./environment.ts";
+import { signExtend32, signExtend64, zeroExtend } from "./extension.ts";
 import { movePointer, operationSign } from "./pointer_alu.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -81,7 +82,7 @@ function moveRegister(env: Environment, is64: boolean): void {
   }
   if (!source.isScalar) {
     const bounds = B.unbounded();
-    if (!is64) B.zeroExtend(bounds);
+    if (!is64) zeroExtend(bounds);
     B.sync(bounds);
     frame.set(dst, scalar(bounds));
     return;
@@ -99,9 +100,9 @@ function moveRegister(env: Environment, is64: boolean): void {
 }
 
 function cut(before: Readonly<B.Bounds>, size: number, is64: boolean): B.Bounds {
-  if (is64) return B.signExtend64(before, size);
-  const bounds = size === 0 ? B.copyBounds(before) : B.signExtend32(before, size);
-  B.zeroExtend(bounds);
+  if (is64) return signExtend64(before, size);
+  const bounds = size === 0 ? B.copyBounds(before) : signExtend32(before, size);
+  zeroExtend(bounds);
   B.sync(bounds);
   return bounds;
 }

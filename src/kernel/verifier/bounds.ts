@@ -200,10 +200,6 @@ export function u32(value: bigint): number {
   return Number(BigInt.asUintN(32, value));
 }
 
-function u64(value: bigint): bigint {
-  return BigInt.asUintN(64, value);
-}
-
 function narrowS32(b: Bounds, min: number, max: number): void {
   if (min > b.s32min) b.s32min = min;
   if (max < b.s32max) b.s32max = max;
@@ -435,88 +431,6 @@ function isExactly(b: Readonly<Bounds>, high: number, low: number): boolean {
 
 function isExactly32(b: Readonly<Bounds>, low: number): boolean {
   return b.u32minWord === low && b.u32maxWord === low && b.s32min === low && b.s32max === low;
-}
-
-/** The upper half becomes 0: what a 32-bit operation leaves. The ranges of 64 bits follow. */
-export function zeroExtend(b: Bounds): void {
-  b.bits = tnum.lowHalf(b.bits);
-  setU64(b, 0, b.u32minWord, 0, b.u32maxWord);
-  const isPositive = b.s32min >= 0 && b.s32max >= 0;
-  setS64(b, 0, isPositive ? b.s32min : 0, 0, isPositive ? b.s32max : -1);
-}
-
-/** What is left of a value after a zero-extending access of 1, 2 or 4 bytes. */
-export function truncate(before: Readonly<Bounds>, size: number): Bounds {
-  const b = copyBounds(before);
-  const { bits, uminHigh, uminLow, umaxHigh, umaxLow } = before;
-  const mask = size === 4 ? -1 : (1 << (size * 8)) - 1;
-  b.bits = new tnum.Tnum(0, bits.valueLow & mask, 0, bits.maskLow & mask);
-  const isCut = uminHigh !== umaxHigh || (uminLow & ~mask) !== (umaxLow & ~mask);
-  if (isCut) setU64(b, 0, 0, 0, mask);
-  else setU64(b, 0, uminLow & mask, 0, umaxLow & mask);
-  setS64(b, 0, b.uminLow, 0, b.umaxLow);
-  // The 32-bit ranges hold on when they are not cut.
-  if (size < 4) unbound32(b);
-  sync(b);
-  return b;
-}
-
-/** What is left of a value that is cut to 1, 2 or 4 bytes and sign-extended to 8. */
-export function signExtend64(before: Readonly<Bounds>, size: number): Bounds {
-  const width = size * 8;
-  if (before.bits.isConstant) return exactly(BigInt.asIntN(width, before.bits.value));
-  const min = BigInt.asIntN(width, before.smin);
-  const max = BigInt.asIntN(width, before.smax);
-  const b = unbounded();
-  if (before.smin >> BigInt(width) === before.smax >> BigInt(width)) {
-    const low = min < max ? min : max;
-    const high = min < max ? max : min;
-    if (low < 0n === high < 0n) {
-      b.smin = low;
-      b.smax = high;
-      b.umin = u64(low);
-      b.umax = u64(high);
-      b.s32min = s32(low);
-      b.s32max = s32(high);
-      b.u32min = u32(low);
-      b.u32max = u32(high);
-      b.bits = tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow);
-      return b;
-    }
-  }
-  b.smin = -(1n << BigInt(width - 1));
-  b.smax = (1n << BigInt(width - 1)) - 1n;
-  b.s32min = s32(b.smin);
-  b.s32max = s32(b.smax);
-  return b;
-}
-
-/** As {@link signExtend64}, to 4 bytes of which the upper half of the result knows nothing. */
-export function signExtend32(before: Readonly<Bounds>, size: number): Bounds {
-  const width = size * 8;
-  if (before.bits.isConstant) {
-    return exactly(BigInt.asUintN(32, BigInt.asIntN(width, before.bits.value)));
-  }
-  const b = unbounded();
-  const shift = 32 - width;
-  if (before.s32min >> width === before.s32max >> width) {
-    const min = (before.s32min << shift) >> shift;
-    const max = (before.s32max << shift) >> shift;
-    const low = Math.min(min, max);
-    const high = Math.max(min, max);
-    if (low < 0 === high < 0) {
-      b.s32min = low;
-      b.s32max = high;
-      b.u32min = low >>> 0;
-      b.u32max = high >>> 0;
-      b.bits = tnum.range(0, b.u32minWord, 0, b.u32maxWord);
-      return b;
-    }
-  }
-  b.s32min = -(2 ** (width - 1));
-  b.s32max = 2 ** (width - 1) - 1;
-  b.bits = tnum.lowHalf(tnum.UNKNOWN);
-  return b;
 }
 
 /** Whether every value of `inner` is one of `outer`, by ranges. */

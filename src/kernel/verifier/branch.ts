@@ -9,6 +9,7 @@ import { isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
 import { flip, isOneValue, learn, outcome, type Pair } from "./compare.ts";
 import type { Environment } from "./environment.ts";
+import { zeroExtend } from "./extension.ts";
 import { learnPacketEnd, packetOutcome } from "./packet_compare.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -155,7 +156,7 @@ function spread(state: State, register: number, linked: readonly Place[]): void 
     const distance = B.exactly(BigInt(target.off) - BigInt(source.off));
     addRanges(bounds, distance);
     bounds.bits = tnum.add(bounds.bits, distance.bits);
-    if (width === 32) B.zeroExtend(bounds);
+    if (width === 32) zeroExtend(bounds);
     B.sync(bounds);
     state.put(place, target.withBounds(bounds));
   }

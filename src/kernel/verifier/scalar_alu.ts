@@ -5,6 +5,7 @@
 
 import * as I from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
+import { truncate, zeroExtend } from "./extension.ts";
 import * as tnum from "./tnum.ts";
 import * as W from "./words.ts";
 
@@ -318,7 +319,7 @@ export function arithmetic(operation: number, dst: Source, src: Source, is64: bo
       // Quotients and remainders are not tracked.
       return B.unbounded();
   }
-  if (!is64) B.zeroExtend(b);
+  if (!is64) zeroExtend(b);
   B.sync(b);
   return b;
 }
@@ -329,7 +330,7 @@ export function arithmetic(operation: number, dst: Source, src: Source, is64: bo
  * @param bytes - 2, 4 or 8. @param swaps - reverses them; else they are only cut off.
  */
 export function reorder(src: Source, bytes: number, swaps: boolean): Bounds {
-  if (!swaps) return bytes === 8 ? B.copyBounds(src) : B.truncate(src, bytes);
+  if (!swaps) return bytes === 8 ? B.copyBounds(src) : truncate(src, bytes);
   const b = B.unbounded(tnum.swap(src.bits, bytes));
   B.sync(b);
   return b;

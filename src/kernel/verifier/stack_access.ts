@@ -7,6 +7,7 @@ import { EACCES, EINVAL } from "../../abi/errno.ts";
 import { MAX_BPF_STACK } from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import { type Environment, withId } from "./environment.ts";
+import { signExtend64, truncate } from "./extension.ts";
 import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { markPrecise, markSlotPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -350,6 +351,6 @@ function storeVariable(
 /** A number that a load of fewer than 8 bytes leaves in its register. */
 export function narrowed(contents: Register, size: number, signed: boolean): Register {
   if (!contents.isScalar || size === S.SLOT_BYTES) return contents;
-  if (signed) return scalar(B.signExtend64(contents.bounds, size));
-  return contents.withBounds(B.truncate(contents.bounds, size));
+  if (signed) return scalar(signExtend64(contents.bounds, size));
+  return contents.withBounds(truncate(contents.bounds, size));
 }
