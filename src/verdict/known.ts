@@ -7,7 +7,7 @@
 export type KnownFrame = Map<string, string>;
 
 /** What a state names: a register or a slot, with letters for how it was used in older logs. */
-const PLACE = /^(R\d+|fp-?\d+)\w*=(.*)$/;
+const PLACE = /^(R\d+|fp-?\d+)\w*=(.+)$/;
 /** The registers that a helper leaves nothing in. */
 const ARGUMENTS = ["R1", "R2", "R3", "R4", "R5"];
 

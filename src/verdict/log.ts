@@ -54,6 +54,7 @@ const STATE =
 const HEADING = /^(?:callee:|to caller at \d+:)$/;
 /** The walk went on to here: what was said before it is no longer so. */
 const REMARKS = [
+  /^; /,
   /^(?:mark_precise|last_idx|regs=|parent|propagating|func#\d|caller:|returning from callee:)/,
   /^(?:processed \d|verification time|stack depth|cur state:|old state:|Live regs before insn)/,
   /^\(\d+(?:,\d+)*\) (?:frame \d|live stack)/,

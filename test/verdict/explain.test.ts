@@ -1,5 +1,6 @@
 /** Users are sent to the wrong line, or told the wrong contents of a register, if this breaks. */
 
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { assemble } from "../../src/asm/index.ts";
 import { explainVerdict, listVerdictCauses, readStatistics } from "../../src/index.ts";
@@ -119,6 +120,30 @@ describe("explainVerdict", () => {
       cause: null,
     });
     expect(explainVerdict("")).toMatchObject({ message: "", registers: {} });
+  });
+});
+
+describe("logs that were cut or garbled", () => {
+  const logs = fc.constantFrom(PACKET_LOG, LOOKUP_LOG, LOOP_LOG, CALL_LOG);
+
+  test("are read as far as they go, and nothing is thrown", () => {
+    fc.assert(
+      fc.property(logs, fc.nat(), fc.nat(), fc.string(), (log, start, length, noise) => {
+        const at = start % log.length;
+        const garbled = log.slice(0, at) + noise + log.slice(at + (length % log.length));
+        for (const text of [garbled, log.slice(at)]) {
+          const { message, instruction, registers } = explainVerdict(text);
+          expect(typeof message).toBe("string");
+          expect(instruction === null || instruction.slot >= 0).toBe(true);
+          for (const contents of Object.values(registers)) expect(contents).not.toBe("");
+        }
+      }),
+    );
+  });
+
+  test("a source line is no verdict, whatever stands in it", () => {
+    const log = PACKET_LOG.replace("return data[14];", "R1 !read_ok; // invalid func");
+    expect(explainVerdict(log).cause?.id).toBe("unchecked-packet-access");
   });
 });
 
