@@ -105,9 +105,11 @@ export class JitEngine implements Engine {
       return interpret(this.#machine, prog, invocation, options);
     }
     const r2 = Number(options.r2 ?? 0n);
-    return this.#within(loaded, invocation, (run) =>
-      loaded.exports.run(invocation.context, r2, run.top),
-    );
+    const { instructionLimit: limit } = options;
+    return this.#within(loaded, invocation, (run) => {
+      const enter = (): number => loaded.exports.run(invocation.context, r2, run.top);
+      return limit === undefined ? enter() : run.withRounds(limit, enter);
+    });
   }
 
   repeat(

@@ -20,7 +20,7 @@ import { type Entry, FunctionWriter, type Mark, stateField } from "./function.ts
 import { packetAddressCode } from "./legacy_packet.ts";
 import { HASH_LOOKUP_LOCALS, hashLookupCode } from "./maps.ts";
 import { ModuleBuilder } from "./module.ts";
-import { MAX_ROUNDS, STACK_MASK } from "./run_state.ts";
+import { STACK_MASK } from "./run_state.ts";
 import { TAIL_PARAMETERS } from "./tail_call.ts";
 import { I32, I64 } from "./wasm.ts";
 
@@ -304,6 +304,7 @@ export function startRun(code: Code, frame: number, state: number): void {
   code.i32(0);
   code.access("i32.store", stateField("tail_calls"));
   code.get(state);
-  code.i32(MAX_ROUNDS);
+  code.get(state);
+  code.access("i32.load", stateField("max_rounds"));
   code.access("i32.store", stateField("rounds"));
 }

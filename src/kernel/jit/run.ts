@@ -9,7 +9,14 @@ import { HELPERS } from "../helpers/index.ts";
 import type { Machine } from "../machine.ts";
 import { ProgramRun } from "../program_run.ts";
 import { CHECK_TAIL_CALL, NO_FRAME } from "./calls.ts";
-import { MAX_REGIONS, REGION_BYTES, STACKS_BYTES, STATE, STATE_BYTES } from "./run_state.ts";
+import {
+  MAX_REGIONS,
+  MAX_ROUNDS,
+  REGION_BYTES,
+  STACKS_BYTES,
+  STATE,
+  STATE_BYTES,
+} from "./run_state.ts";
 
 const ARGUMENTS = 5;
 const TOO_DEEP: string = `calls deeper than ${MAX_CALL_FRAMES} frames`;
@@ -48,7 +55,19 @@ export class JitRun extends ProgramRun {
     if (block === 0) return null;
     const run = new JitRun(machine, Math.ceil(block / STACKS_BYTES) * STACKS_BYTES);
     machine.memory.view.setUint32(run.state + STATE.cpu, cpu, true);
+    machine.memory.view.setUint32(run.state + STATE.max_rounds, MAX_ROUNDS, true);
     return run;
+  }
+
+  /** Enters compiled code whose loops, if it is hardened, may take so many rounds in all. */
+  withRounds<T>(rounds: number, enter: () => T): T {
+    const at = this.state + STATE.max_rounds;
+    this.view.setUint32(at, Math.min(rounds, MAX_ROUNDS), true);
+    try {
+      return enter();
+    } finally {
+      this.view.setUint32(at, MAX_ROUNDS, true);
+    }
   }
 
   /** The first frame, by its lowest address. */

@@ -16,8 +16,11 @@ export const STACK_MASK: number = STACKS_BYTES - 1;
 export const MAX_REGIONS = 3;
 /** Bytes of a region in the state: its address, its size and whether it may be written, as u32. */
 export const REGION_BYTES = 12;
-/** How many rounds all loops of one run may take in a hardened kernel. */
-export const MAX_ROUNDS: number = 1 << 26;
+/**
+ * How many rounds all loops of one run may take in a hardened kernel when nothing else is asked for:
+ * more than anyone waits for, so that no verified program is stopped where Linux goes on.
+ */
+export const MAX_ROUNDS: number = 2 ** 32 - 1;
 
 /** Offsets in the state. */
 export const STATE = {
@@ -40,11 +43,13 @@ export const STATE = {
   cell: 76,
   /** u32: the CPU that the run is on. */
   cpu: 80,
+  /** u32: rounds that each run begins with. */
+  max_rounds: 84,
   /** Two u32: of the region that the last check found, its address and its size less 8. */
-  checked_start: 84,
-  checked_limit: 88,
+  checked_start: 88,
+  checked_limit: 92,
   /** {@link MAX_REGIONS} regions; size 0 where there is none. */
-  regions: 92,
+  regions: 96,
 } as const;
 
 /** Bytes of the state. */

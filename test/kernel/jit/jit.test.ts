@@ -5,7 +5,6 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { encodeInstructions } from "../../../src/asm/index.ts";
 import type { ProgArray } from "../../../src/kernel/bpf/map/prog_array.ts";
 import { type Prog, ProgFile } from "../../../src/kernel/bpf/prog.ts";
 import { faultLog } from "../../../src/kernel/interpreter.ts";
@@ -139,36 +138,11 @@ describe("faults", () => {
     expect(evaluate(machine, "r0 = 7\nexit")).toBe(7n);
   });
 
-  test("bytes of random programs never crash a kernel, nor write where it is hardened", () => {
-    const { machine } = boot(HARDENED);
-    const foreign = arrayMap(machine, { maxEntries: 64 });
-    const all = foreign.memoryBytes;
-    const before = machine.memory.bytes.slice(foreign.address, foreign.address + all);
-    let state = 1;
-    const roll = (sides: number): number => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return Math.floor((state / 2 ** 32) * sides);
-    };
-    let faults = 0;
-    for (let i = 0; i < 2000; i++) {
-      const insns = Array.from({ length: 1 + roll(20) }, () => ({
-        opcode: roll(256),
-        dst: roll(11),
-        src: roll(11),
-        off: roll(2) === 0 ? roll(16) - 8 : roll(0x10000) - 0x8000,
-        imm: roll(2) === 0 ? roll(64) : roll(2 ** 32) - 2 ** 31,
-      }));
-      const prog = program(machine, encodeInstructions(insns));
-      if (run(machine, prog).fault !== null) faults++;
-      prog.put();
-    }
-    expect(faults).toBeGreaterThan(1000);
-    expect(machine.memory.bytes.slice(foreign.address, foreign.address + all)).toEqual(before);
-  });
-
   test("a loop without an end is left in a hardened kernel", () => {
     const { machine } = boot(HARDENED);
-    expect(run(machine, program(machine, "again:\ngoto again")).fault).not.toBeNull();
+    const prog = program(machine, "again:\ngoto again");
+    expect(run(machine, prog, { instructionLimit: 1_000_000 }).fault).not.toBeNull();
+    expect(run(machine, program(machine, "r0 = 7\nexit")).r0).toBe(7n);
   });
 
   test.each([

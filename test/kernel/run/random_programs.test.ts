@@ -1,6 +1,6 @@
 /**
- * Programs of random instructions: if this fails, there is a way to crash the interpreter or to
- * write where the program has no business.
+ * Programs of random instructions: if this fails, there is a way to crash an engine that checks
+ * programs itself, or to write where the program has no business.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -8,10 +8,10 @@ import { BPF_PROG_TYPE_XDP } from "../../../src/abi/bpf.ts";
 import { encodeInstructions, type Instruction } from "../../../src/asm/index.ts";
 import { contextOf } from "../../../src/kernel/bpf/context.ts";
 import { SUPPORTED_HELPERS } from "../../../src/kernel/helpers/index.ts";
-import { interpret } from "../../../src/kernel/interpreter.ts";
-import { arrayMap, boot, hashMap, program } from "./support.ts";
+import { arrayMap, boot, ENGINES, hashMap, isChecked, program } from "./support.ts";
 
-const RUNS = 10_000;
+/** Compiling takes longer than most of these programs run. */
+const RUNS: Readonly<Record<string, number>> = { interpreter: 10_000, jit: 2_000 };
 const MAX_INSTRUCTIONS = 24;
 const INSTRUCTION_LIMIT = 2000;
 const PACKET_BYTES = 32;
@@ -64,8 +64,11 @@ const instructions: fc.Arbitrary<Instruction[]> = fc
   .array(fc.oneof(anyInstruction, pointer, fc.constant(mapLoad)), { maxLength: MAX_INSTRUCTIONS })
   .map((parts) => parts.flat());
 
-test("end with a result or a fault, and leave all other memory alone", () => {
-  const { machine } = boot();
+const CHECKED = Object.entries(ENGINES).filter(([, options]) => isChecked(options));
+
+test.each(CHECKED)("on the %s end, and leave all other memory alone", (_name, options) => {
+  const { machine } = boot(options);
+  const numRuns = RUNS[machine.engine.name] ?? 0;
   const { memory } = machine;
   const own = hashMap(machine, { maxEntries: 8 });
   const foreign = arrayMap(machine, { maxEntries: 64 });
@@ -100,15 +103,15 @@ test("end with a result or a fault, and leave all other memory alone", () => {
         regions: [{ start: packet, end: packet + PACKET_BYTES, writable: true }],
         skb: null,
       };
-      const options = { instructionLimit: INSTRUCTION_LIMIT };
-      const outcome = interpret(machine, prog, invocation, options);
+      const limit = { instructionLimit: INSTRUCTION_LIMIT };
+      const outcome = machine.engine.run(prog, invocation, limit);
       prog.put();
       expect(outcome?.instructions).toBeLessThanOrEqual(INSTRUCTION_LIMIT);
       if (outcome?.fault) faults++;
       expect(Buffer.compare(snapshot(), untouched)).toBe(0);
     }),
-    { numRuns: RUNS },
+    { numRuns },
   );
   // Neither do all of them fault at once, nor do none.
-  expect(faults).toBeGreaterThan(RUNS / 10);
+  expect(faults).toBeGreaterThan(numRuns / 10);
 });
