@@ -15,7 +15,7 @@ import {
 import { type Dialect, Dice, randomProgram, TAIL_PROGRAMS } from "../kernel/jit/generator.ts";
 import { debugTypes } from "../verifier/functions.ts";
 import { generate } from "../verifier/generate.ts";
-import { MAPS, type TestMap } from "../verifier/maps.ts";
+import { MAP_INDEX, MAPS, type TestMap } from "../verifier/maps.ts";
 import { programOf, type TestProgram } from "../verifier/program.ts";
 
 const TYPES: Readonly<Record<Dialect, number>> = {
@@ -70,14 +70,19 @@ export function engineProgram(seed: number): TestProgram {
 
 /** A program that verifiers accept, for a dialect. */
 export function wellFormed(seed: number, dialect: Dialect): TestProgram {
-  const constants = Object.fromEntries(OWN_MAPS.map(({ name }, i) => [name, MAPS.length + i]));
-  const text = randomProgram(seed, dialect);
-  const bytes = assemble(text, { constants: { ...constants, progs: progArrayOf(dialect) } });
-  const instructions = decodeInstructions(bytes);
-  const type = TYPES[dialect];
+  const progs = progArrayOf(dialect);
+  return fromText(TYPES[dialect], randomProgram(seed, dialect), `well-formed ${dialect}`, progs);
+}
+
+/** A program that names maps of {@link ENGINE_MAPS}. @param progs - which map is the one that it calls progs. */
+export function fromText(type: number, text: string, origin: string, progs = -1): TestProgram {
+  const named = Object.fromEntries(OWN_MAPS.map(({ name }, i) => [name, MAPS.length + i]));
+  const instructions = decodeInstructions(
+    assemble(text, { constants: { ...MAP_INDEX, ...named, progs } }),
+  );
   const others = functionsOf(instructions).map((slot) => [slot, "static"] as const);
   const debug = others.length === 0 ? null : debugTypes(type, [[0, "main"], ...others]);
-  return programOf({ type, attachType: 0, instructions, origin: `well-formed ${dialect}`, debug });
+  return programOf({ type, attachType: 0, instructions, origin, debug });
 }
 
 /** First slots of functions that are called, or given to helpers, in ascending order. */
