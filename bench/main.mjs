@@ -4,6 +4,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { benchCompile } from "./compile.mjs";
 import { benchDissect } from "./dissect.mjs";
 import { benchEngine } from "./engine.mjs";
 import { benchLinks } from "./links.mjs";
@@ -14,6 +15,7 @@ import { benchStartup } from "./startup.mjs";
 import { benchVerifier } from "./verifier.mjs";
 
 const BENCHES = {
+  compile: benchCompile,
   engine: benchEngine,
   dissect: benchDissect,
   links: benchLinks,
