@@ -47,7 +47,13 @@ export async function benchCompile() {
     const { engine, code } = described[size];
     const { median } = results[size];
     const made = code === null ? engine : `${code.bytes} bytes`;
-    return [`${size}`, formatNs(median), formatSpread(results[size]), formatNs(median / size), made];
+    return [
+      `${size}`,
+      formatNs(median),
+      formatSpread(results[size]),
+      formatNs(median / size),
+      made,
+    ];
   });
   const header = ["instructions", "median", "spread", "each", "comes to"];
   printTable("Compiling a program, verification not included", header, rows);
