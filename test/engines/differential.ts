@@ -23,6 +23,7 @@ export interface Options {
   readonly programs: number;
   /** Stops after so many differences. */
   readonly maxDifferences: number;
+  /** Called now and then, and after each difference. */
   readonly progress?: (counts: Counts) => void;
 }
 
@@ -88,8 +89,8 @@ export class Engines implements Disposable {
       counts.origins.set(origin, (counts.origins.get(origin) ?? 0) + 1);
       const difference = this.#differ(program, at, counts);
       if (difference !== null) counts.differences.push(difference);
+      if (difference !== null || counts.programs % PROGRESS_INTERVAL === 0) progress?.(counts);
       if (counts.differences.length >= maxDifferences) break;
-      if (counts.programs % PROGRESS_INTERVAL === 0) progress?.(counts);
     }
     return counts;
   }

@@ -46,14 +46,17 @@ async function main(): Promise<void> {
   using engines = await Engines.open(values.embedded !== true);
   console.log(`seed ${seed}, ${programs} programs on ${engines.names.join(", ")}`);
   const start = performance.now();
+  let shown = 0;
   const counts = engines.compare({
     seed,
     programs,
     maxDifferences: numberOf(values.max, DEFAULT_MAX),
-    progress: (so) => console.log(summary(so)),
+    progress: (so) => {
+      for (; shown < so.differences.length; shown++) console.log(`\n${so.differences[shown]}`);
+      console.log(summary(so));
+    },
   });
   const seconds = (performance.now() - start) / 1000;
-  for (const difference of counts.differences) console.log(`\n${difference}`);
   for (const [origin, count] of counts.origins) console.log(`  ${origin}: ${count}`);
   console.log(`${summary(counts)}; ${Math.round(counts.programs / seconds)} programs a second`);
   if (counts.differences.length > 0) process.exitCode = 1;
