@@ -47,8 +47,8 @@ export type InstructionObserver = (slot: number, registers: Registers, prog: Pro
 /** How to run. */
 export interface RunOptions {
   /**
-   * More instructions than this are a fault. Compiled code doesn't count instructions, but, if it is
-   * hardened, rounds of loops: more rounds than this are a fault there.
+   * More instructions than this are a fault. Compiled code doesn't count instructions, but, if it
+   * is hardened, rounds of loops: more rounds than this are a fault there.
    */
   readonly instructionLimit?: number;
   /** A run that is observed is always the interpreter's. */

@@ -74,7 +74,7 @@ export function wellFormed(seed: number, dialect: Dialect): TestProgram {
   return fromText(TYPES[dialect], randomProgram(seed, dialect), `well-formed ${dialect}`, progs);
 }
 
-/** A program that names maps of {@link ENGINE_MAPS}. @param progs - which map is the one that it calls progs. */
+/** A program that names maps of {@link ENGINE_MAPS}. @param progs - which one it calls progs. */
 export function fromText(type: number, text: string, origin: string, progs = -1): TestProgram {
   const named = Object.fromEntries(OWN_MAPS.map(({ name }, i) => [name, MAPS.length + i]));
   const instructions = decodeInstructions(

@@ -17,8 +17,8 @@ export const MAX_REGIONS = 3;
 /** Bytes of a region in the state: its address, its size and whether it may be written, as u32. */
 export const REGION_BYTES = 12;
 /**
- * How many rounds all loops of one run may take in a hardened kernel when nothing else is asked for:
- * more than anyone waits for, so that no verified program is stopped where Linux goes on.
+ * How many rounds all loops of one run may take in a hardened kernel when nothing else is asked
+ * for: more than anyone waits for, so that no verified program is stopped where Linux goes on.
  */
 export const MAX_ROUNDS: number = 2 ** 32 - 1;
 

@@ -14,7 +14,7 @@ import {
 import { Program } from "../../../src/index.ts";
 import { EmbeddedKernel, type ProgramDescription } from "../../../src/kernel/index.ts";
 
-/** Instructions: more than optimizers are given in one function, and not too many to verify here. */
+/** More instructions than optimizers are given in one function, and not too many to verify. */
 const HUGE = 320_000;
 /** Rounds of {@link PATTERN} that each of many functions goes, one after the other. */
 const FUNCTIONS = 20;
