@@ -272,10 +272,10 @@ function loadRefusal(
 ): BpfError {
   const { instructions, lines = [], name = "" } = options;
   const attr = loadRequest(kernel, options, null, 0);
-  const about = { instructions, lines, log, name };
+  const verdict = explainVerdict(log, { instructions, lines });
+  const about = { instructions, lines, log, verdict, name };
   const error = refusal(kernel, BPF.BPF_PROG_LOAD, result, attr, about);
-  const explanation = explainVerdict(log, about);
-  return explanation.message === "" ? error : new VerifierError(error, log, explanation);
+  return verdict.message === "" ? error : new VerifierError(error, log, verdict);
 }
 
 function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {

@@ -3,7 +3,7 @@
  */
 
 import type { Kernel } from "../kernel.ts";
-import type { ProgramLine } from "../verdict/index.ts";
+import type { ProgramLine, VerdictExplanation } from "../verdict/index.ts";
 
 export type { Diagnosis } from "../errors.ts";
 
@@ -18,6 +18,8 @@ export interface About {
   readonly path?: string;
   /** What the verifier, or the parser of BTF, wrote. */
   readonly log?: string;
+  /** What the verifier's log comes to, where somebody has read it already. */
+  readonly verdict?: VerdictExplanation;
   /** The whole name of a program; the attr has the first 15 bytes. */
   readonly name?: string;
   /** The instructions of a program, 8 bytes a slot. */

@@ -54,7 +54,7 @@ function nameOf({ attr, about }: FailedCall): string {
 
 /** The log in the terms of the program's source; null when it has nothing against the program. */
 function explain({ about }: FailedCall): VerdictExplanation | null {
-  const explanation = explainVerdict(about.log ?? "", about);
+  const explanation = about.verdict ?? explainVerdict(about.log ?? "", about);
   return explanation.message === "" ? null : explanation;
 }
 
