@@ -1,20 +1,20 @@
 // How long a kernel takes for BPF_PROG_LOAD alone, whoever calls it.
 
 import * as BPF from "../dist/abi/bpf.js";
-import { time } from "./measure.mjs";
+import { cpuTime } from "./measure.mjs";
 
 /**
  * The same kernel, with a stop watch on BPF_PROG_LOAD.
  *
- * @returns {{ kernel: import("nslink").Kernel, take: () => number }} `take` tells the ns since it
- *   was last asked.
+ * @returns {{ kernel: import("nslink").Kernel, take: () => number }} `take` tells the CPU time, in ns,
+ *   since it was last asked.
  */
 export function watchLoads(kernel) {
   let elapsed = 0;
   const bpf = (cmd, attr, size) => {
     if (cmd !== BPF.BPF_PROG_LOAD) return kernel.bpf(cmd, attr, size);
     let result = 0;
-    elapsed += time(() => {
+    elapsed += cpuTime(() => {
       result = kernel.bpf(cmd, attr, size);
     });
     return result;

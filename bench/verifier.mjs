@@ -111,7 +111,7 @@ function print(programs, names) {
         ]
       : []),
   ];
-  printTable("Verification: the whole of BPF_PROG_LOAD", header, rows);
+  printTable("Verification: CPU time of the whole of BPF_PROG_LOAD", header, rows);
 }
 
 /** What the engine says of its heap after each full collection: "… MB" before -> after. */
