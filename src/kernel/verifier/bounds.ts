@@ -259,6 +259,7 @@ export function learnFromBits(b: Bounds): void {
 
 /** Where only one value is in the range and has such bits, it is that one. */
 function settleOnlyOne(b: Bounds): void {
+  if (isAsWide(b)) return;
   const { bits, umin, umax } = b;
   const next = tnum.step(bits, umin);
   const last = bits.value | bits.mask;
@@ -271,6 +272,17 @@ function settleOnlyOne(b: Bounds): void {
     only = next;
   }
   if (only !== null) setExactly(b, W.highWord(only), W.lowWord(only));
+}
+
+/** Whether the smallest and the largest number with such bits are the ends of the range. */
+function isAsWide({ bits, uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boolean {
+  const { valueHigh, valueLow, maskHigh, maskLow } = bits;
+  return (
+    uminLow === valueLow &&
+    uminHigh === valueHigh &&
+    umaxLow === (valueLow | maskLow) &&
+    umaxHigh === (valueHigh | maskHigh)
+  );
 }
 
 /** The lower half of a range is a range where the upper half stays the same. */
