@@ -118,7 +118,7 @@ test("threads that count in the same maps lose no packet", async () => {
   const { EmbeddedKernel, BpfMap, Program, NetNs, Link, assemble, SpreadDissection, Report } =
     await built();
   using kernel = EmbeddedKernel.boot({ sharedMemory: true, possibleCpus: THREADS });
-  const create = (type: number): InstanceType<typeof BpfMap> =>
+  const create = (type: number): ReturnType<typeof BpfMap.create> =>
     BpfMap.create(kernel, { type, keySize: 4, valueSize: 8, maxEntries: 64 });
   using total = create(BPF_MAP_TYPE_ARRAY);
   using fetched = create(BPF_MAP_TYPE_ARRAY);

@@ -5,7 +5,8 @@
 import { MAX_BPF_STACK } from "../../src/abi/insn.ts";
 import { ArrayMap } from "../../src/kernel/bpf/map/array.ts";
 import type { Registers } from "../../src/kernel/interpreter.ts";
-import * as B from "../../src/kernel/verifier/bounds.ts";
+import type * as B from "../../src/kernel/verifier/bounds.ts";
+import { truncate } from "../../src/kernel/verifier/extension.ts";
 import {
   AT_PACKET_END,
   BEYOND_PACKET_END,
@@ -209,6 +210,6 @@ function spillObjection(
   if (size === S.SLOT_BYTES) {
     return valueObjection(spilled, value, depth, found) ?? link(spilled, value, numbers);
   }
-  const bounds = B.truncate(spilled.bounds, size);
+  const bounds = truncate(spilled.bounds, size);
   return isWithin(bounds, value) ? null : `${value} is not in ${describe(bounds)}`;
 }
