@@ -77,6 +77,9 @@ export class Environment {
   readonly pointerTypes: Map<number, string> = new Map();
   /** First slots of the global functions that are called; each is verified by itself. */
   readonly globals: Set<number> = new Set();
+  /** First slots of functions whose address was taken, and of those that were walked. */
+  readonly named: Set<number> = new Set();
+  readonly entered: Set<number> = new Set();
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
   readonly speculation: Speculation = new Speculation();

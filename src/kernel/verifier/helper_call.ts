@@ -4,7 +4,7 @@
  */
 
 import * as BPF from "../../abi/bpf.ts";
-import { EACCES, EINVAL, ENOMEM, ENOTSUPP } from "../../abi/errno.ts";
+import { EACCES, EFAULT, EINVAL, ENOMEM, ENOTSUPP } from "../../abi/errno.ts";
 import { BPF_FUNC, helperName } from "../../abi/helpers.ts";
 import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_3 } from "../../abi/insn.ts";
 import { ArrayMap } from "../bpf/map/array.ts";
@@ -305,8 +305,10 @@ function checkText(env: Environment, register: number, contents: Register): void
 
 function callLoop(env: Environment, start: number): void {
   const { state } = env;
-  markPrecise(env, BPF_REG_1);
   const caller = state.frame;
+  // Linux gets lost looking for the number that a pointer was.
+  if (!caller.get(BPF_REG_1).isScalar) throw new Refusal(EFAULT, "backtracking misuse");
+  markPrecise(env, BPF_REG_1);
   if (BigInt(caller.callbackDepth) >= caller.get(BPF_REG_1).bounds.umax) {
     caller.callbackDepth = 0;
     return;

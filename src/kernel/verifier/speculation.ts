@@ -6,7 +6,7 @@
  * functions in kernel/bpf/verifier.c.
  */
 
-import { EACCES, EINVAL, ENOMEM, EPERM } from "../../abi/errno.ts";
+import { EACCES, EFAULT, EINVAL, ENOMEM, EPERM } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import type { Bounds } from "./bounds.ts";
 import type { Environment } from "./environment.ts";
@@ -59,7 +59,7 @@ export function speculate({ slot, speculation }: Environment, execute: () => num
 export function guessOtherWay(env: Environment, slot: number): void {
   if (env.subject.perfmon) return;
   const { opcode, dst, src } = env.insn;
-  const guess = env.branch(slot, ENOMEM);
+  const guess = env.branch(slot, EFAULT);
   guess.speculative = true;
   guess.frame.set(dst, UNKNOWN_SCALAR);
   if (I.BPF_SRC(opcode) === I.BPF_X) guess.frame.set(src, UNKNOWN_SCALAR);
@@ -176,14 +176,14 @@ export function checkSum(env: Environment, { type, bounds, off, map }: Register)
 export function noteStore(
   env: Environment,
   before: S.Slot,
+  off: number,
   size: number,
   isPointer: boolean,
 ): void {
   if (env.subject.perfmon) return;
   let leaks = isPointer;
-  // Linux looks at the slot's last bytes, wherever the store goes.
-  for (let i = S.SLOT_BYTES - size; i < S.SLOT_BYTES; i++) {
-    const kind = S.kindAt(before, i);
+  for (let i = 0; i < size; i++) {
+    const kind = S.kindAt(before, S.byteIndex(off + i));
     if (kind !== S.MISC && kind !== S.ZERO_BYTE) leaks = true;
   }
   if (leaks) env.speculation.barriersBehind.add(env.slot);

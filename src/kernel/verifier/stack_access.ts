@@ -274,7 +274,7 @@ function storeFixed(
   if (!perfmon && before.spilled?.isPointer === true && size !== S.SLOT_BYTES) {
     throw new Refusal(EACCES, "attempt to corrupt spilled pointer on stack");
   }
-  noteStore(env, before, size, contents?.isPointer === true);
+  noteStore(env, before, off, size, contents?.isPointer === true);
   if (contents?.isScalar === true && S.byteIndex(off) === 0) {
     const fits = B.widthOf(contents.bounds) <= size * 8;
     let spilled = contents;

@@ -3,6 +3,7 @@
  * global function that it may call. Analogous to the middle of bpf_check() in Linux.
  */
 
+import { EFAULT } from "../../abi/errno.ts";
 import { BPF_REG_1 } from "../../abi/insn.ts";
 import { Environment, type Subject } from "./environment.ts";
 import { Explored } from "./explored.ts";
@@ -60,6 +61,17 @@ function walkAll(env: Environment): void {
   walk(env, explored, 0);
   for (const start of env.globals) walkGlobal(env, explored, start);
   checkStackDepth(env);
+  checkNamed(env);
+}
+
+/**
+ * Linux takes out functions that are never walked, and where nothing follows them it doesn't find
+ * again what the address of one was.
+ */
+function checkNamed({ named, entered }: Environment): void {
+  const last = Math.max(...entered);
+  if ([...named].every((start) => start <= last)) return;
+  throw new Refusal(EFAULT, "No program to jit: the address is that of a function never called");
 }
 
 function walkGlobal(env: Environment, explored: Explored, start: number): void {

@@ -39,6 +39,7 @@ const SIZES: Readonly<Record<number, number>> = {
 /** Walks from `start` on with the environment's state. @throws {Refusal} */
 export function walk(env: Environment, explored: Explored, start: number): void {
   explored.begin(env);
+  env.entered.add(start);
   env.slot = start;
   traceStart(env);
   for (;;) {
@@ -245,6 +246,7 @@ function loadImmediate(env: Environment): void {
         : pointer("map_value", { map, off: valueOffset }),
     );
   } else if (insn.src === I.BPF_PSEUDO_FUNC) {
+    env.named.add(slot + insn.imm + 1);
     frame.set(insn.dst, pointer("func", { size: slot + insn.imm + 1 }));
   } else {
     const second = subject.insns[slot + 1] as typeof insn;

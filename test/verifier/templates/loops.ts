@@ -72,7 +72,7 @@ export function counted(random: Random): TestProgram {
     w.line(`${again}:`);
   }
   body(w, "r9");
-  w.line(`${name} += ${down ? -1 : w.chance(90) ? 1 : w.pick(2, 3, 0)}`);
+  w.line(`${name} += ${down ? -1 : w.chance(98) ? 1 : w.pick(2, 3, 0)}`);
   w.line(atTop ? `goto ${again}` : `if ${test} goto ${again}`, `${end}:`);
   if (w.chance(50)) {
     w.line("r1 = map_value[data][0]", `r1 += ${w.pick("r9", "r8")}`);
