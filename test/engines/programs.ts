@@ -176,8 +176,8 @@ const DIFFERENT_ELSEWHERE: ReadonlySet<number> = new Set([
 
 /**
  * Whether a run leaves the same behind on Linux: what a small LRU map forgets, which CPU's values a
- * program meets, what is on the stacks of functions, and how long a may_goto goes on (Linux looks at
- * the clock), is Linux's own affair.
+ * program meets, what is on the stacks of functions, and how long a may_goto goes on (Linux looks
+ * at the clock), is Linux's own affair.
  */
 export function isSameOnLinux(program: TestProgram): boolean {
   const isForeign = !program.origin.startsWith(WELL_FORMED);
