@@ -6,8 +6,8 @@ import { cpuTime } from "./measure.mjs";
 /**
  * The same kernel, with a stop watch on BPF_PROG_LOAD.
  *
- * @returns {{ kernel: import("nslink").Kernel, take: () => number }} `take` tells the CPU time, in ns,
- *   since it was last asked.
+ * @returns {{ kernel: import("nslink").Kernel, take: () => number }} `take` tells the ns of
+ *   CPU time since it was last asked.
  */
 export function watchLoads(kernel) {
   let elapsed = 0;
