@@ -20,7 +20,8 @@ function say(message: ThreadMessage): void {
 function callKernel(call: HelperCall): boolean {
   Atomics.store(answer, 0, ANSWER.waiting);
   say({ kind: "call", page: current, call });
-  Atomics.wait(answer, 0, ANSWER.waiting);
+  // The one who answered the last call may wake us only now: that is no answer yet.
+  while (Atomics.load(answer, 0) === ANSWER.waiting) Atomics.wait(answer, 0, ANSWER.waiting);
   return Atomics.load(answer, 0) === ANSWER.goesOn;
 }
 
