@@ -114,7 +114,7 @@ const lookUp = (map: string, add: string): string => `
   if r0 == 0 goto out
   ${add}`;
 
-test("threads that count in the same maps lose no packet", async () => {
+test("threads that count in the same maps and call the kernel lose no packet", async () => {
   const { EmbeddedKernel, BpfMap, Program, NetNs, Link, assemble, SpreadDissection, Report } =
     await built();
   using kernel = EmbeddedKernel.boot({ sharedMemory: true, possibleCpus: THREADS });
@@ -128,6 +128,7 @@ test("threads that count in the same maps lose no packet", async () => {
     `r6 = *(u32 *)(r1 + 76)
     r7 = *(u32 *)(r1 + 80)
     r7 -= r6
+    call bpf_ktime_get_ns
     ${lookUp("total", "r1 = 1\nlock *(u64 *)(r0 + 0) += r1")}
     ${lookUp(
       "fetched",
