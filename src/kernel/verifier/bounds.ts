@@ -404,16 +404,19 @@ export function sync(b: Bounds): void {
   learnFromBits(b);
 }
 
-/** Whether the ways to know contradict each other: such a value comes of a dead branch only. */
-export function isContradictory(b: Readonly<Bounds>): boolean {
-  if (
+/** Whether nothing is left of one of the ranges: there is no such value. */
+export function isEmpty(b: Readonly<Bounds>): boolean {
+  return (
     W.compareUnsigned(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow) > 0 ||
     W.compareSigned(b.sminHigh, b.sminLow, b.smaxHigh, b.smaxLow) > 0 ||
     b.u32min > b.u32max ||
     b.s32min > b.s32max
-  ) {
-    return true;
-  }
+  );
+}
+
+/** Whether the ways to know contradict each other: such a value comes of a dead branch only. */
+export function isContradictory(b: Readonly<Bounds>): boolean {
+  if (isEmpty(b)) return true;
   const { bits } = b;
   if (bits.isConstant) return !isExactly(b, bits.valueHigh, bits.valueLow);
   return bits.maskLow === 0 && !isExactly32(b, bits.valueLow);

@@ -7,7 +7,7 @@ import { EACCES, EFAULT } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import { isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
-import { flip, isOneValue, learn, outcome, type Pair } from "./compare.ts";
+import { flip, isOneValue, type Learnt, learn, outcome, type Pair } from "./compare.ts";
 import type { Environment } from "./environment.ts";
 import { zeroExtend } from "./extension.ts";
 import { learnPacketEnd, packetOutcome } from "./packet_compare.ts";
@@ -36,7 +36,10 @@ export function conditionalJump(env: Environment): number {
   }
   env.step.stackOperands = (a.type === "fp" ? 1 : 0) | (b.type === "fp" ? 2 : 0);
   const target = slot + off + 1;
-  const isTaken = predict(a, b, operation, is32);
+  const foretold = predict(a, b, operation, is32);
+  const learns = foretold === null && a.isScalar && b.isScalar && !(byRegister && dst === src);
+  const learnt = learns ? learn(a.bounds, b.bounds, operation, is32) : null;
+  const isTaken = foretold ?? onlyWay(learnt);
   if (isTaken !== null) {
     markPrecise(env, dst);
     if (byRegister) markPrecise(env, src);
@@ -46,7 +49,8 @@ export function conditionalJump(env: Environment): number {
   const linked = findLinked(state, [byRegister ? b : null, a]);
   if (linked.length > 1) env.noteLinked(linked);
   const taken = env.branch(target, EFAULT);
-  refineNumbers({ taken, passed: state }, a, b, operation, is32, dst, byRegister ? src : null);
+  refineNumbers(taken, learnt?.taken ?? null, dst, byRegister ? src : null);
+  refineNumbers(state, learnt?.passed ?? null, dst, byRegister ? src : null);
   // Both ways learn before what they learnt is spread.
   for (const way of [state, taken]) {
     if (byRegister) spread(way, src, linked);
@@ -54,6 +58,13 @@ export function conditionalJump(env: Environment): number {
   }
   comparePointers(env, taken, a, b, byRegister);
   return slot + 1;
+}
+
+/** A way on which an operand could have no value is never taken. */
+function onlyWay(learnt: Learnt | null): boolean | null {
+  if (learnt === null) return null;
+  if (learnt.passed === null) return true;
+  return learnt.taken === null ? false : null;
 }
 
 function prohibited(register: number): Refusal {
@@ -114,28 +125,15 @@ function collect(state: State, frame: number, id: number, found: Place[]): void 
   }
 }
 
-interface Ways {
-  readonly taken: State;
-  readonly passed: State;
-}
-
 function refineNumbers(
-  { taken, passed }: Ways,
-  a: Register,
-  b: Register,
-  operation: number,
-  is32: boolean,
+  { frame }: State,
+  learnt: Pair | null,
   dst: number,
   src: number | null,
 ): void {
-  if (!a.isScalar || !b.isScalar || dst === src) return;
-  const learnt = learn(a.bounds, b.bounds, operation, is32);
-  const apply = (state: State, [first, second]: Pair): void => {
-    state.frame.set(dst, state.frame.get(dst).withBounds(first));
-    if (src !== null) state.frame.set(src, state.frame.get(src).withBounds(second));
-  };
-  apply(taken, learnt.taken);
-  apply(passed, learnt.passed);
+  if (learnt === null) return;
+  frame.set(dst, frame.get(dst).withBounds(learnt[0]));
+  if (src !== null) frame.set(src, frame.get(src).withBounds(learnt[1]));
 }
 
 /** What was learnt of a register holds for the numbers linked to it. */

@@ -150,29 +150,34 @@ function order(operation: number, lowest: number, highest: number): boolean | nu
 /** What is known of both operands. */
 export type Pair = readonly [Bounds, Bounds];
 
-/** What is known of both operands where the condition holds, and where it doesn't. */
-export function learn(
-  a: Bounds,
-  b: Bounds,
-  operation: number,
-  is32: boolean,
-): { readonly taken: Pair; readonly passed: Pair } {
+/**
+ * What is known of both operands where the condition holds, and where it doesn't; null where that
+ * can't be: nothing is left of a range.
+ */
+export interface Learnt {
+  readonly taken: Pair | null;
+  readonly passed: Pair | null;
+}
+
+/** Lets both operands learn from a comparison. */
+export function learn(a: Bounds, b: Bounds, operation: number, is32: boolean): Learnt {
   return {
     taken: refined(a, b, operation, is32),
     passed: refined(a, b, OPPOSITE.get(operation) ?? operation, is32),
   };
 }
 
-function refined(a: Bounds, b: Bounds, operation: number, is32: boolean): Pair {
+function refined(a: Bounds, b: Bounds, operation: number, is32: boolean): Pair | null {
   const first = B.copyBounds(a);
   const second = B.copyBounds(b);
   refine(first, second, operation, is32);
-  return [settled(first), settled(second)];
+  B.sync(first);
+  B.sync(second);
+  return B.isEmpty(first) || B.isEmpty(second) ? null : [settled(first), settled(second)];
 }
 
 /** Contradictions come of branches that are never taken: forget, as Linux does. */
 function settled(b: B.Bounds): B.Bounds {
-  B.sync(b);
   return B.isContradictory(b) ? B.unbounded() : b;
 }
 
