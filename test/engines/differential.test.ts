@@ -6,15 +6,12 @@
 
 import { expect, test } from "vitest";
 import { reasonNotToUseLinux } from "../contract/linux_available.ts";
+import { numberSetting, seedSetting } from "../settings.ts";
 import { Engines } from "./differential.ts";
 
-const PROGRAMS = Number(process.env.NSLINK_ENGINES_PROGRAMS ?? 3000);
-const SEED = seedOf(process.env.NSLINK_ENGINES_SEED ?? "1");
+const PROGRAMS = numberSetting("NSLINK_ENGINES_PROGRAMS", 3000);
+const SEED = seedSetting("NSLINK_ENGINES_SEED");
 const MAX_DIFFERENCES = 3;
-
-function seedOf(text: string): number {
-  return text === "random" ? Math.floor(Math.random() * 2 ** 31) : Number(text);
-}
 
 test(`engines agree on ${PROGRAMS} random programs that the verifier accepts`, async () => {
   const reason = await reasonNotToUseLinux();

@@ -5,6 +5,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { BPF_LINK_UPDATE, BPF_PROG_QUERY } from "../../src/abi/bpf.ts";
 import { describeOnLinux } from "../contract/linux_available.ts";
+import { seedSetting } from "../settings.ts";
 import { play, replay } from "./episode.ts";
 import { FOUND } from "./found.ts";
 import { type FuzzOutcome, fuzz } from "./fuzz.ts";
@@ -16,11 +17,7 @@ const EMBEDDED_CALLS = 5_000;
 const CPUS = 2;
 const TIMEOUT_MS = 300_000;
 /** NSLINK_FUZZ_SEED=random for calls that nobody has tried yet; the seed is printed. */
-const SEED = seedOf(process.env.NSLINK_FUZZ_SEED ?? "1");
-
-function seedOf(text: string): number {
-  return text === "random" ? Math.floor(Math.random() * 2 ** 31) : Number(text);
-}
+const SEED = seedSetting("NSLINK_FUZZ_SEED");
 
 function show({ calls, explained, differences }: FuzzOutcome, name: string): void {
   const reasons = [...explained].map(([reason, count]) => `\n  explained ${count}: ${reason}`);

@@ -7,12 +7,13 @@
 
 import { expect, test } from "vitest";
 import { describeOnLinux } from "../contract/linux_available.ts";
+import { numberSetting, seedSetting } from "../settings.ts";
 import { compare, difference, unexplained } from "./differential.ts";
 import { compiledTests } from "./mutations.ts";
 import { embeddedWorld, linuxWorld } from "./world.ts";
 
-const PROGRAMS = Number(process.env.NSLINK_VERIFIER_PROGRAMS ?? 5000);
-const SEED = seedOf(process.env.NSLINK_VERIFIER_SEED ?? "1");
+const PROGRAMS = numberSetting("NSLINK_VERIFIER_PROGRAMS", 5000);
+const SEED = seedSetting("NSLINK_VERIFIER_SEED");
 /** In a thousand programs. */
 const WANTED_AGREEMENT = 995;
 /** Differences that are shrunk and shown. */
@@ -20,10 +21,6 @@ const MAX_SHOWN = 3;
 /** Instructions processed here for each one that Linux processes: the most, and how often. */
 const MAX_RATIO = 1.5;
 const MAX_OVER_RATIO = 0.001;
-
-function seedOf(text: string): number {
-  return text === "random" ? Math.floor(Math.random() * 2 ** 31) : Number(text);
-}
 
 await describeOnLinux("verdicts", () => {
   test("on the compiled programs are Linux's", async () => {

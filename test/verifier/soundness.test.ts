@@ -9,6 +9,7 @@
 
 import { expect, test, vi } from "vitest";
 import type { Strictness } from "../../src/kernel/verifier/equality.ts";
+import { numberSetting, seedSetting } from "../settings.ts";
 import { checkSoundness, observer } from "./soundness_run.ts";
 
 vi.mock(import("../../src/kernel/verifier/equality.ts"), async (original) => {
@@ -31,8 +32,8 @@ vi.mock(import("../../src/kernel/verifier/log.ts"), async (original) => {
   return { ...real, COMPLEXITY_LIMIT: 20_000 as typeof real.COMPLEXITY_LIMIT };
 });
 
-const PROGRAMS = Number(process.env.NSLINK_VERIFIER_PROGRAMS ?? 1500);
-const SEED = Number(process.env.NSLINK_VERIFIER_SEED ?? 1);
+const PROGRAMS = numberSetting("NSLINK_SOUNDNESS_PROGRAMS", 1000);
+const SEED = seedSetting("NSLINK_SOUNDNESS_SEED");
 
 test(`runs find nothing that was not believed (${PROGRAMS} programs from seed ${SEED} on)`, () => {
   const { accepted, runs, looks, violations } = checkSoundness(SEED, PROGRAMS);
