@@ -168,7 +168,6 @@ function writeTailCall(writer: FunctionWriter): void {
   code.op("i32.add");
   code.access("i32.store", stateField("tail_calls"));
   writer.get32(BPF_REG_1);
-  code.i32(0);
   code.get(writer.frame);
   code.get(index);
   code.returnCall(writer.program.tail);

@@ -1,5 +1,5 @@
 /**
- * The JIT, as an engine: programs are compiled when they are first run or stored in a prog array.
+ * The JIT, as an engine: programs are compiled when they are first run.
  */
 
 import type { Prog } from "../bpf/prog.ts";
@@ -23,7 +23,7 @@ import { compileProgram } from "./program.ts";
 import type { HelperCall } from "./replica.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
 import { Spread } from "./spread.ts";
-import { stubModule } from "./stub.ts";
+import { makeStubs, type Stubs } from "./stub.ts";
 import { tailCallThrough } from "./tail_call.ts";
 import { slotOfTrap } from "./trap.ts";
 
@@ -78,8 +78,10 @@ export class JitEngine implements Engine {
   readonly #table: WebAssembly.Table;
   readonly #tail: CallableFunction;
   readonly #loaded: Map<Prog, LoadedProgram> = new Map();
-  /** Places in the table by program, and those that nobody has. */
+  readonly #stubs: Stubs;
+  /** Places in the table by program, programs by place, and places that nobody has. */
   readonly #entries: Map<Prog, number> = new Map();
+  readonly #placed: Map<number, Prog> = new Map();
   readonly #freeEntries: number[] = [];
   /** The last one that was asked for: it mostly is the next one, too. */
   #lastEntry: { readonly prog: Prog | null; readonly entry: number } = NO_ENTRY;
@@ -96,6 +98,13 @@ export class JitEngine implements Engine {
     this.#shared = machine.options.sharedMemory ?? false;
     this.#table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_ENTRIES });
     this.#tail = tailCallThrough(this.#table);
+    const imports = {
+      memory: machine.memory.memory,
+      tail: this.#tail,
+      translate: (entry: number): void => this.#translate(entry),
+      interpret: (entry: number): void => this.#interpret(entry),
+    };
+    this.#stubs = makeStubs(imports, this.#shared);
     for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
   }
 
@@ -208,11 +217,11 @@ export class JitEngine implements Engine {
     if (this.#lastEntry.prog === prog) return this.#lastEntry.entry;
     let entry = this.#entries.get(prog);
     if (entry === undefined) {
-      const loaded = this.#load(prog);
-      const target = "refused" in loaded ? this.#stub(prog) : loaded.exports.main;
       entry = this.#freeEntries.pop() ?? this.#growTable();
-      this.#table.set(entry, target);
       this.#entries.set(prog, entry);
+      this.#placed.set(entry, prog);
+      // It may never be called: most packets meet few of the programs of a prog array.
+      this.#table.set(entry, this.#stubs.untranslated);
     }
     this.#lastEntry = { prog, entry };
     return entry;
@@ -223,6 +232,7 @@ export class JitEngine implements Engine {
     const entry = this.#entries.get(prog);
     if (entry === undefined) return;
     this.#entries.delete(prog);
+    this.#placed.delete(entry);
     this.#lastEntry = NO_ENTRY;
     this.#table.set(entry, null);
     this.#freeEntries.push(entry);
@@ -313,21 +323,29 @@ export class JitEngine implements Engine {
     return run;
   }
 
-  /** What a tail call of a program jumps to that only the interpreter runs. */
-  #stub(prog: Prog): CallableFunction {
-    const tail = (): void => {
-      const run = this.#current;
-      const outcome = interpret(this.#machine, prog, run.invoked, { tailCalls: run.tailCalls });
-      if (outcome === null) throw new RunFault(prog.id, 0, "finds no memory for a stack");
-      // It is logged already.
-      if (outcome.fault !== null) throw new HandledFault(outcome.fault);
-      run.setR0(Number(outcome.r0 & 0xffff_ffffn), Number(outcome.r0 >> 32n));
-      if (run.batch !== null) this.#meet(run, run.batch);
-    };
-    const { memory } = this.#machine.memory;
-    const module = new WebAssembly.Module(stubModule(this.#shared));
-    const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: { memory, tail } });
-    return exports.main as CallableFunction;
+  /** Puts what is to be called for a program into its place, which a stub has kept so far. */
+  #translate(entry: number): void {
+    const loaded = this.#load(this.#progAt(entry));
+    const target = "refused" in loaded ? this.#stubs.interpreted : loaded.exports.main;
+    this.#table.set(entry, target);
+  }
+
+  /** Goes on in a program that only the interpreter runs. */
+  #interpret(entry: number): void {
+    const prog = this.#progAt(entry);
+    const run = this.#current;
+    const outcome = interpret(this.#machine, prog, run.invoked, { tailCalls: run.tailCalls });
+    if (outcome === null) throw new RunFault(prog.id, 0, "finds no memory for a stack");
+    // It is logged already.
+    if (outcome.fault !== null) throw new HandledFault(outcome.fault);
+    run.setR0(Number(outcome.r0 & 0xffff_ffffn), Number(outcome.r0 >> 32n));
+    if (run.batch !== null) this.#meet(run, run.batch);
+  }
+
+  #progAt(entry: number): Prog {
+    const prog = this.#placed.get(entry);
+    if (prog === undefined) throw new RangeError(`entry: there is no program ${entry}`);
+    return prog;
   }
 
   /** Enters compiled code, and makes of how it is left an outcome. */

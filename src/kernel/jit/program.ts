@@ -91,7 +91,7 @@ export class ProgramWriter {
   /** Imported functions: (helper, frame, slot) and (address, size, write, frame, slot). */
   readonly helper: number;
   readonly #checkInKernel: number;
-  /** Imported: (r1, r2, frame, entry) -> r0, where tail calls go. */
+  /** Imported: (r1, frame, entry) -> r0, where tail calls go. */
   readonly tail: number;
   readonly #functions: Map<number, number> = new Map();
   readonly #callbacks: Set<number> = new Set();

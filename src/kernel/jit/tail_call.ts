@@ -9,14 +9,19 @@ import { Code } from "./code.ts";
 import { IMPORT_MODULE, ModuleBuilder } from "./module.ts";
 import { I32, I64 } from "./wasm.ts";
 
-/** What the function takes: r1, r2 and frame, as programs do, and whom to call. */
-export const TAIL_PARAMETERS: readonly number[] = [I32, I32, I32, I32];
+/** What the function takes: r1 and frame, as programs do, and whom to call. */
+export const TAIL_PARAMETERS: readonly number[] = [I32, I32, I32];
 
-const ENTRY = 3;
+const R1 = 0;
+const FRAME = 1;
+const ENTRY = 2;
 
 let compiled: WebAssembly.Module | null = null;
 
-/** The function (r1, r2, frame, entry) -> r0 that goes on in the program with that entry. */
+/**
+ * The function (r1, frame, entry) -> r0 that goes on in the program with that entry, which finds the
+ * entry in r2: stub.ts asks for it, and verified programs don't read r2 before they set it.
+ */
 export function tailCallThrough(table: WebAssembly.Table): CallableFunction {
   compiled ??= new WebAssembly.Module(tailCallModule());
   const { exports } = new WebAssembly.Instance(compiled, { [IMPORT_MODULE]: { table } });
@@ -28,7 +33,7 @@ function tailCallModule(): Uint8Array<ArrayBuffer> {
   module.importTable("table");
   const program = module.type([I32, I32, I32], [I64]);
   const code = new Code();
-  for (let parameter = 0; parameter <= ENTRY; parameter++) code.get(parameter);
+  for (const argument of [R1, ENTRY, FRAME, ENTRY]) code.get(argument);
   code.returnCallIndirect(program);
   module.export("tail", module.add(module.type(TAIL_PARAMETERS, [I64]), [], code));
   return module.build().bytes;

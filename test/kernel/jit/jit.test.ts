@@ -4,7 +4,7 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { ProgArray } from "../../../src/kernel/bpf/map/prog_array.ts";
 import { type Prog, ProgFile } from "../../../src/kernel/bpf/prog.ts";
 import { faultLog } from "../../../src/kernel/interpreter.ts";
@@ -88,6 +88,24 @@ describe("tail calls", () => {
     const key = machine.memory.alloc(8);
     expect(progs.delete(key)).toBe(0);
     expect(run(machine, prog).r0).toBe(100n);
+  });
+
+  test("have a program translated when they first reach it, once", () => {
+    const bench = boot(JIT);
+    const { machine } = bench;
+    const progs = progArray(machine);
+    const prog = program(machine, TAIL, { maps: { progs } });
+    const modules = vi.spyOn(WebAssembly, "Module");
+    for (const index of [0, 1]) {
+      const other = program(machine, `r0 = ${index}\nexit`);
+      expect(store(bench, progs, index, other)).toBe(0);
+    }
+    expect(modules).not.toHaveBeenCalled();
+    for (let times = 0; times < 3; times++) {
+      expect(run(machine, prog).r0).toBe(0n);
+      expect(modules).toHaveBeenCalledTimes(2);
+    }
+    modules.mockRestore();
   });
 
   test("reach a program that only the interpreter runs, and count on there", () => {
