@@ -6,7 +6,7 @@ import { BTF_LOAD } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
 import { ENOENT } from "./abi/errno.ts";
 import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "./abi/insn.ts";
-import { tryBpf } from "./call.ts";
+import { bpfResult } from "./call.ts";
 import { u32 } from "./codec.ts";
 import type { MapSpec, ObjectSpec, ProgramSpec } from "./elf/index.ts";
 import { BpfError } from "./errors.ts";
@@ -181,7 +181,7 @@ class Loader {
   #loadBtf(): OwnedFd | null {
     const { btf } = this.#object;
     if (btf === null) return null;
-    const { result } = tryBpf(this.#kernel, BPF.BPF_BTF_LOAD, BTF_LOAD, {
+    const result = bpfResult(this.#kernel, BPF.BPF_BTF_LOAD, BTF_LOAD, {
       btf: this.#kernel.addressOf(btf.raw),
       btf_size: btf.raw.length,
     });

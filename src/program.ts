@@ -8,7 +8,7 @@ import { ENOSPC, EPERM } from "./abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
 import type { Values } from "./abi/layout.ts";
-import { cString, objectName, textOf, tryBpf } from "./call.ts";
+import { bpfResult, cString, objectName, textOf, tryBpf } from "./call.ts";
 import { callBpf, refusal } from "./diagnosis/refusal.ts";
 import { type BpfError, VerifierError } from "./errors.ts";
 import { ObjectHandle, OwnedFd, openById, openPin, readInfo, takeOver } from "./handle.ts";
@@ -88,6 +88,8 @@ const LINE_INFO_SIZE = 16;
 const LOG_WORDS = 3;
 /** Bytes of an instruction slot. */
 const SLOT_BYTES = 8;
+/** Room for the ids of maps; few programs have more. */
+const USUAL_MAPS = 16;
 /** By so much a program may make its packet longer, in bytes: a page is what Linux gives it. */
 const GROWTH_BYTES = 4096;
 /** Where `flags` lies in the context of a flow dissector's run: struct bpf_flow_keys. */
@@ -252,7 +254,7 @@ function tryLoad(
   for (let size = FIRST_LOG_BYTES; ; size *= 4) {
     const log = logLevel === 0 ? null : new Uint8Array(size);
     const request = loadRequest(kernel, options, log, logLevel);
-    const { result } = tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
+    const result = bpfResult(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
     if (log === null) return { result, log: "" };
     if (result !== -ENOSPC) return { result, log: textOf(log) };
     // Its end is there, which is enough to know why, and that it has no room is no verdict.
@@ -279,10 +281,14 @@ function loadRefusal(
 }
 
 function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
-  const count = readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE).nr_map_ids;
-  const ids = new Uint32Array(count);
-  const request = { nr_map_ids: count, map_ids: kernel.addressOf(new Uint8Array(ids.buffer)) };
-  const info = readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE, request);
+  const read = (room: number): readonly [Values<typeof PROG_INFO>, Uint32Array] => {
+    const ids = new Uint32Array(room);
+    const request = { nr_map_ids: room, map_ids: kernel.addressOf(new Uint8Array(ids.buffer)) };
+    return [readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE, request), ids];
+  };
+  let [info, ids] = read(USUAL_MAPS);
+  const count = info.nr_map_ids;
+  if (count > USUAL_MAPS) [info, ids] = read(count);
   return {
     type: info.type,
     id: info.id,
@@ -290,7 +296,7 @@ function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
     tag: Array.from(info.tag, (byte) => byte.toString(16).padStart(2, "0")).join(""),
     gplCompatible: (info.gpl_compatible & 1) !== 0,
     instructionBytes: info.xlated_prog_len,
-    mapIds: [...ids],
+    mapIds: [...ids.subarray(0, count)],
     loadTimeNs: info.load_time,
     verifiedInstructions: info.verified_insns,
   };

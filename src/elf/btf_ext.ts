@@ -87,7 +87,8 @@ function readRecords(cursor: Cursor, fieldCount: number, btf: BtfSection): ExtRe
     for (let index = 0; index < count; index++) {
       const offset = cursor.offset;
       const instruction = cursor.u32();
-      const fields = Array.from({ length: fieldCount }, () => cursor.u32());
+      const fields: number[] = [];
+      for (let field = 0; field < fieldCount; field++) fields.push(cursor.u32());
       cursor.skip(recordSize - known);
       list.push({ instruction, offset, fields });
     }

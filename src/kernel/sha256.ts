@@ -43,7 +43,8 @@ function compress(state: Int32Array, view: DataView, at: number): void {
     const sigma1 = rotate(before2, 17) ^ rotate(before2, 19) ^ (before2 >>> 10);
     schedule[t] = w(t - 16) + sigma0 + w(t - 7) + sigma1;
   }
-  let [a, b, c, d, e, f, g, h] = state as unknown as Eight;
+  const s = (i: number): number => state[i] as number;
+  let [a, b, c, d, e, f, g, h] = [s(0), s(1), s(2), s(3), s(4), s(5), s(6), s(7)];
   for (let t = 0; t < ROUNDS; t++) {
     const sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
     const choice = (e & f) ^ (~e & g);
@@ -57,8 +58,6 @@ function compress(state: Int32Array, view: DataView, at: number): void {
     state[i] = (state[i] as number) + word;
   });
 }
-
-type Eight = [number, number, number, number, number, number, number, number];
 
 function rotate(word: number, by: number): number {
   return (word >>> by) | (word << (32 - by));

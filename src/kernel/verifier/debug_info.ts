@@ -74,7 +74,7 @@ function findRecords(task: Task, { address, recordSize }: Records, count: number
   return (i) => task.memory.read(address + BigInt(i) * BigInt(recordSize), recordSize);
 }
 
-/** The known part of record `i`, or a negative errno. */
+/** The known part of record `i`, in the caller's memory; or a negative errno. */
 function readRecord(
   source: RecordSource,
   attr: Attr,
@@ -90,7 +90,7 @@ function readRecord(
     if (attr.put(sizeField, known) !== 0) return -EFAULT;
     return log.refuse(E2BIG, `nonzero tailing record in ${name}`);
   }
-  return new DataView(record.slice(0, known).buffer);
+  return new DataView(record.buffer, record.byteOffset, known);
 }
 
 function readFunctions(
@@ -224,6 +224,7 @@ export function readLines(
   };
   // Offsets must grow and stay in the program, so no more records than slots are ever read.
   const bytes = new Uint8Array(Math.min(count, insns.length) * LINE_INFO_SIZE);
+  const kept = new DataView(bytes.buffer);
   const source = findRecords(task, records, count);
   let before = 0;
   let functions = 0;
@@ -238,7 +239,9 @@ export function readLines(
         : null);
     if (fault !== null) return log.refuse(EINVAL, fault);
     if (subprograms[functions]?.start === slot) functions++;
-    bytes.set(new Uint8Array(record.buffer), LINE_INFO_SIZE * i);
+    for (let at = 0; at < LINE_INFO_SIZE; at += 4) {
+      kept.setUint32(LINE_INFO_SIZE * i + at, record.getUint32(at, true), true);
+    }
     before = slot;
   }
   if (functions === subprograms.length) return bytes;

@@ -196,7 +196,7 @@ test("a program that is gone leaves nothing behind, although tables last", async
   const bench = boot(JIT);
   const { machine } = bench;
   const progs = progArray(machine);
-  const tail = "r2 = map_fd[progs]\nr3 = 1\ncall bpf_tail_call\nr0 = 100\nexit";
+  const tail = "r2 = map_fd[progs]\nr3 = 0\ncall bpf_tail_call\nr0 = 100\nexit";
   const gone = Array.from({ length: 20 }, () => {
     const prog = program(machine, tail, { maps: { progs } });
     expect(store(bench, progs, 0, prog)).toBe(0);
@@ -206,7 +206,8 @@ test("a program that is gone leaves nothing behind, although tables last", async
   });
   // What was looked at in this turn of the event loop stays until the next one.
   await new Promise((resolve) => setImmediate(resolve));
-  collectGarbage();
+  // A collection that was under way already keeps what was made meanwhile.
+  for (let times = 0; times < 2; times++) collectGarbage();
   // The array has one of them, and a run remembers another.
   expect(gone.filter((prog) => prog.deref() !== undefined).length).toBeLessThanOrEqual(2);
 });
