@@ -19,8 +19,8 @@ const ENTRY = 2;
 let compiled: WebAssembly.Module | null = null;
 
 /**
- * The function (r1, frame, entry) -> r0 that goes on in the program with that entry, which finds the
- * entry in r2: stub.ts asks for it, and verified programs don't read r2 before they set it.
+ * The function (r1, frame, entry) -> r0 that goes on in the program with that entry. The program
+ * finds its entry in r2: stubs ask for it, and verified programs don't read r2 before they set it.
  */
 export function tailCallThrough(table: WebAssembly.Table): CallableFunction {
   compiled ??= new WebAssembly.Module(tailCallModule());
