@@ -7,6 +7,7 @@ import type { Helper } from "./helper.ts";
 import { LOOP_HELPERS } from "./loop.ts";
 import { MAP_HELPERS } from "./map.ts";
 import { SKB_HELPERS } from "./skb.ts";
+import { SOCKET_HELPERS } from "./socket.ts";
 import { STRING_HELPERS } from "./string.ts";
 import { SYSTEM_HELPERS } from "./system.ts";
 import { TIME_HELPERS } from "./time.ts";
@@ -20,6 +21,7 @@ export const HELPERS: ReadonlyMap<number, Helper> = new Map([
   ...TRACE_HELPERS,
   ...SKB_HELPERS,
   ...LOOP_HELPERS,
+  ...SOCKET_HELPERS,
   ...STRING_HELPERS,
 ]);
 

@@ -12,6 +12,7 @@ import type { Environment } from "./environment.ts";
 import { zeroExtend } from "./extension.ts";
 import { learnPacketEnd, packetOutcome } from "./packet_compare.ts";
 import { markPrecise } from "./precision.ts";
+import { drop } from "./references.ts";
 import { Refusal } from "./refusal.ts";
 import { immediate, known, notNull, type Register } from "./register.ts";
 import { addRanges } from "./scalar_alu.ts";
@@ -181,16 +182,17 @@ function comparePointers(
     }
   }
   if (isWide && !byRegister && imm === 0 && isEquality && a.mayBeNull) {
-    settleNull(taken, a.id, operation === I.BPF_JEQ);
-    settleNull(state, a.id, operation === I.BPF_JNE);
+    settleNull(taken, a, operation === I.BPF_JEQ);
+    settleNull(state, a, operation === I.BPF_JNE);
     return;
   }
   if (isWide && byRegister && learnPacketEnd({ taken, passed: state }, insn)) return;
   if (isSecret(env, a)) throw prohibited(dst);
 }
 
-/** All copies of a pointer are null, or none is. */
-function settleNull(state: State, id: number, isNull: boolean): void {
+/** All copies of a pointer are null, or none is. With null there is nothing to give back. */
+function settleNull(state: State, { id, reference }: Register, isNull: boolean): void {
+  if (isNull && reference !== 0 && reference === id) drop(state, reference);
   state.update((register) => {
     if (!register.mayBeNull || register.id !== id) return register;
     return isNull ? known(0n) : notNull(register);

@@ -7,7 +7,7 @@ import { MAX_BPF_REG } from "../../abi/insn.ts";
 import { includes, sameBounds } from "./bounds.ts";
 import { type Register, UNKNOWN_SCALAR } from "./register.ts";
 import * as S from "./stack.ts";
-import type { Checkpoint, Frame, State } from "./state.ts";
+import type { Checkpoint, Frame, Reference, State } from "./state.ts";
 
 /**
  * - `finished`: the earlier state's paths are at their ends, so it is known what mattered;
@@ -78,6 +78,7 @@ export function covers(
   if (old.speculative && !now.speculative) return false;
   const { ids } = comparison;
   ids.clear();
+  if (!referencesCover(old.references, now.references, ids)) return false;
   for (let depth = 0; depth < old.frames.length; depth++) {
     const frame = old.frames[depth] as Frame;
     const other = now.frames[depth] as Frame;
@@ -94,6 +95,16 @@ export function covers(
     if (!stackCovers(old, depth, frame, other, ids, strictness, comparison)) return false;
   }
   return true;
+}
+
+/** Whether as many references are held, in the same order. */
+function referencesCover(
+  old: readonly Reference[],
+  now: readonly Reference[],
+  ids: IdMap,
+): boolean {
+  if (old.length !== now.length) return false;
+  return old.every(({ id }, i) => ids.match(id, (now[i] as Reference).id));
 }
 
 /** What two numbers must have in common. */
@@ -114,7 +125,8 @@ function isSame(old: Register, now: Register, ids: IdMap): boolean {
     old.size === now.size &&
     old.frame === now.frame &&
     sameBounds(old.bounds, now.bounds) &&
-    ids.match(old.id, now.id)
+    ids.match(old.id, now.id) &&
+    ids.match(old.reference, now.reference)
   );
 }
 

@@ -138,7 +138,9 @@ function looksAlike({ frames }: Checkpoint, now: Frame): boolean {
   const old = frames[frames.length - 1] as Frame;
   return now.registers.every((register, i) => {
     const before = old.get(i);
-    return before === register || (before.type === register.type && before.id === register.id);
+    const { type, id, reference } = register;
+    if (before === register) return true;
+    return before.type === type && before.id === id && before.reference === reference;
   });
 }
 

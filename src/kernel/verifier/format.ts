@@ -81,6 +81,7 @@ function formatRegister(register: Register, depth: number): string {
   const parts: string[] = [];
   if (id !== 0)
     parts.push(register.sumWidth === 0 ? `id=${id}` : `id=${id}${off < 0 ? "" : "+"}${off}`);
+  if (register.reference !== 0) parts.push(`ref_obj_id=${register.reference}`);
   if (map !== null) {
     const { name, keySize, valueSize } = map.facts;
     if (name !== "") parts.push(`map=${name}`);

@@ -17,6 +17,7 @@ import { type Argument, PROTOTYPES, type Prototype } from "./helper_prototypes.t
 import * as memory from "./memory.ts";
 import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { markPrecise, markSlotPrecise } from "./precision.ts";
+import { acquire, checkNothingHeld, release } from "./references.ts";
 import { Refusal } from "./refusal.ts";
 import {
   pointer as makePointer,
@@ -42,6 +43,8 @@ interface Call {
   key: bigint | null;
   /** First slot of the callback. */
   callback: number;
+  /** The reference that is given back; 0: none. */
+  released: number;
   /** Stack that the helper fills: where to write. */
   fresh: { readonly register: number; readonly size: number } | null;
 }
@@ -53,12 +56,20 @@ export function callHelper(env: Environment, id: number): number {
     const text = `Linux has helper ${helperName(id)}#${id}, the embedded kernel does not`;
     throw new Refusal(EINVAL, text);
   }
-  const call: Call = { id, prototype, map: null, key: null, callback: 0, fresh: null };
+  const nothing = { map: null, key: null, callback: 0, released: 0, fresh: null };
+  const call: Call = { id, prototype, ...nothing };
   for (const [i, argument] of prototype.arguments.entries()) {
     checkArgument(env, BPF_REG_1 + i, argument, call);
   }
   fillFresh(env, call);
-  if (id === BPF_FUNC.tail_call) markPrecise(env, BPF_REG_3);
+  if (call.released !== 0 && !release(env, call.released)) {
+    const text = `func ${helperName(id)}#${id} reference has not been acquired before`;
+    throw new Refusal(EINVAL, text);
+  }
+  if (id === BPF_FUNC.tail_call) {
+    markPrecise(env, BPF_REG_3);
+    checkNothingHeld(env, "tail_call");
+  }
   if (id === BPF_FUNC.loop) callLoop(env, call.callback);
   if (id === BPF_FUNC.for_each_map_elem) callForEach(env, call);
   clearCallerSaved(env);
@@ -94,6 +105,11 @@ function resultOf(env: Environment, { id, prototype, map, key }: Call): Register
       ? makePointer("map_value", { map })
       : makePointer("map_value_or_null", { map, id: env.nextId() });
   }
+  if (prototype.result !== "number") {
+    const reference = acquire(env);
+    const type = prototype.result === "socket or null" ? "sock_or_null" : "sock_common_or_null";
+    return makePointer(type, { id: reference, reference });
+  }
   if (id !== BPF_FUNC.get_smp_processor_id) return UNKNOWN_SCALAR;
   const bounds = B.unbounded();
   const last = env.subject.possibleCpus - 1;
@@ -121,6 +137,8 @@ const EXPECTED: Readonly<Record<Exclude<Argument, "anything" | "size">, readonly
   "fresh memory": ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
   function: ["func"],
   "stack or null": ["fp"],
+  "socket or null": ["sock", "sock_or_null"],
+  "socket to release": ["sock_common", "sock"],
   text: ["map_value"],
 };
 
@@ -140,7 +158,8 @@ function checkArgument(env: Environment, register: number, argument: Argument, c
     checkSize(env, register, contents, call);
     return;
   }
-  if (argument === "stack or null" && contents.isNull) return;
+  const mayBeNull = argument === "stack or null" || argument === "socket or null";
+  if (mayBeNull && contents.isNull) return;
   checkType(register, contents, EXPECTED[argument]);
   if (argument === "context" || argument === "map" || argument === "function") {
     memory.checkUnmoved(contents, register);
@@ -170,6 +189,13 @@ function settleArgument(
       return;
     case "function":
       call.callback = contents.size;
+      return;
+    case "socket to release":
+      if (contents.reference === 0) {
+        const text = `R${register} must be referenced when passed to release function`;
+        throw new Refusal(EINVAL, text);
+      }
+      call.released = contents.reference;
       return;
     case "text":
       checkText(env, register, contents);

@@ -11,6 +11,7 @@ import { BPF_FUNC } from "../../abi/helpers.ts";
  * - `map`, `key`, `value`: a map, then memory as large as its keys or its values.
  * - `memory`, `fresh memory`: memory to read, or to be written; the next argument is its `size`.
  * - `function`: a callback; `stack or null`: a pointer into the stack, or 0.
+ * - `socket or null`: a full socket, found or not; `socket to release`: one that the program holds.
  * - `text`: a string that ends, in a map that nobody can change.
  */
 export type Argument =
@@ -24,18 +25,28 @@ export type Argument =
   | "size"
   | "function"
   | "stack or null"
+  | "socket or null"
+  | "socket to release"
   | "text";
 
 /** A helper as the verifier knows it. */
 export interface Prototype {
   readonly arguments: readonly Argument[];
-  /** `value or null` is a pointer to a map's value. */
-  readonly result: "number" | "nothing" | "value or null";
+  /** `value or null` is a pointer to a map's value; a socket is one that the program then holds. */
+  readonly result: "number" | "nothing" | "value or null" | "socket or null" | "any socket or null";
   /** Arguments may point into the packet. */
   readonly packetAccess?: boolean;
   /** Pointers to the packet are good no more where a function that calls it has returned. */
   readonly changesPacket?: boolean;
 }
+
+/** (ctx, tuple, tuple_size, netns, flags) */
+const LOOKUP: readonly Argument[] = ["context", "memory", "size", "anything", "anything"];
+const SOCKET_LOOKUP: Prototype = {
+  arguments: LOOKUP,
+  result: "socket or null",
+  packetAccess: true,
+};
 
 const NUMBER: Prototype = { arguments: [], result: "number" };
 
@@ -74,5 +85,13 @@ export const PROTOTYPES: ReadonlyMap<number, Prototype> = new Map<number, Protot
     BPF_FUNC.loop,
     { arguments: ["anything", "function", "stack or null", "anything"], result: "number" },
   ],
+  [BPF_FUNC.sk_lookup_tcp, SOCKET_LOOKUP],
+  [BPF_FUNC.sk_lookup_udp, SOCKET_LOOKUP],
+  [
+    BPF_FUNC.skc_lookup_tcp,
+    { arguments: LOOKUP, result: "any socket or null", packetAccess: true },
+  ],
+  [BPF_FUNC.sk_release, { arguments: ["socket to release"], result: "number" }],
+  [BPF_FUNC.sk_assign, { arguments: ["context", "socket or null", "anything"], result: "number" }],
   [BPF_FUNC.strncmp, { arguments: ["memory", "size", "text"], result: "number" }],
 ]);

@@ -48,6 +48,7 @@ interface Details {
   readonly map: BpfMap | null;
   readonly frame: number;
   readonly size: number;
+  readonly reference: number;
 }
 
 const UNLINKED: Partial<Details> = { id: 0, sumWidth: 0, off: 0 };
@@ -73,6 +74,8 @@ export class Register implements Details {
   readonly frame: number;
   /** Of `mem`: its bytes. Of a function: its first slot. */
   readonly size: number;
+  /** Not 0: the reference that the program holds with this pointer and its copies. */
+  readonly reference: number;
 
   constructor(
     type: RegisterType,
@@ -85,6 +88,7 @@ export class Register implements Details {
       map = null,
       frame = 0,
       size = 0,
+      reference = 0,
     }: Partial<Details>,
   ) {
     this.type = type;
@@ -96,6 +100,7 @@ export class Register implements Details {
     this.map = map;
     this.frame = frame;
     this.size = size;
+    this.reference = reference;
   }
 
   with({
@@ -107,14 +112,16 @@ export class Register implements Details {
     map = this.map,
     frame = this.frame,
     size = this.size,
+    reference = this.reference,
   }: Partial<Details>): Register {
-    return new Register(this.type, { bounds, off, id, sumWidth, range, map, frame, size });
+    const { type } = this;
+    return new Register(type, { bounds, off, id, sumWidth, range, map, frame, size, reference });
   }
 
   /** The same with other bounds, which is what most instructions change. */
   withBounds(bounds: Readonly<Bounds>): Register {
-    const { type, off, id, sumWidth, range, map, frame, size } = this;
-    return new Register(type, { bounds, off, id, sumWidth, range, map, frame, size });
+    const { type, off, id, sumWidth, range, map, frame, size, reference } = this;
+    return new Register(type, { bounds, off, id, sumWidth, range, map, frame, size, reference });
   }
 
   /** The number, said to be equal to no other. */
@@ -194,6 +201,6 @@ export function pointer(type: RegisterType, details: Partial<Details> = {}): Reg
 /** The same pointer, known not to be null. */
 export function notNull(register: Register): Register {
   const type = register.type.replace("_or_null", "") as RegisterType;
-  const { bounds, off, sumWidth, range, map, frame, size } = register;
-  return new Register(type, { bounds, off, sumWidth, range, map, frame, size });
+  const { bounds, off, sumWidth, range, map, frame, size, reference } = register;
+  return new Register(type, { bounds, off, sumWidth, range, map, frame, size, reference });
 }

@@ -100,9 +100,18 @@ export interface Step {
   counted: boolean;
 }
 
+/** Something that the program was given and has to give back. */
+export interface Reference {
+  readonly id: number;
+  /** The call that gave it. */
+  readonly slot: number;
+}
+
 /** A state that walks on, or that waits to. */
 export class State {
   readonly frames: Frame[];
+  /** What the program holds, the oldest first. Never changed: states share the list. */
+  references: readonly Reference[] = [];
   /** The last checkpoint on the path. */
   parent: Checkpoint | null = null;
   /** Instructions since then, the last first. */
@@ -130,6 +139,7 @@ export class State {
 
   copy(): State {
     const copy = new State(this.frames.map((frame) => frame.copy()));
+    copy.references = this.references;
     copy.parent = this.parent;
     copy.history = this.history;
     copy.historyLength = this.historyLength;
@@ -180,6 +190,7 @@ export class State {
 export class Checkpoint {
   readonly slot: number;
   readonly frames: readonly Frame[];
+  readonly references: readonly Reference[];
   /** The checkpoint before it; null once all paths from here are at their ends. */
   parent: Checkpoint | null;
   /** Instructions since then, the last first; null once all paths are at their ends. */
@@ -202,6 +213,7 @@ export class Checkpoint {
   constructor(state: State, slot: number) {
     this.slot = slot;
     this.frames = state.frames.map((frame) => frame.copy());
+    this.references = state.references;
     this.parent = state.parent;
     this.history = state.history;
     this.written = state.written;

@@ -18,6 +18,7 @@ import { callHelper } from "./helper_call.ts";
 import { COMPLEXITY_LIMIT } from "./log.ts";
 import * as memory from "./memory.ts";
 import { markPrecise } from "./precision.ts";
+import { checkNothingHeld } from "./references.ts";
 import { Refusal } from "./refusal.ts";
 import { known, pointer, type RegisterType, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { speculate } from "./speculation.ts";
@@ -264,6 +265,7 @@ function loadLegacy(env: Environment): void {
   }
   if (I.BPF_MODE(opcode) === I.BPF_IND) readRegister(env, src);
   memory.checkUnmoved(context, I.BPF_REG_6);
+  checkNothingHeld(env, "BPF_LD_[ABS|IND]");
   clearCallerSaved(env);
   env.state.frame.set(I.BPF_REG_0, UNKNOWN_SCALAR);
 }
@@ -277,6 +279,7 @@ function jump(env: Environment): number {
     case I.BPF_JA:
       return slot + (jumpOffset(insn) as number) + 1;
     case I.BPF_EXIT:
+      checkNothingHeld(env, "BPF_EXIT instruction in main prog");
       if (env.state.depth > 0) return leaveFunction(env);
       checkResult(env);
       return END;
