@@ -19,6 +19,7 @@ import {
   packets,
   sockets,
 } from "./templates/pointers.ts";
+import { references } from "./templates/references.ts";
 import { joins, spills } from "./templates/stack.ts";
 
 /** How often, and which. */
@@ -42,6 +43,7 @@ const TEMPLATES: readonly (readonly [number, (random: Random) => TestProgram])[]
   [3, leaks],
   [3, contexts],
   [4, nested],
+  [4, references],
 ];
 const TOTAL = TEMPLATES.reduce((sum, [weight]) => sum + weight, 0);
 

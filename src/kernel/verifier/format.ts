@@ -104,16 +104,21 @@ function formatSlot(slot: S.Slot, index: number, depth: number): string {
 
 /** A frame, by default the innermost: registers that hold something, and stack. */
 export function formatFrame(state: State, depth: number = state.depth): string {
-  return formatContents(state.frames[depth] as Frame, depth, [], []);
+  return formatContents(state.frames[depth] as Frame, depth, [], []) + formatReferences(state);
 }
 
 /** What of the innermost frame is not as it was. */
 export function formatChanges(
-  { depth, frame }: State,
+  state: State,
   registers: readonly Register[],
   stack: readonly S.Slot[],
 ): string {
-  return formatContents(frame, depth, registers, stack);
+  const changes = formatContents(state.frame, state.depth, registers, stack);
+  return changes === "" ? "" : changes + formatReferences(state);
+}
+
+function formatReferences({ references }: State): string {
+  return references.length === 0 ? "" : ` refs=${references.map(({ id }) => id).join(",")}`;
 }
 
 function formatContents(

@@ -128,7 +128,9 @@ function checkMapKind({ facts }: BpfMap, id: number): void {
 }
 
 /** Types that an argument may have, as the log lists them. */
-const EXPECTED: Readonly<Record<Exclude<Argument, "anything" | "size">, readonly string[]>> = {
+const EXPECTED: Readonly<
+  Record<Exclude<Argument, "anything" | "size" | "size or zero">, readonly string[]>
+> = {
   context: ["ctx"],
   map: ["map_ptr"],
   key: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
@@ -153,9 +155,9 @@ function checkArgument(env: Environment, register: number, argument: Argument, c
     const text = "helper access to the packet is not allowed";
     throw new Refusal(EACCES, text);
   }
-  if (argument === "size") {
+  if (argument === "size" || argument === "size or zero") {
     checkType(register, contents, ["scalar"]);
-    checkSize(env, register, contents, call);
+    checkSize(env, register, contents, call, argument === "size or zero");
     return;
   }
   const mayBeNull = argument === "stack or null" || argument === "socket or null";
@@ -218,12 +220,18 @@ function checkType(register: number, { type }: Register, expected: readonly stri
 }
 
 /** Analogous to check_mem_size_reg() in Linux. The pointer is in the register before. */
-function checkSize(env: Environment, register: number, { bounds }: Register, call: Call): void {
+function checkSize(
+  env: Environment,
+  register: number,
+  { bounds }: Register,
+  call: Call,
+  mayBeZero: boolean,
+): void {
   const refuse = (text: string): Refusal => new Refusal(EACCES, text);
   if (bounds.smin < 0n) {
     throw refuse(`R${register} min value is negative, either use unsigned or 'var &= const'`);
   }
-  if (bounds.umin === 0n) {
+  if (bounds.umin === 0n && !mayBeZero) {
     throw refuse(`R${register} invalid zero-sized read: u64=[${bounds.umin},${bounds.umax}]`);
   }
   if (bounds.umax >= MAX_SIZE) {
@@ -322,7 +330,8 @@ function checkText(env: Environment, register: number, contents: Register): void
     throw refuse("no direct value access support for this map type");
   }
   const { valueSize } = map.facts;
-  memory.checkMapAccess(env, register, contents, contents.off, valueSize - contents.off, false);
+  const size = Math.max(1, valueSize - contents.off);
+  memory.checkMapAccess(env, register, contents, contents.off, size, false);
   const from = contents.off + Number(bits.value);
   const start = map.directValueAddress(0);
   const bytes = map.machine.memory.bytes.subarray(start + from, start + valueSize);

@@ -9,7 +9,8 @@ import { BPF_FUNC } from "../../abi/helpers.ts";
  *
  * - `anything`: any value; `context`: the context as the program got it.
  * - `map`, `key`, `value`: a map, then memory as large as its keys or its values.
- * - `memory`, `fresh memory`: memory to read, or to be written; the next argument is its `size`.
+ * - `memory`, `fresh memory`: memory to read, or to be written; the next argument is its `size`,
+ *   `size or zero` where that may be 0.
  * - `function`: a callback; `stack or null`: a pointer into the stack, or 0.
  * - `socket or null`: a full socket, found or not; `socket to release`: one that the program holds.
  * - `text`: a string that ends, in a map that nobody can change.
@@ -23,6 +24,7 @@ export type Argument =
   | "memory"
   | "fresh memory"
   | "size"
+  | "size or zero"
   | "function"
   | "stack or null"
   | "socket or null"
@@ -41,7 +43,7 @@ export interface Prototype {
 }
 
 /** (ctx, tuple, tuple_size, netns, flags) */
-const LOOKUP: readonly Argument[] = ["context", "memory", "size", "anything", "anything"];
+const LOOKUP: readonly Argument[] = ["context", "memory", "size or zero", "anything", "anything"];
 const SOCKET_LOOKUP: Prototype = {
   arguments: LOOKUP,
   result: "socket or null",

@@ -213,7 +213,7 @@ function checkFlowKeys(off: number, size: number): void {
 export function checkPacket(register: number, pointer: Register, off: number, size: number): void {
   const { bounds, range, id, off: own } = pointer;
   if (bounds.sminHigh < 0) throw negative(register);
-  if (range >= 0 && off >= 0 && size > 0 && off + size <= range) return;
+  if (range >= 0 && off >= 0 && off + size <= range) return;
   throw new Refusal(
     range < 0 ? EINVAL : EACCES,
     `invalid access to packet, off=${off} size=${size}, ` +
@@ -256,7 +256,7 @@ function checkExtent(
   extent: Extent,
   end: "min" | "max",
 ): void {
-  if (off >= 0 && size > 0 && off + size <= extent.size) return;
+  if (off >= 0 && off + size <= extent.size) return;
   const text = `R${register} ${end} value is outside of the allowed memory range`;
   throw new Refusal(EACCES, `${extent.outside(off, size)}\n${text}`);
 }

@@ -67,7 +67,7 @@ export function stackReach(
   const max = off + smax;
   const lowest =
     write || env.subject.perfmon ? -MAX_BPF_STACK : -8 * frameOf(env, pointer).stack.length;
-  if (min < lowest || max + size > 0) {
+  if (min < lowest || min >= 0 || max + size > 0) {
     const errno = min < lowest || min >= 0 ? EACCES : EINVAL;
     throw refuse(
       isFixed

@@ -11,6 +11,7 @@ import { MAP_ROWS } from "./map_values.ts";
 import { NUMBER_ROWS } from "./numbers.ts";
 import { PACKET_ROWS } from "./packet.ts";
 import { POINTER_ROWS } from "./pointers.ts";
+import { REFERENCE_ROWS } from "./references.ts";
 import { RETURN_ROWS } from "./returns.ts";
 import type { Row } from "./row.ts";
 import { SOCKET_ROWS } from "./sockets.ts";
@@ -30,6 +31,7 @@ export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
   ["returned values", RETURN_ROWS],
   ["helpers", HELPER_ROWS],
   ["sockets", SOCKET_ROWS],
+  ["references", REFERENCE_ROWS],
   ["atomic operations", ATOMIC_ROWS],
   ["instructions", STRUCTURE_ROWS],
   ["encodings", ENCODING_ROWS],

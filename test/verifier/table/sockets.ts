@@ -1,4 +1,4 @@
-/** Rows about sockets: fields, null checks and references. */
+/** Rows about sockets: fields and null checks. */
 
 import { accepted, type Row, refused, withOptions } from "./row.ts";
 
@@ -62,66 +62,4 @@ export const SOCKET_ROWS: readonly Row[] = [
     ),
     refused("EACCES", SOCKET, "what only a full socket has", ofPacket("r3 = *(u32 *)(r2 + 16)")),
   ]),
-  refused(
-    "EINVAL",
-    "helper-not-embedded",
-    "a lookup whose socket is never released",
-    `
-      *(u64 *)(r10 - 8) = 0
-      *(u64 *)(r10 - 16) = 0
-      r2 = r10
-      r2 += -16
-      r3 = 12
-      r4 = -1
-      r5 = 0
-      call bpf_sk_lookup_udp
-      r0 = 1
-      exit`,
-    { onLinux: { errno: "EINVAL", cause: "unreleased-reference" } },
-  ),
-  refused(
-    "EINVAL",
-    "helper-not-embedded",
-    "a lookup whose socket is released",
-    `
-      *(u64 *)(r10 - 8) = 0
-      *(u64 *)(r10 - 16) = 0
-      r2 = r10
-      r2 += -16
-      r3 = 12
-      r4 = -1
-      r5 = 0
-      call bpf_sk_lookup_udp
-      if r0 == 0 goto out
-      r1 = r0
-      call bpf_sk_release
-      out:
-      r0 = 1
-      exit`,
-    { onLinux: { errno: "", cause: "" } },
-  ),
-  refused(
-    "EINVAL",
-    "helper-not-embedded",
-    "a socket that is released twice",
-    `
-      *(u64 *)(r10 - 8) = 0
-      *(u64 *)(r10 - 16) = 0
-      r2 = r10
-      r2 += -16
-      r3 = 12
-      r4 = -1
-      r5 = 0
-      call bpf_sk_lookup_udp
-      if r0 == 0 goto out
-      r6 = r0
-      r1 = r0
-      call bpf_sk_release
-      r1 = r6
-      call bpf_sk_release
-      out:
-      r0 = 1
-      exit`,
-    { onLinux: { errno: "EACCES", cause: "helper-argument" } },
-  ),
 ];
