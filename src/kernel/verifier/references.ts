@@ -1,6 +1,6 @@
 /**
- * References: what one helper gave to the program, which has to give it back to another one on every
- * path. Analogous to acquire_reference(), release_reference() and check_resource_leak() in
+ * References: what one helper gave to the program, which has to give it back to another one on
+ * every path. Analogous to acquire_reference(), release_reference() and check_resource_leak() in
  * kernel/bpf/verifier.c.
  */
 

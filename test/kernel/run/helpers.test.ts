@@ -27,7 +27,7 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
     ]) {
       expect(SUPPORTED_HELPERS.has(id)).toBe(true);
     }
-    expect(SUPPORTED_HELPERS.size).toBe(16);
+    expect(SUPPORTED_HELPERS.size).toBe(21);
     expect(SUPPORTED_HELPERS.has(BPF_FUNC.redirect)).toBe(false);
   });
 
@@ -87,6 +87,28 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const bench = boot(options);
       bench.now = 2_240_358_000_001n;
       expect(result(`call bpf_${name}\nexit`, bench)).toBe(value);
+    });
+  });
+
+  describe("sockets", () => {
+    const TUPLE = "*(u64 *)(r10 - 16) = 0\nr2 = r10\nr2 += -16\nr4 = -1\nr5 = 0\n";
+
+    test.each(["sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp"])("bpf_%s finds none", (name) => {
+      expect(result(`${TUPLE}r3 = 12\ncall bpf_${name}\nexit`)).toBe(0);
+      expect(result(`${TUPLE}r3 = 0\ncall bpf_${name}\nexit`)).toBe(0);
+    });
+
+    test("a lookup wants a context and a tuple that is there", () => {
+      expect(() => result(`${TUPLE}r1 = 8\nr3 = 12\ncall bpf_sk_lookup_udp\nexit`)).toThrow();
+      expect(() => result(`${TUPLE}r3 = 17\ncall bpf_sk_lookup_udp\nexit`)).toThrow();
+    });
+
+    test("bpf_sk_assign takes two flags", () => {
+      const assign = (flags: string): number =>
+        result(`r2 = 0\nr3 = ${flags} ll\ncall bpf_sk_assign\nexit`);
+      expect([assign("0"), assign("3"), assign("4"), assign("0x100000000")]).toEqual([
+        0, 0, -22, -22,
+      ]);
     });
   });
 

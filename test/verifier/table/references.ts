@@ -439,7 +439,11 @@ const SOCKETS: readonly Row[] = [
     "EACCES",
     "helper-size",
     "a tuple of any size",
-    `r6 = r1\ncall bpf_get_prandom_u32\nr8 = r0\nr8 <<= 30${lookup().replace("r3 = 12", "r3 = r8")}${GIVE_BACK}`,
+    `r6 = r1
+    call bpf_get_prandom_u32
+    r8 = r0
+    r8 <<= 30
+    ${lookup().replace("r3 = 12", "r3 = r8")}${GIVE_BACK}`,
   ),
   ...withOptions({ type: "sk_lookup" }, [
     refused(
