@@ -25,7 +25,6 @@ export function enterFunction(env: Environment, start: number): void {
   const { state } = env;
   const caller = state.frame;
   pushFrame(state, env.slot, start, false);
-  env.entered.add(start);
   for (let i = BPF_REG_1; i <= BPF_REG_5; i++) state.frame.set(i, caller.get(i));
   for (let i = BPF_REG_0; i <= BPF_REG_5; i++) caller.set(i, NOT_INIT);
 }
@@ -38,7 +37,6 @@ export function enterCallback(
 ): void {
   const waiting = env.branch(start, ENOMEM);
   pushFrame(waiting, env.slot, start, true);
-  env.entered.add(start);
   setArguments(waiting);
   waiting.callbackDepth++;
   (waiting.frames[waiting.depth - 1] as Frame).callbackDepth++;

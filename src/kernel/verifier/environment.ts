@@ -77,9 +77,10 @@ export class Environment {
   readonly pointerTypes: Map<number, string> = new Map();
   /** First slots of the global functions that are called; each is verified by itself. */
   readonly globals: Set<number> = new Set();
-  /** First slots of functions whose address was taken, and of those that were walked. */
+  /** First slots of functions whose address was taken. */
   readonly named: Set<number> = new Set();
-  readonly entered: Set<number> = new Set();
+  /** By slot: 1 where a path led that is more than a guess. */
+  readonly seen: Uint8Array;
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
   readonly speculation: Speculation = new Speculation();
@@ -87,6 +88,7 @@ export class Environment {
 
   constructor(subject: Subject, log: VerifierLog, state: State) {
     this.subject = subject;
+    this.seen = new Uint8Array(subject.insns.length);
     this.log = log;
     this.state = state;
   }

@@ -3,7 +3,6 @@
  * global function that it may call. Analogous to the middle of bpf_check() in Linux.
  */
 
-import { EFAULT } from "../../abi/errno.ts";
 import { BPF_REG_1 } from "../../abi/insn.ts";
 import { Environment, type Subject } from "./environment.ts";
 import { Explored } from "./explored.ts";
@@ -11,6 +10,7 @@ import { initialContents, parametersOf } from "./global_function.ts";
 import type { VerifierLog } from "./log.ts";
 import { Refusal } from "./refusal.ts";
 import { pointer } from "./register.ts";
+import { checkNamedFunctions } from "./removed_code.ts";
 import { SLOT_BYTES } from "./stack.ts";
 import { checkStackDepth } from "./stack_depth.ts";
 import { Frame, State } from "./state.ts";
@@ -61,17 +61,7 @@ function walkAll(env: Environment): void {
   walk(env, explored, 0);
   for (const start of env.globals) walkGlobal(env, explored, start);
   checkStackDepth(env);
-  checkNamed(env);
-}
-
-/**
- * Linux takes out functions that are never walked. Where others are left, but none behind them, it
- * doesn't find again what the address of one was.
- */
-function checkNamed({ named, entered }: Environment): void {
-  const last = Math.max(...entered);
-  if (entered.size === 1 || [...named].every((start) => start <= last)) return;
-  throw new Refusal(EFAULT, "No program to jit: the address is that of a function never called");
+  checkNamedFunctions(env);
 }
 
 function walkGlobal(env: Environment, explored: Explored, start: number): void {

@@ -40,7 +40,6 @@ const SIZES: Readonly<Record<number, number>> = {
 /** Walks from `start` on with the environment's state. @throws {Refusal} */
 export function walk(env: Environment, explored: Explored, start: number): void {
   explored.begin(env);
-  env.entered.add(start);
   env.slot = start;
   traceStart(env);
   for (;;) {
@@ -76,6 +75,7 @@ function step(env: Environment, explored: Explored): number {
     return END;
   }
   const { state } = env;
+  if (!state.speculative) env.seen[slot] = 1;
   env.subject.observer?.(slot, state);
   const isJoin = (point & 2) !== 0;
   const made: Step = {
@@ -128,6 +128,7 @@ function execute(env: Environment): number {
     case I.BPF_LD:
       if (isLoadImm64(insn)) {
         loadImmediate(env);
+        env.seen[slot + 1] = env.seen[slot] as number;
         return slot + 2;
       }
       loadLegacy(env);
