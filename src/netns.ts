@@ -121,7 +121,7 @@ export class NetNs extends Handle {
    *   one of more than 4096 bytes.
    */
   dissect(packet: Uint8Array | Frame, flags: number = 0): DissectedPacket {
-    const frame = packet instanceof Uint8Array ? ethernetFrame(packet) : packet;
+    const frame = ArrayBuffer.isView(packet) ? ethernetFrame(packet) : packet;
     const outcome = this.kernel.netns.dissect(this.fd, frame, flags);
     if (typeof outcome !== "number") return new DissectedPacket(outcome);
     throw refusal(this.kernel, "netns.dissect", outcome, {

@@ -14,6 +14,7 @@ import type {
   OpenObject,
 } from "../kernel.ts";
 
+import { netFromFd } from "./bpf/net_namespace.ts";
 import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName, ProgramEngine } from "./engine.ts";
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
@@ -372,11 +373,11 @@ function netnsCalls(task: Task): NetNsCalls {
       }
     },
     dissect(fd: number, frame: Frame, flags: number): Dissection | number {
-      const file = task.file(fd, NetnsFile);
-      if (typeof file === "number") return file;
+      const net = netFromFd(task, fd);
+      if (typeof net === "number") return net;
       const { data, networkOffset } = frame;
       if (networkOffset < 0 || networkOffset > Math.min(data.length, MAX_OFFSET)) return -EINVAL;
-      return flowDissect(task.machine, file.net, frame, flags);
+      return flowDissect(task.machine, net, frame, flags);
     },
   };
 }

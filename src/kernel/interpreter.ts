@@ -3,7 +3,9 @@
  * its oracle: it needs no verifier, since whatever a program does wrong ends its run.
  */
 
+import { EFAULT, ENOMEM } from "../abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE } from "../abi/flow_keys.ts";
+import type { Frame } from "../kernel.ts";
 import type { Prog } from "./bpf/prog.ts";
 import type {
   BatchRequest,
@@ -18,7 +20,9 @@ import { RunFault } from "./interpreter/fault.ts";
 import { recordFault } from "./interpreter/fault_log.ts";
 import { Run } from "./interpreter/run.ts";
 import type { Machine } from "./machine.ts";
+import type { OnePacket } from "./net/dissect.ts";
 import { dissectOneByOne } from "./net/dissect_batch.ts";
+import { clampOffsets, resetKeys, SK_BUFF } from "./net/flow_dissector.ts";
 
 export {
   DEFAULT_INSTRUCTION_LIMIT,
@@ -89,6 +93,20 @@ export class InterpreterEngine implements Engine {
     keys: KeysTemplate | null,
   ): Outcome | null {
     return repeatInterpreted(this.#machine, prog, invocation, times, keys);
+  }
+
+  dissect(prog: Prog, packet: OnePacket, frame: Frame, flags: number): number {
+    const { area, invocation } = packet;
+    area.setContext([
+      [SK_BUFF.data, area.packet],
+      [SK_BUFF.data_end, area.packet + frame.data.length],
+      [SK_BUFF.flow_keys, area.keys],
+    ]);
+    resetKeys(this.#machine, area.keys, frame, flags);
+    const outcome = this.run(prog, invocation);
+    if (outcome === null) return -ENOMEM;
+    clampOffsets(this.#machine, area.keys, frame);
+    return outcome.fault === null ? outcome.retval : -EFAULT;
   }
 
   dissectBatch(request: BatchRequest): boolean {

@@ -10,6 +10,9 @@ const ALIGNMENT = 8;
 /** Before each block stands its size, for free(). */
 const HEADER_BYTES = 8;
 
+/** Looked up once: V8 takes a third of a small copy's time to find it on each call. */
+const { set: setBytes } = Uint8Array.prototype;
+
 /** How much memory a kernel may take, in bytes, when nothing else is asked for. */
 export const DEFAULT_MEMORY_LIMIT = 0x4000_0000;
 
@@ -47,6 +50,11 @@ export class LinearMemory {
   /** All of it, by address. Ask anew after an allocation: growth replaces the buffer. */
   get view(): DataView {
     return this.#view;
+  }
+
+  /** Puts bytes there; they have to lie inside. */
+  write(address: number, bytes: Uint8Array): void {
+    setBytes.call(this.#bytes, bytes, address);
   }
 
   /** Stores a u32 after all that was stored before, as other threads see it. */

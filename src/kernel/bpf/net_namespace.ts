@@ -27,6 +27,7 @@ import {
 import { LINK_INFO } from "../../abi/info.ts";
 import { writeField } from "../../abi/layout.ts";
 import type { Attr } from "../attr.ts";
+import { PathFile } from "../file.ts";
 import { type Net, NetnsFile, type PernetOperations } from "../net_namespace.ts";
 import type { Task } from "../task.ts";
 import { BpfLink, cleanupLink, primeLink, settleLink } from "./link.ts";
@@ -225,11 +226,11 @@ export function netnsProgQuery(task: Task, attr: Attr): number {
 }
 
 /** Analogous to get_net_ns_by_fd() in Linux, but the fd's reference serves for the call. */
-function netFromFd(task: Task, fd: number): Net | number {
-  const file = task.files.get(fd);
-  // As in progFromFd(): quick, because the class is known.
+export function netFromFd(task: Task, fd: number): Net | number {
+  // Asked about the class that it mostly is before any other: that is quick.
+  const file = task.files.getAny(fd);
   if (file instanceof NetnsFile) return file.net;
-  return file === null ? -EBADF : -EINVAL;
+  return file === null || file instanceof PathFile ? -EBADF : -EINVAL;
 }
 
 /** Before a namespace's exit: no more packets for programs, links defunct, the program let go. */

@@ -2,6 +2,8 @@
  * The JIT, as an engine: programs are compiled when they are first run.
  */
 
+import { EFAULT, ENOMEM } from "../../abi/errno.ts";
+import type { Frame } from "../../kernel.ts";
 import type { Prog } from "../bpf/prog.ts";
 import type {
   BatchRequest,
@@ -17,6 +19,7 @@ import { RunFault } from "../interpreter/fault.ts";
 import { recordFault } from "../interpreter/fault_log.ts";
 import { interpret, repeatInterpreted } from "../interpreter.ts";
 import type { Machine } from "../machine.ts";
+import type { OnePacket } from "../net/dissect.ts";
 import { type BatchExports, batchModule } from "./batch.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { compileProgram } from "./program.ts";
@@ -90,7 +93,7 @@ export class JitEngine implements Engine {
   readonly #running: JitRun[] = [];
   /** Runs of other threads, by CPU. */
   readonly #spread: JitRun[] = [];
-  #batch: BatchExports["batch"] | null = null;
+  #packets: BatchExports | null = null;
 
   constructor(machine: Machine, hardened: boolean) {
     this.#machine = machine;
@@ -137,10 +140,41 @@ export class JitEngine implements Engine {
     );
   }
 
+  dissect(prog: Prog, packet: OnePacket, frame: Frame, flags: number): number {
+    const entry = this.entryOf(prog);
+    const run = this.#idle.pop() ?? JitRun.create(this.#machine);
+    if (run === null) return -ENOMEM;
+    this.#packets ??= this.#loadBatch();
+    const { area } = packet;
+    const { data, networkOffset, protocol } = frame;
+    this.#running.push(run);
+    try {
+      run.prepare(prog, packet.invocation, this.#hardened);
+      const retval = this.#packets.dissect(
+        entry,
+        area.context,
+        run.top,
+        area.keys,
+        area.packet,
+        data.length,
+        networkOffset,
+        ((protocol & 0xff) << 8) | ((protocol >> 8) & 0xff),
+        flags,
+      );
+      return retval >>> 0;
+    } catch (error) {
+      this.#faultOf(error, prog, run);
+      return -EFAULT;
+    } finally {
+      this.#running.pop();
+      this.#idle.push(run);
+    }
+  }
+
   dissectBatch(request: BatchRequest): boolean {
     const run = this.#idle.pop() ?? JitRun.create(this.#machine);
     if (run === null) return false;
-    this.#batch ??= this.#loadBatch();
+    this.#packets ??= this.#loadBatch();
     this.#running.push(run);
     try {
       const { batch } = request;
@@ -150,7 +184,14 @@ export class JitEngine implements Engine {
         this.#meet(run, request);
         const descriptor = batch.descriptor(index);
         try {
-          this.#batch(run.cell, context, run.top, descriptor, batch.record(index), count - index);
+          this.#packets.batch(
+            run.cell,
+            context,
+            run.top,
+            descriptor,
+            batch.record(index),
+            count - index,
+          );
           break;
         } catch (error) {
           // It is logged; the packets that follow have nothing to do with it.
@@ -244,11 +285,11 @@ export class JitEngine implements Engine {
     return { engine: "jit", reason: null, code: loaded.size };
   }
 
-  #loadBatch(): BatchExports["batch"] {
+  #loadBatch(): BatchExports {
     const { memory } = this.#machine.memory;
     const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
     const { exports } = new WebAssembly.Instance(batchProgram(this.#shared), imports);
-    return (exports as unknown as BatchExports).batch;
+    return exports as unknown as BatchExports;
   }
 
   /** @returns the first of the new entries; the others are free. */

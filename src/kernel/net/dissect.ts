@@ -1,73 +1,73 @@
 /**
- * One packet's way through a network namespace: a batch of one. Mirrors the way into
- * bpf_flow_dissect() in net/core/flow_dissector.c in Linux.
+ * One packet's way through a network namespace. Mirrors the way into bpf_flow_dissect() in
+ * net/core/flow_dissector.c in Linux.
  */
 
-import { BPF_FLOW_DISSECTOR_CONTINUE, BPF_OK } from "../../abi/bpf.ts";
-import { ENOMEM } from "../../abi/errno.ts";
+import {
+  BPF_FLOW_DISSECTOR_CONTINUE,
+  BPF_OK,
+  BPF_PROG_TYPE_FLOW_DISSECTOR,
+} from "../../abi/bpf.ts";
+import { EFAULT, ENOMEM } from "../../abi/errno.ts";
+import { BPF_FLOW_KEYS_SIZE } from "../../abi/flow_keys.ts";
 import type { Dissection, Frame } from "../../kernel.ts";
+import { contextOf } from "../bpf/context.ts";
+import type { Invocation } from "../engine.ts";
 import type { Machine } from "../machine.ts";
 import type { Net } from "../net_namespace.ts";
-import { NetBatch } from "./dissect_batch.ts";
 import { attachedProgram } from "./flow_dissector.ts";
-import { PacketBatch, RECORD, RECORD_BYTES, VERDICT } from "./packet_batch.ts";
-
-/** Packets of usual size never need more room than this, in bytes. */
-const MIN_CAPACITY = 4096;
+import { PacketArea } from "./packet_area.ts";
 
 /**
  * Room for one packet, made once and used again: a dissection allocates next to nothing, and takes
  * as few steps as it can, since engines inline only so many.
  */
 export class OnePacket {
+  readonly area: PacketArea;
+  /** What the program is run on. */
+  readonly invocation: Invocation;
   readonly #machine: Machine;
-  readonly #request: NetBatch;
+  readonly #region: { start: number; end: number; readonly writable: false };
   /** All of memory when the view was made: growth leaves a view without memory. */
   #memory: Uint8Array = new Uint8Array(0);
-  #record: DataView = new DataView(new ArrayBuffer(0));
+  #keys: DataView = new DataView(new ArrayBuffer(0));
 
-  private constructor(machine: Machine, request: NetBatch) {
+  constructor(machine: Machine, area: PacketArea) {
     this.#machine = machine;
-    this.#request = request;
+    this.area = area;
+    this.#region = { start: 0, end: 0, writable: false };
+    const { context, keys } = area;
+    const layout = contextOf(BPF_PROG_TYPE_FLOW_DISSECTOR) ?? null;
+    const writable = { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true };
+    this.invocation = { context, layout, regions: [this.#region, writable], skb: null };
   }
 
-  /** Room for a packet of so many bytes; null when there is no memory for it. */
-  static borrow(machine: Machine, net: Net, size: number): OnePacket | null {
-    const idle = machine.idlePackets.pop();
-    if (idle !== undefined) {
-      const request = idle.#request;
-      request.net = net;
-      if (request.batch.bytesCapacity >= size) return idle;
-      request.batch[Symbol.dispose]();
-    }
-    const batch = PacketBatch.create(machine, 1, Math.max(size, MIN_CAPACITY));
-    return batch === null ? null : new OnePacket(machine, new NetBatch(machine, net, batch));
+  /** Puts a packet in; false when there is no memory for it. */
+  put(data: Uint8Array): boolean {
+    const { area } = this;
+    if (!area.setPacket(data)) return false;
+    this.#region.start = area.packet;
+    this.#region.end = area.packet + data.length;
+    return true;
   }
 
-  giveBack(): void {
-    this.#machine.idlePackets.push(this);
-  }
-
-  /**
-   * Dissects.
-   *
-   * @returns what came of it, as {@link RECORD} says: a view that holds until the next packet; null
-   *   when there is no memory for a stack.
-   */
-  dissect(frame: Frame, flags: number): DataView | null {
-    const request = this.#request;
-    const { batch } = request;
-    const { engine, memory } = this.#machine;
-    batch.clear();
-    batch.add(frame, flags);
-    if (!engine.dissectBatch(request)) return null;
-    const { bytes } = memory;
+  /** The flow keys as they lie in memory: a view that holds until the next packet. */
+  get keys(): DataView {
+    const { bytes } = this.#machine.memory;
     if (this.#memory !== bytes) {
       this.#memory = bytes;
-      this.#record = new DataView(bytes.buffer, batch.record(0), RECORD_BYTES);
+      this.#keys = new DataView(bytes.buffer, this.area.keys, BPF_FLOW_KEYS_SIZE);
     }
-    return this.#record;
+    return this.#keys;
   }
+}
+
+/** Room that is not in use: nested dissections each take one. */
+function borrow(machine: Machine): OnePacket | null {
+  const idle = machine.idlePackets.pop();
+  if (idle !== undefined) return idle;
+  const area = PacketArea.create(machine);
+  return area === null ? null : new OnePacket(machine, area);
 }
 
 /**
@@ -89,24 +89,28 @@ export function flowDissect(
 ): Dissection | number {
   const prog = attachedProgram(machine, net);
   if (prog === null) return handedOn(null, null);
-  const { id } = prog;
-  const packet = OnePacket.borrow(machine, net, frame.data.length);
+  const packet = borrow(machine);
   if (packet === null) return -ENOMEM;
+  // What the program does may detach it; it lives until it has returned.
+  prog.get();
   try {
-    const record = packet.dissect(frame, flags);
-    return record === null ? -ENOMEM : dissectionOf(record, id);
+    if (!packet.put(frame.data)) return -ENOMEM;
+    const retval = machine.engine.dissect(prog, packet, frame, flags);
+    if (retval === BPF_OK) {
+      return { by: "bpf", verdict: "ok", retval, keys: packet.keys, progId: prog.id };
+    }
+    return notOk(retval, packet, prog.id);
   } finally {
-    packet.giveBack();
+    prog.put();
+    machine.idlePackets.push(packet);
   }
 }
 
-function dissectionOf(record: DataView, progId: number): Dissection {
-  if (record.getUint32(RECORD.verdict, true) === VERDICT.fault) {
-    return { by: "bpf", verdict: "drop", retval: null, keys: null, progId };
-  }
-  const retval = record.getUint32(RECORD.retval, true);
+function notOk(retval: number, { keys }: OnePacket, progId: number): Dissection | number {
+  if (retval === -ENOMEM) return retval;
+  if (retval === -EFAULT) return { by: "bpf", verdict: "drop", retval: null, keys: null, progId };
   if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval, progId);
-  return { by: "bpf", verdict: retval === BPF_OK ? "ok" : "drop", retval, keys: record, progId };
+  return { by: "bpf", verdict: "drop", retval, keys, progId };
 }
 
 function handedOn(retval: number | null, progId: number | null): Dissection {

@@ -52,7 +52,7 @@ export class PacketArea {
       this.#packet = packet;
       this.#capacity = capacity;
     }
-    memory.bytes.set(data, this.#packet);
+    memory.write(this.#packet, data);
     return true;
   }
 

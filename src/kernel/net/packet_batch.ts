@@ -122,7 +122,7 @@ export class PacketBatch implements PlacedBatch {
   place(bytes: Uint8Array): number {
     if (this.#used + bytes.length > this.bytesCapacity) return 0;
     const address = this.#data + this.#used;
-    this.#machine.memory.bytes.set(bytes, address);
+    this.#machine.memory.write(address, bytes);
     this.#used += bytes.length;
     return address;
   }
