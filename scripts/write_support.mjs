@@ -33,6 +33,9 @@ sk_lookup programs are loaded, linked and queried; running them comes later.
 ## Helpers
 
 ${listed(helpers)}
+
+There are no sockets in it: a lookup finds none. What it returns has to be compared with 0, and
+released, all the same.
 `;
 
 const verifierPage = `# Why verifiers refuse programs
