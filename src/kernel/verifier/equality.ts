@@ -115,7 +115,17 @@ function wantedOf(precise: boolean, { exploresLimits }: Comparison): Wanted {
   return precise ? "range" : "nothing";
 }
 
+/** Whether the registers are the same, and by the same ids. */
+export function isIdentical(old: Register, now: Register): boolean {
+  return old === now || (isAlike(old, now) && old.id === now.id && old.reference === now.reference);
+}
+
 function isSame(old: Register, now: Register, ids: IdMap): boolean {
+  return isAlike(old, now) && ids.match(old.id, now.id) && ids.match(old.reference, now.reference);
+}
+
+/** Whether the registers are the same but for ids. */
+function isAlike(old: Register, now: Register): boolean {
   return (
     old.type === now.type &&
     old.off === now.off &&
@@ -124,9 +134,7 @@ function isSame(old: Register, now: Register, ids: IdMap): boolean {
     old.map === now.map &&
     old.size === now.size &&
     old.frame === now.frame &&
-    sameBounds(old.bounds, now.bounds) &&
-    ids.match(old.id, now.id) &&
-    ids.match(old.reference, now.reference)
+    sameBounds(old.bounds, now.bounds)
   );
 }
 
@@ -188,8 +196,10 @@ function stackCovers(
   for (let index = 0; index < old.stack.length; index++) {
     const before = old.slot(index);
     const after = now.slot(index);
+    if (strictness !== "finished") {
+      if (index >= now.stack.length || before.kinds !== after.kinds) return false;
+    }
     if (strictness === "same") {
-      if (before.kinds !== after.kinds) return false;
       if (before.spilled !== null && after.spilled !== null) {
         if (!isSame(before.spilled, after.spilled, ids)) return false;
       }

@@ -5,13 +5,12 @@
 
 import { EINVAL } from "../../abi/errno.ts";
 import type { Environment } from "./environment.ts";
-import { type Comparison, covers, IdMap } from "./equality.ts";
+import { type Comparison, covers, IdMap, isIdentical } from "./equality.ts";
 import { liveRegisters } from "./live_registers.ts";
 import { FORCE, findPoints, JOIN } from "./points.ts";
 import { inheritPrecision } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
-import type { Register } from "./register.ts";
-import { Checkpoint, type Frame, markSlotRead } from "./state.ts";
+import { Checkpoint, type Frame, markSlotRead, type State } from "./state.ts";
 
 /** A path with more steps than this since its last checkpoint leaves one. */
 const MAX_HISTORY = 40;
@@ -109,7 +108,7 @@ export class Explored {
     const isSame =
       old.mayGotoDepth === state.mayGotoDepth &&
       old.callbackDepth === state.callbackDepth &&
-      looksAlike(old, state.frame) &&
+      looksAlike(old, state) &&
       covers(old, state, "same", this.#comparison);
     if (!isSame) return false;
     throw new Refusal(EINVAL, `infinite loop detected at insn ${slot}`);
@@ -117,7 +116,6 @@ export class Explored {
 
   #leave(env: Environment, here: Checkpoint[]): void {
     const { state, slot } = env;
-    forgetSingleIds(env);
     this.#jumps = env.jumps;
     this.#processed = env.processed;
     env.totalStates++;
@@ -133,15 +131,14 @@ export class Explored {
 
 const CALL = 0x85;
 
-/** Whether the innermost frames are the same to the last id: an endless loop changes nothing. */
-function looksAlike({ frames }: Checkpoint, now: Frame): boolean {
-  const old = frames[frames.length - 1] as Frame;
-  return now.registers.every((register, i) => {
-    const before = old.get(i);
-    const { type, id, reference } = register;
-    if (before === register) return true;
-    return before.type === type && before.id === id && before.reference === reference;
-  });
+/**
+ * Whether the innermost frames' registers are the same to the last id, those that nobody reads any
+ * more too: an endless loop changes nothing. Analogous to states_maybe_looping() in Linux.
+ */
+function looksAlike({ frames }: Checkpoint, now: State): boolean {
+  if (frames.length !== now.frames.length) return false;
+  const old = frames[now.depth] as Frame;
+  return now.frame.registers.every((register, i) => isIdentical(old.get(i), register));
 }
 
 /** What mattered from the earlier state on, matters on this path. */
@@ -158,27 +155,6 @@ function inherit(env: Environment, old: Checkpoint): void {
 /** A path came back: what matters later on in the loop may matter here, and isn't known yet. */
 function markIncomplete({ state }: Environment): void {
   for (let at = state.parent; at !== null && !at.incomplete; at = at.parent) at.incomplete = true;
-}
-
-/**
- * An id that only one number has says nothing; sums keep theirs, as they do in Linux. Analogous to
- * clear_singular_ids() in kernel/bpf/verifier.c.
- */
-function forgetSingleIds({ state }: Environment): void {
-  const counts = new Map<number, number>();
-  const count = (register: Register): Register => {
-    if (register.isScalar && register.id !== 0) {
-      counts.set(register.id, (counts.get(register.id) ?? 0) + 1);
-    }
-    return register;
-  };
-  state.update(count);
-  if (counts.size === 0) return;
-  state.update((register) =>
-    register.isScalar && register.sumWidth === 0 && counts.get(register.id) === 1
-      ? register.unlinked()
-      : register,
-  );
 }
 
 /** A path is at its end, and with it perhaps checkpoints on it: update_branch_counts() in Linux. */

@@ -1,6 +1,7 @@
 /** The table: programs of ours, and what verifiers say of them. */
 
 import { ATOMIC_ROWS } from "./atomics.ts";
+import { CALLBACK_LOOP_ROWS } from "./callback_loops.ts";
 import { CAPABILITY_ROWS } from "./capabilities.ts";
 import { CONTEXT_ROWS } from "./contexts.ts";
 import { ENCODING_ROWS } from "./encodings.ts";
@@ -26,6 +27,7 @@ export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
   ["pointers and registers", POINTER_ROWS],
   ["numbers", NUMBER_ROWS],
   ["loops and jumps", LOOP_ROWS],
+  ["loops and callbacks", CALLBACK_LOOP_ROWS],
   ["functions", FUNCTION_ROWS],
   ["contexts", CONTEXT_ROWS],
   ["returned values", RETURN_ROWS],
