@@ -88,8 +88,8 @@ const LINE_INFO_SIZE = 16;
 const LOG_WORDS = 3;
 /** Bytes of an instruction slot. */
 const SLOT_BYTES = 8;
-/** Room for the ids of maps; few programs have more. */
-const USUAL_MAPS = 16;
+/** Room for the ids of maps, used again: few programs have more. */
+const usualMapIds: Uint32Array = new Uint32Array(16);
 /** By so much a program may make its packet longer, in bytes: a page is what Linux gives it. */
 const GROWTH_BYTES = 4096;
 /** Where `flags` lies in the context of a flow dissector's run: struct bpf_flow_keys. */
@@ -281,14 +281,18 @@ function loadRefusal(
 }
 
 function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
-  const read = (room: number): readonly [Values<typeof PROG_INFO>, Uint32Array] => {
-    const ids = new Uint32Array(room);
-    const request = { nr_map_ids: room, map_ids: kernel.addressOf(new Uint8Array(ids.buffer)) };
-    return [readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE, request), ids];
+  const read = (ids: Uint32Array): Values<typeof PROG_INFO> => {
+    const bytes = new Uint8Array(ids.buffer);
+    const request = { nr_map_ids: ids.length, map_ids: kernel.addressOf(bytes) };
+    return readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE, request);
   };
-  let [info, ids] = read(USUAL_MAPS);
+  let ids = usualMapIds;
+  let info = read(ids);
   const count = info.nr_map_ids;
-  if (count > USUAL_MAPS) [info, ids] = read(count);
+  if (count > ids.length) {
+    ids = new Uint32Array(count);
+    info = read(ids);
+  }
   return {
     type: info.type,
     id: info.id,

@@ -91,10 +91,10 @@ function decodeLine(fields: readonly number[], btf: BtfSection): SourceLine {
 /** Records of 32-bit fields as the kernel reads them. */
 function pack(records: readonly (readonly number[])[], size: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(records.length * size));
-  for (const [index, fields] of records.entries()) {
-    for (const [place, field] of fields.entries()) {
+  records.forEach((fields, index) => {
+    fields.forEach((field, place) => {
       view.setUint32(index * size + place * 4, field, true);
-    }
-  }
+    });
+  });
   return new Uint8Array(view.buffer);
 }

@@ -28,13 +28,12 @@ const MISSES_PER_HIT_IN_LOOP = 64;
 export class Explored {
   readonly points: Uint8Array;
   readonly #comparison: Comparison;
-  readonly #bySlot: Checkpoint[][];
+  readonly #bySlot: Map<number, Checkpoint[]> = new Map();
   #jumps: number = 0;
   #processed: number = 0;
 
   constructor({ subject }: Environment) {
     this.points = findPoints(subject.insns);
-    this.#bySlot = subject.insns.map(() => []);
     this.#comparison = {
       live: liveRegisters(subject.insns),
       perfmon: subject.perfmon,
@@ -47,7 +46,7 @@ export class Explored {
   begin({ jumps, processed }: Environment): void {
     this.#jumps = jumps;
     this.#processed = processed;
-    for (const here of this.#bySlot) here.length = 0;
+    this.#bySlot.clear();
   }
 
   /**
@@ -64,7 +63,11 @@ export class Explored {
     const processed = env.processed - this.#processed;
     let leaves = forced || (jumps >= MIN_JUMPS && processed >= MIN_INSTRUCTIONS);
     this.#comparison.exploresLimits = env.speculation.exploresLimits;
-    const here = this.#bySlot[slot] as Checkpoint[];
+    let here = this.#bySlot.get(slot);
+    if (here === undefined) {
+      here = [];
+      this.#bySlot.set(slot, here);
+    }
     env.maxStatesPerInsn = Math.max(env.maxStatesPerInsn, here.length);
     // The latest first, as the most alike.
     for (let i = here.length - 1; i >= 0; i--) {

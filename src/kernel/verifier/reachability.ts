@@ -30,18 +30,17 @@ function reachedSlots(insns: readonly Instruction[]): Uint8Array {
     const insn = insns[slot];
     if (insn === undefined || reached[slot] === 1) continue;
     reached[slot] = 1;
-    waiting.push(...successors(insn, slot));
+    addSuccessors(waiting, insn, slot);
   }
   return reached;
 }
 
-/** Where control may go from an instruction, calls included. */
-function successors(insn: Instruction, slot: number): number[] {
+/** Adds where control may go from an instruction, calls included. */
+function addSuccessors(slots: number[], insn: Instruction, slot: number): void {
   const { opcode } = insn;
-  if (opcode === (BPF_JMP | BPF_EXIT)) return [];
-  const offset = jumpOffset(insn);
-  const target = offset === undefined ? [] : [slot + offset + 1];
-  if (opcode === (BPF_JMP | BPF_JA) || opcode === (BPF_JMP32 | BPF_JA)) return target;
-  const next = slot + (isLoadImm64(insn) ? 2 : 1);
-  return namesFunction(insn) ? [next, slot + insn.imm + 1] : [next, ...target];
+  if (opcode === (BPF_JMP | BPF_EXIT)) return;
+  const isGoto = opcode === (BPF_JMP | BPF_JA) || opcode === (BPF_JMP32 | BPF_JA);
+  if (!isGoto) slots.push(slot + (isLoadImm64(insn) ? 2 : 1));
+  const offset = namesFunction(insn) ? insn.imm : jumpOffset(insn);
+  if (offset !== undefined) slots.push(slot + offset + 1);
 }
