@@ -20,6 +20,7 @@ import {
   sockets,
 } from "./templates/pointers.ts";
 import { references } from "./templates/references.ts";
+import { roundsWithoutEnd } from "./templates/rounds.ts";
 import { joins, spills } from "./templates/stack.ts";
 
 /** How often, and which. */
@@ -43,6 +44,7 @@ const TEMPLATES: readonly (readonly [number, (random: Random) => TestProgram])[]
   [3, leaks],
   [3, contexts],
   [4, nested],
+  [1, roundsWithoutEnd],
   [4, references],
 ];
 const TOTAL = TEMPLATES.reduce((sum, [weight]) => sum + weight, 0);
