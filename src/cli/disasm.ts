@@ -4,7 +4,7 @@
 
 import { decodeInstructions, listing } from "../asm/index.ts";
 import type { ProgramSpec, SourceLine } from "../elf/index.ts";
-import { chooseProgram, readObject } from "./files.ts";
+import { choosePrograms, readObject } from "./files.ts";
 import type { Session } from "./session.ts";
 import { printable } from "./text.ts";
 
@@ -30,10 +30,7 @@ export async function disasm(
   options: { readonly program?: string; readonly json?: boolean; readonly wasm?: boolean },
 ): Promise<void> {
   const object = await readObject(path);
-  const programs =
-    options.program === undefined
-      ? [...object.programs.values()]
-      : [chooseProgram(object, path, options.program)];
+  const programs = choosePrograms(object, path, options.program);
   let [asObjects, texts] = [() => programs.map(asJson), () => programs.map(asText)];
   if (options.wasm === true) {
     const { translate, translatedAsJson, translatedAsText } = await import("./disasm_wasm.ts");

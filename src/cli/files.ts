@@ -125,6 +125,15 @@ export function chooseProgram(object: ObjectSpec, path: string, name: string): P
   );
 }
 
+/** The program with a name, or, without one, all: see {@link chooseProgram}. */
+export function choosePrograms(
+  object: ObjectSpec,
+  path: string,
+  name: string | undefined,
+): ProgramSpec[] {
+  return name === undefined ? [...object.programs.values()] : [chooseProgram(object, path, name)];
+}
+
 /**
  * The first program that attaches to a network namespace.
  *

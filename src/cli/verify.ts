@@ -9,7 +9,7 @@ import { BpfError, VerifierError } from "../errors.ts";
 import type { Kernel } from "../kernel.ts";
 import { readStatistics, type Statistics } from "../verdict/index.ts";
 import { EXIT_REFUSED, UsageError } from "./failure.ts";
-import { chooseProgram, readObject } from "./files.ts";
+import { choosePrograms, readObject } from "./files.ts";
 import type { KernelName, Session } from "./session.ts";
 import { verdictLines } from "./verify_text.ts";
 
@@ -52,10 +52,7 @@ export async function verify(
   options: VerifyOptions,
 ): Promise<void> {
   const object = await readObject(path);
-  const programs =
-    options.program === undefined
-      ? [...object.programs.values()]
-      : [chooseProgram(object, path, options.program)];
+  const programs = choosePrograms(object, path, options.program);
   if (programs.length === 0) throw new UsageError(`${path} holds no programs`);
   const kernels = await openKernels(session, options.kernel ?? "embedded");
   const logLevel = FIGURES | Number(options.log ?? 0);

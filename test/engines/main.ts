@@ -3,6 +3,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { wholeNumber } from "../settings.ts";
 import { type Counts, Engines } from "./differential.ts";
 
 const USAGE = `usage: npm run fuzz:engines -- [--seed S] [--programs N] [--max N] [--embedded]
@@ -13,12 +14,6 @@ many differences to stop.`;
 
 const DEFAULT_PROGRAMS = 20_000;
 const DEFAULT_MAX = 10;
-
-function numberOf(text: string | undefined, fallback: number): number {
-  const number = text === undefined ? fallback : Number(text);
-  if (Number.isSafeInteger(number) && number >= 0) return number;
-  throw new RangeError(`${text} is no number`);
-}
 
 function summary({ tried, programs, onLinux, refusedByLinux, differences }: Counts): string {
   return (
@@ -41,8 +36,8 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const seed = numberOf(values.seed, Date.now() % 2 ** 31);
-  const programs = numberOf(values.programs, DEFAULT_PROGRAMS);
+  const seed = wholeNumber("--seed", values.seed, Date.now() % 2 ** 31);
+  const programs = wholeNumber("--programs", values.programs, DEFAULT_PROGRAMS);
   using engines = await Engines.open(values.embedded !== true);
   console.log(`seed ${seed}, ${programs} programs on ${engines.names.join(", ")}`);
   const start = performance.now();
@@ -50,7 +45,7 @@ async function main(): Promise<void> {
   const counts = engines.compare({
     seed,
     programs,
-    maxDifferences: numberOf(values.max, DEFAULT_MAX),
+    maxDifferences: wholeNumber("--max", values.max, DEFAULT_MAX),
     progress: (so) => {
       for (; shown < so.differences.length; shown++) console.log(`\n${so.differences[shown]}`);
       console.log(summary(so));

@@ -3,6 +3,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { wholeNumber } from "../settings.ts";
 import { type Counts, compare, unexplained } from "./differential.ts";
 import { embeddedWorld, linuxWorld } from "./world.ts";
 
@@ -13,12 +14,6 @@ shrunk and shown; --only takes the programs of one kind, such as "mutated" or "s
 
 const DEFAULT_PROGRAMS = 20_000;
 const MAX_SHOWN = 10;
-
-function numberOf(text: string | undefined, fallback: number): number {
-  const number = text === undefined ? fallback : Number(text);
-  if (Number.isSafeInteger(number) && number >= 0) return number;
-  throw new RangeError(`${text} is no number`);
-}
 
 /** How many instructions are walked here for each one there. */
 function describeRatios(ratios: readonly number[]): string {
@@ -65,8 +60,8 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const seed = numberOf(values.seed, Date.now() % 2 ** 31);
-  const programs = numberOf(values.programs, DEFAULT_PROGRAMS);
+  const seed = wholeNumber("--seed", values.seed, Date.now() % 2 ** 31);
+  const programs = wholeNumber("--programs", values.programs, DEFAULT_PROGRAMS);
   using there = await linuxWorld();
   using here = embeddedWorld(there.possibleCpus);
   console.log(`seed ${seed}, ${programs} programs`);
@@ -74,7 +69,7 @@ async function main(): Promise<void> {
   const counts = compare(here, there, {
     seed,
     programs,
-    maxShown: numberOf(values.max, MAX_SHOWN),
+    maxShown: wholeNumber("--max", values.max, MAX_SHOWN),
     ...(values.only !== undefined && { only: values.only }),
     progress: ({ programs: done, unsafe, refusedHere, errno }) =>
       console.log(`${done}: ${unsafe} unsafe, ${refusedHere} refused here, ${errno} errnos`),

@@ -229,14 +229,8 @@ export class ProgramWriter {
     code.get(frame);
     code.call(main);
     code.tee(r0);
-    code.access("i64.store", stateField("r0"));
-    code.get(r0);
-    code.op("i32.wrap_i64");
-    const locals = [
-      { count: 1, type: I32 },
-      { count: 1, type: I64 },
-    ];
-    return this.#module.add(this.#module.type([I32, I32, I32], [I32]), locals, code);
+    leaveRun(code, r0);
+    return this.#module.add(this.#module.type([I32, I32, I32], [I32]), RUN_LOCALS, code);
   }
 
   #addRepeat(main: number): number {
@@ -266,14 +260,8 @@ export class ProgramWriter {
     code.end();
     code.get(state);
     code.get(r0);
-    code.access("i64.store", stateField("r0"));
-    code.get(r0);
-    code.op("i32.wrap_i64");
-    const locals = [
-      { count: 1, type: I32 },
-      { count: 1, type: I64 },
-    ];
-    return this.#module.add(this.#module.type([I32, I32, I32, I32, I32], [I32]), locals, code);
+    leaveRun(code, r0);
+    return this.#module.add(this.#module.type([I32, I32, I32, I32, I32], [I32]), RUN_LOCALS, code);
   }
 
   #addCallback(target: number): number {
@@ -293,6 +281,19 @@ export class ProgramWriter {
     const locals = [{ count: 1, type: I32 }];
     return this.#module.add(this.#module.type([I32], []), locals, code);
   }
+}
+
+/** Locals of a run: `state` (i32) and `r0` (i64), behind the parameters. */
+const RUN_LOCALS = [
+  { count: 1, type: I32 },
+  { count: 1, type: I64 },
+] as const;
+
+/** Stores r0, which lies above the address of the state, and leaves its lower half: the result. */
+function leaveRun(code: Code, r0: number): void {
+  code.access("i64.store", stateField("r0"));
+  code.get(r0);
+  code.op("i32.wrap_i64");
 }
 
 /** What is counted anew for each run. */
