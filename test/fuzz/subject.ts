@@ -3,8 +3,10 @@
  * the same on every kernel.
  */
 
+import { GET_FD_BY_ID, GET_NEXT_ID } from "../../src/abi/attr.ts";
 import * as bpf from "../../src/abi/bpf.ts";
 import { errnoName } from "../../src/abi/errno.ts";
+import { decode, encode } from "../../src/abi/layout.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { CLOSED_FD } from "../contract/case.ts";
@@ -17,6 +19,7 @@ import {
   fdsIn,
   type Label,
   type Operation,
+  slotAt,
   type Value,
 } from "./operation.ts";
 import { translate, translateText, WALKS } from "./translate.ts";
@@ -98,6 +101,18 @@ export class Subject {
   /** What is known of the object that an operation is about. */
   factsOf(operation: Operation): Facts | null {
     return operation.do === "bpf" ? this.#subjectOf(operation) : null;
+  }
+
+  /** Whether the map that an operation opens by its id is there: found out without opening it. */
+  listsMap(operation: Operation): boolean {
+    if (operation.do !== "bpf" || operation.cmd !== bpf.BPF_MAP_GET_FD_BY_ID) return false;
+    const named = slotAt(operation.attr, GET_FD_BY_ID.id[0]);
+    if (typeof named !== "object" || !("id" in named)) return false;
+    const id = this.objects.idOf(named.id, "map");
+    if (id === null) return false;
+    const request = encode(GET_NEXT_ID, { start_id: id - 1 });
+    const result = this.world.kernel.bpf(bpf.BPF_MAP_GET_NEXT_ID, request);
+    return result === 0 && decode(GET_NEXT_ID, request).next_id === id;
   }
 
   /** Takes back what the last operation made, so that it can be tried again. */
