@@ -1,16 +1,14 @@
 /**
- * Makes up BTF: good, or with a few bytes changed.
+ * Makes up BTF: good or nearly so, or with a few bytes changed.
  */
 
 import * as attr from "../../src/abi/attr.ts";
 import { BPF_BTF_LOAD } from "../../src/abi/bpf.ts";
+import { encodeBtf, RANDOM_STRINGS, randomTypes } from "../btf.ts";
 import { attrOf, type Draft, type Supply } from "./supply.ts";
 
-const HEADER_SIZE = 24;
-const MAGIC = 0xeb9f;
-const VERSION = 1;
 /** Names at 1 "int", 5 "f", 7 "x", 9 "pair". */
-const STRINGS = Buffer.from("\0int\0f\0x\0pair\0");
+const STRINGS = new TextEncoder().encode("\0int\0f\0x\0pair\0");
 
 // kind << 24 | vlen
 const INT = 1 << 24;
@@ -37,21 +35,11 @@ const TYPES: readonly (readonly number[])[] = [
 /** Room for every log, so that none is cut. */
 const LOG_SIZE = 4096;
 
-/** struct btf_header, types and strings. */
-function btfOf(types: readonly number[]): Buffer {
-  const header = Buffer.alloc(HEADER_SIZE);
-  header.writeUInt16LE(MAGIC, 0);
-  header.writeUInt8(VERSION, 2);
-  header.writeUInt32LE(HEADER_SIZE, 4);
-  header.writeUInt32LE(0, 8);
-  header.writeUInt32LE(types.length * 4, 12);
-  header.writeUInt32LE(types.length * 4, 16);
-  header.writeUInt32LE(STRINGS.length, 20);
-  return Buffer.concat([header, Buffer.from(Uint32Array.from(types).buffer), STRINGS]);
-}
-
 export function loadBtf({ random }: Supply): Draft {
-  const bytes = [...btfOf(random.pick(TYPES))];
+  const btf = random.once(2)
+    ? encodeBtf([random.pick(TYPES)], STRINGS)
+    : encodeBtf(randomTypes(random), RANDOM_STRINGS);
+  const bytes = [...btf];
   const changes = random.pick([0, 0, 1, 1, 2]);
   for (let i = 0; i < changes; i++) {
     bytes[random.below(bytes.length)] = random.pick([0, 1, 2, 4, 8, 0x80, random.below(256)]);

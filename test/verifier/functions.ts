@@ -3,10 +3,8 @@
  */
 
 import * as BPF from "../../src/abi/bpf.ts";
+import { encodeBtf } from "../btf.ts";
 import type { DebugTypes } from "./program.ts";
-
-const HEADER_SIZE = 24;
-const BTF_MAGIC = 0xeb9f;
 
 // Kinds of types, in the bits where they stand (kind << 24), and FUNC's linkage.
 const INT: number = 1 << 24;
@@ -130,19 +128,8 @@ function typeIdOf(progType: number, kind: FunctionKind): number {
 /** Types for all functions of generated programs, for BPF_BTF_LOAD. */
 export function functionBtf(): Uint8Array {
   const strings = new Strings();
-  const words = Uint32Array.from(typeWords(strings).flat());
-  const text = strings.bytes;
-  const btf = new Uint8Array(HEADER_SIZE + words.byteLength + text.length);
-  const header = new DataView(btf.buffer);
-  header.setUint16(0, BTF_MAGIC, true);
-  header.setUint8(2, 1);
-  header.setUint32(4, HEADER_SIZE, true);
-  header.setUint32(12, words.byteLength, true);
-  header.setUint32(16, words.byteLength, true);
-  header.setUint32(20, text.length, true);
-  btf.set(new Uint8Array(words.buffer), HEADER_SIZE);
-  btf.set(text, HEADER_SIZE + words.byteLength);
-  return btf;
+  const types = typeWords(strings);
+  return encodeBtf(types, strings.bytes);
 }
 
 /** Index of {@link functionBtf} among the BTF of a world; that of compiled objects follows. */

@@ -38,17 +38,37 @@ function isSourceOnly(kind: number): boolean {
   return kind === P.BTF_KIND_VAR || kind === P.BTF_KIND_DATASEC || kind === P.BTF_KIND_DECL_TAG;
 }
 
+/** Kinds that a declaration's tag may be on. */
+function isTaggable(kind: number): boolean {
+  return (
+    isStruct(kind) ||
+    kind === P.BTF_KIND_FUNC ||
+    kind === P.BTF_KIND_VAR ||
+    kind === P.BTF_KIND_TYPEDEF
+  );
+}
+
+/** Kinds of which there are no values. */
+function isWithoutSize(kind: number): boolean {
+  return kind === P.BTF_KIND_FWD || kind === P.BTF_KIND_FUNC || kind === P.BTF_KIND_FUNC_PROTO;
+}
+
 /**
  * The type behind typedefs and qualifiers; null for void, for what does not exist, and behind more
  * of them than BTF may have.
  */
-export function skipModifiers({ types }: P.ParsedBtf, id: number): Type | null {
-  let type = types[id] ?? null;
-  for (let count = 0; type !== null && isModifier(type.kind); count++) {
-    if (count > MAX_MODIFIERS) return null;
-    type = types[type.sizeOrType] ?? null;
+export function skipModifiers(btf: P.ParsedBtf, id: number): Type | null {
+  return btf.types[idBehindModifiers(btf, id)] ?? null;
+}
+
+function idBehindModifiers({ types }: P.ParsedBtf, start: number): number {
+  let id = start;
+  for (let count = 0; count <= MAX_MODIFIERS + 1; count++) {
+    const type = types[id] ?? null;
+    if (type === null || !isModifier(type.kind)) return id;
+    id = type.sizeOrType;
   }
-  return type;
+  return 0;
 }
 
 /** Bytes that a value takes; null for types without values. */
@@ -100,6 +120,8 @@ class Resolver {
   }
 
   check(id: number): number {
+    const type = this.#btf.types[id];
+    if (type?.kind === P.BTF_KIND_FUNC_PROTO) return this.#checkPrototype(type, id);
     return this.#resolve(id, null, 1);
   }
 
@@ -113,56 +135,99 @@ class Resolver {
       return this.#log.refuse(E2BIG, text);
     }
     this.#visiting.add(id);
+    const refuse = (text: string): number => this.#log.refuse(EINVAL, `[${id}] ${text}`);
     const within = mode ?? ownMode(type.kind);
-    for (const part of this.#parts(type)) {
-      const kind = this.#btf.types[part]?.kind ?? 0;
-      if (!isFollowed(kind, within)) continue;
-      const errno = this.#resolve(part, within, depth + 1);
-      if (errno !== 0) return errno;
+    // A part is seen through to its end before the next one is looked at.
+    for (const [i, part] of this.#parts(type).entries()) {
+      const unfit = this.#unfitPart(type, i, part);
+      if (unfit !== null) return refuse(unfit);
+      const wasKnown = this.#done.has(part);
+      for (const next of this.#partsBehind(type, part)) {
+        if (!isFollowed(this.#btf.types[next]?.kind ?? 0, within)) continue;
+        const errno = this.#resolve(next, within, depth + 1);
+        if (errno !== 0) return errno;
+      }
+      // Linux goes on with the next variable, whatever the size of one that it meets here is.
+      if (type.kind === P.BTF_KIND_DATASEC && !wasKnown) continue;
+      const fault = this.#partFault(type, i, part);
+      if (fault !== null) return refuse(fault);
     }
     this.#visiting.delete(id);
     this.#done.add(id);
     const fault = this.#fault(type);
-    return fault === null ? 0 : this.#log.refuse(EINVAL, `[${id}] ${fault}`);
+    return fault === null ? 0 : refuse(fault);
   }
 
   /** Ids of the types that a type is made of. */
   #parts({ kind, sizeOrType, vlen, at }: Type): number[] {
     const { view } = this.#btf;
     if (kind === P.BTF_KIND_ARRAY) return [view.getUint32(at + 4, true), view.getUint32(at, true)];
-    if (isStruct(kind)) return Array.from({ length: vlen }, (_, i) => this.#memberType(at, i));
+    if (isStruct(kind)) {
+      return Array.from({ length: vlen }, (_, i) => view.getUint32(at + 12 * i + 4, true));
+    }
     if (kind === P.BTF_KIND_DATASEC) {
       return Array.from({ length: vlen }, (_, i) => view.getUint32(at + 12 * i, true));
     }
-    if (isModifier(kind) || kind === P.BTF_KIND_PTR || kind === P.BTF_KIND_VAR) return [sizeOrType];
-    return [];
+    const isOfOne =
+      isModifier(kind) ||
+      kind === P.BTF_KIND_PTR ||
+      kind === P.BTF_KIND_VAR ||
+      kind === P.BTF_KIND_DECL_TAG;
+    return isOfOne ? [sizeOrType] : [];
   }
 
-  #memberType(at: number, i: number): number {
-    return this.#btf.view.getUint32(at + 12 * i + 4, true);
+  /**
+   * A part, and the pointer behind its modifiers: they may be known from a walk over values, which
+   * ends before pointers.
+   */
+  #partsBehind({ kind }: Type, part: number): number[] {
+    if (kind !== P.BTF_KIND_PTR && kind !== P.BTF_KIND_VAR) return [part];
+    const end = idBehindModifiers(this.#btf, part);
+    return this.#btf.types[end]?.kind === P.BTF_KIND_PTR ? [part, end] : [part];
+  }
+
+  /** What is wrong with the i-th part already before it is known. */
+  #unfitPart({ kind }: Type, i: number, part: number): string | null {
+    const type = this.#btf.types[part];
+    if (kind === P.BTF_KIND_DATASEC) {
+      return type?.kind === P.BTF_KIND_VAR ? null : "Not a VAR kind member";
+    }
+    if (kind === P.BTF_KIND_DECL_TAG) return isTaggable(type?.kind ?? 0) ? null : "Invalid type_id";
+    const isThere = type !== undefined && !isSourceOnly(type?.kind ?? 0);
+    if (kind !== P.BTF_KIND_ARRAY && !isStruct(kind)) return isThere ? null : "Invalid type_id";
+    if (isThere && type !== null && !isWithoutSize(type.kind)) return null;
+    if (isStruct(kind)) return "Invalid member";
+    return i === 0 ? "Invalid index" : "Invalid elem";
+  }
+
+  /** What is wrong with the i-th part once it is known. */
+  #partFault(type: Type, i: number, part: number): string | null {
+    switch (type.kind) {
+      case P.BTF_KIND_ARRAY:
+        return i === 0 ? this.#indexFault(part) : this.#elementFault(type, part);
+      case P.BTF_KIND_STRUCT:
+      case P.BTF_KIND_UNION:
+        return this.#memberFault(type, i, part);
+      case P.BTF_KIND_DATASEC:
+        return this.#variableFault(type, i, part);
+      default:
+        return null;
+    }
   }
 
   #fault(type: Type): string | null {
     const { kind, sizeOrType } = type;
     const target = this.#btf.types[sizeOrType];
     if (isModifier(kind) || kind === P.BTF_KIND_PTR) {
-      const missing = target === undefined || (target !== null && isSourceOnly(target.kind));
-      return missing ? "Invalid type_id" : null;
+      // A function that is known already counts as void.
+      const isFunction = target?.kind === P.BTF_KIND_FUNC && !this.#done.has(sizeOrType);
+      return isFunction ? "Invalid type_id" : null;
     }
     switch (kind) {
-      case P.BTF_KIND_ARRAY:
-        return this.#arrayFault(type);
-      case P.BTF_KIND_STRUCT:
-      case P.BTF_KIND_UNION:
-        return this.#membersFault(type);
-      case P.BTF_KIND_FUNC_PROTO:
-        return this.#prototypeFault(type);
       case P.BTF_KIND_FUNC:
         return this.#functionFault(target);
       case P.BTF_KIND_VAR:
         return this.#isValue(sizeOrType) ? null : "Invalid type_id";
-      case P.BTF_KIND_DATASEC:
-        return this.#variablesFault(type);
       case P.BTF_KIND_DECL_TAG:
         return this.#declarationFault(type, target);
       default:
@@ -188,33 +253,30 @@ class Resolver {
     return { bits: data & 0xff, offset: (data >>> 16) & 0xff };
   }
 
-  #arrayFault({ at }: Type): string | null {
-    const elementId = this.#btf.view.getUint32(at, true);
-    const index = skipModifiers(this.#btf, this.#btf.view.getUint32(at + 4, true));
-    if (!this.#isRegularInt(index)) return "Invalid index";
-    if (!this.#isValue(elementId)) return "Invalid elem";
-    const element = skipModifiers(this.#btf, elementId);
+  #indexFault(id: number): string | null {
+    return this.#isRegularInt(skipModifiers(this.#btf, id)) ? null : "Invalid index";
+  }
+
+  #elementFault({ at }: Type, id: number): string | null {
+    if (!this.#isValue(id)) return "Invalid elem";
+    const element = skipModifiers(this.#btf, id);
     if (element?.kind === P.BTF_KIND_INT && !this.#isRegularInt(element)) {
       return "Invalid array of int";
     }
     const count = this.#btf.view.getUint32(at + 8, true);
-    const size = sizeOf(this.#btf, elementId) ?? 0;
+    const size = sizeOf(this.#btf, id) ?? 0;
     return size * count > U32_MAX ? "Array size overflows U32_MAX" : null;
   }
 
-  #membersFault({ vlen, at, kindFlag, sizeOrType }: Type): string | null {
-    for (let i = 0; i < vlen; i++) {
-      const id = this.#memberType(at, i);
-      const type = skipModifiers(this.#btf, id);
-      if (type === null || !this.#isValue(id)) return "Invalid member";
-      const raw = this.#btf.view.getUint32(at + 12 * i + 8, true);
-      const end = kindFlag
-        ? this.#bitfieldEnd(id, type, raw & 0xffffff, raw >>> 24)
-        : this.#memberEnd(id, type, raw);
-      if (typeof end === "string") return end;
-      if (end > sizeOrType) return "Member exceeds struct_size";
-    }
-    return null;
+  #memberFault({ at, kindFlag, sizeOrType }: Type, i: number, id: number): string | null {
+    const type = skipModifiers(this.#btf, id);
+    if (type === null || !this.#isValue(id)) return "Invalid member";
+    const raw = this.#btf.view.getUint32(at + 12 * i + 8, true);
+    const end = kindFlag
+      ? this.#bitfieldEnd(id, type, raw & 0xffffff, raw >>> 24)
+      : this.#memberEnd(id, type, raw);
+    if (typeof end === "string") return end;
+    return end > sizeOrType ? "Member exceeds struct_size" : null;
   }
 
   /** The byte after a member, or what is wrong with it. @param offset - in bits. */
@@ -244,18 +306,31 @@ class Resolver {
     return Math.ceil((offset + (bits || most)) / 8);
   }
 
-  #prototypeFault({ sizeOrType, vlen, at }: Type): string | null {
-    if (sizeOrType !== 0 && !this.#isValue(sizeOrType)) return "Invalid return type";
-    for (let i = 0; i < vlen; i++) {
-      const name = this.#btf.view.getUint32(at + 8 * i, true);
-      const id = this.#btf.view.getUint32(at + 8 * i + 4, true);
-      // The last one without a type stands for `...`.
-      if (i === vlen - 1 && id === 0 && name === 0) return null;
-      const text = P.btfName(this.#btf, name);
-      const named = name === 0 || P.isIdentifier(text);
-      if (!named || !this.#isValue(id)) return `Invalid arg#${i + 1}`;
+  /** What a function returns and takes is seen through when nothing else is under way. */
+  #checkPrototype({ sizeOrType, vlen, at }: Type, id: number): number {
+    const checkPart = (part: number, isNamed: boolean, what: string): number => {
+      const kind = this.#btf.types[part]?.kind;
+      const isFit = isNamed && kind !== undefined && !isSourceOnly(kind);
+      const errno = isFit ? this.#resolve(part, null, 1) : 0;
+      if (errno !== 0 || (isFit && this.#isValue(part))) return errno;
+      return this.#log.refuse(EINVAL, `[${id}] Invalid ${what}`);
+    };
+    const errno = sizeOrType === 0 ? 0 : checkPart(sizeOrType, true, "return type");
+    if (errno !== 0) return errno;
+    const argument = (i: number): { readonly name: number; readonly part: number } => ({
+      name: this.#btf.view.getUint32(at + 8 * i, true),
+      part: this.#btf.view.getUint32(at + 8 * i + 4, true),
+    });
+    // The last one without a type, and without a name, stands for `...`.
+    const isOpen = vlen > 0 && argument(vlen - 1).part === 0;
+    if (isOpen && argument(vlen - 1).name !== 0) return checkPart(0, false, `arg#${vlen}`);
+    for (let i = 0; i < (isOpen ? vlen - 1 : vlen); i++) {
+      const { name, part } = argument(i);
+      const isNamed = name === 0 || P.isIdentifier(P.btfName(this.#btf, name));
+      const errno = checkPart(part, isNamed, `arg#${i + 1}`);
+      if (errno !== 0) return errno;
     }
-    return null;
+    return 0;
   }
 
   #functionFault(prototype: Type | null | undefined): string | null {
@@ -268,15 +343,10 @@ class Resolver {
     return null;
   }
 
-  #variablesFault({ vlen, at }: Type): string | null {
-    for (let i = 0; i < vlen; i++) {
-      const variable = this.#btf.types[this.#btf.view.getUint32(at + 12 * i, true)];
-      if (variable?.kind !== P.BTF_KIND_VAR) return "Not a VAR kind member";
-      const size = sizeOf(this.#btf, variable.sizeOrType);
-      if (size === null) return "Invalid type";
-      if (this.#btf.view.getUint32(at + 12 * i + 8, true) < size) return "Invalid size";
-    }
-    return null;
+  #variableFault({ at }: Type, i: number, id: number): string | null {
+    const size = sizeOf(this.#btf, this.#btf.types[id]?.sizeOrType ?? 0);
+    if (size === null) return "Invalid type";
+    return this.#btf.view.getUint32(at + 12 * i + 8, true) < size ? "Invalid size" : null;
   }
 
   #declarationFault({ at }: Type, target: Type | null | undefined): string | null {
@@ -309,7 +379,7 @@ function isFollowed(kind: number, mode: Mode | null): boolean {
   if (isModifier(kind)) return true;
   if (mode === "pointers") return kind === P.BTF_KIND_PTR;
   if (mode === "values") return kind === P.BTF_KIND_ARRAY || isStruct(kind);
-  return ownMode(kind) !== null || isSourceOnly(kind);
+  return ownMode(kind) !== null || kind === P.BTF_KIND_FUNC || isSourceOnly(kind);
 }
 
 /** `const` and its like come before type tags, seen from the type itself. */

@@ -2,10 +2,9 @@
  * BTF for the functions of programs: what each takes, and whether it is static.
  */
 
+import { encodeBtf } from "../../btf.ts";
 import type { FunctionKind } from "./row.ts";
 
-const MAGIC = 0xeb9f;
-const HEADER_SIZE = 24;
 // Kinds of types, where they stand in a type's info.
 const INT = 1 << 24;
 const PTR = 2 << 24;
@@ -42,14 +41,5 @@ export const FUNCTION_IDS: Readonly<Record<FunctionKind, number>> = {
 
 /** The BTF as BPF_BTF_LOAD takes it. */
 export function functionBtf(): Uint8Array {
-  const types = Uint32Array.from(TYPES.flat());
-  const raw = new Uint8Array(HEADER_SIZE + types.byteLength + STRINGS.length);
-  const view = new DataView(raw.buffer);
-  view.setUint16(0, MAGIC, true);
-  view.setUint8(2, 1);
-  const header = [HEADER_SIZE, 0, types.byteLength, types.byteLength, STRINGS.length];
-  for (const [i, field] of header.entries()) view.setUint32(4 + 4 * i, field, true);
-  raw.set(new Uint8Array(types.buffer), HEADER_SIZE);
-  raw.set(STRINGS, HEADER_SIZE + types.byteLength);
-  return raw;
+  return encodeBtf(TYPES, STRINGS);
 }
