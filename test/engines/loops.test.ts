@@ -13,8 +13,13 @@ import { embeddedWorlds, linuxWorld } from "./world.ts";
 
 const ROUNDS: number = 1 << 23;
 
-/** The sum of all indices, in a map; how many rounds there were is returned. */
-const TEXT = `
+/** Each has a sum in a map, and what it returns. */
+const LOOPS = [
+  {
+    name: `bpf_loop goes round ${ROUNDS} times`,
+    isSameOnLinux: true,
+    retval: ROUNDS,
+    text: `
   r1 = ${ROUNDS}
   r2 = func[body]
   r3 = 0
@@ -27,22 +32,65 @@ body:
   r4 += r1
   *(u64 *)(r3 + 0) = r4
   r0 = 0
-  exit`;
+  exit`,
+  },
+  {
+    name: `may_goto goes round ${ROUNDS} times`,
+    // It looks at the clock there.
+    isSameOnLinux: false,
+    retval: ROUNDS,
+    text: `
+  r0 = 0
+  r3 = map_value[data][0]
+again:
+  may_goto end
+  r0 += 1
+  r4 = *(u64 *)(r3 + 0)
+  r4 += r0
+  *(u64 *)(r3 + 0) = r4
+  goto again
+end:
+  exit`,
+  },
+  {
+    name: "may_goto counts for each call of a function",
+    isSameOnLinux: false,
+    retval: 2 * ROUNDS,
+    text: `
+  call body
+  r6 = r0
+  call body
+  r0 += r6
+  exit
+body:
+  r0 = 0
+again:
+  may_goto end
+  r0 += 1
+  goto again
+end:
+  exit`,
+  },
+] as const;
 
-test(`bpf_loop goes round ${ROUNDS} times`, async () => {
-  const reason = await reasonNotToUseLinux();
-  if (reason !== null) console.warn(`not compared with Linux: ${reason}`);
-  const worlds = [...embeddedWorlds(2), ...(reason === null ? [await linuxWorld()] : [])];
-  const program = fromText(BPF_PROG_TYPE_XDP, TEXT, "bpf_loop");
-  const packet = randomPacket(new Dice(1));
-  const results = worlds.map((world) => {
-    const fd = world.load(program);
-    expect(fd, world.name).toBeGreaterThanOrEqual(0);
-    const result = world.run(fd, program, [packet]);
-    world.kernel.close(fd);
-    world[Symbol.dispose]();
-    return result;
-  });
-  expect(results[0]).toMatch(new RegExp(`^retval ${ROUNDS} `));
-  for (const result of results) expect(result).toBe(results[0]);
-}, 120_000);
+test.each(LOOPS)(
+  "$name",
+  async ({ name, isSameOnLinux, retval, text }) => {
+    const reason = isSameOnLinux ? await reasonNotToUseLinux() : "it looks at the clock there";
+    if (reason !== null) console.warn(`${name}: not compared with Linux: ${reason}`);
+    const worlds = [...embeddedWorlds(2), ...(reason === null ? [await linuxWorld()] : [])];
+    const program = fromText(BPF_PROG_TYPE_XDP, text, name);
+    const packet = randomPacket(new Dice(1));
+    const results = worlds.map((world) => {
+      const fd = world.load(program);
+      expect(fd, world.name).toBeGreaterThanOrEqual(0);
+      const result = world.run(fd, program, [packet]);
+      world.kernel.close(fd);
+      world[Symbol.dispose]();
+      return result;
+    });
+    expect(results[0]).toMatch(new RegExp(`^retval ${retval} `));
+    for (const result of results) expect(result).toBe(results[0]);
+  },
+  120_000,
+);
