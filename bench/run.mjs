@@ -52,7 +52,7 @@ function run(command, args) {
 }
 
 function nslink(file, packets, ...options) {
-  const args = ["--import", TELL_MEMORY, path("dist/cli/main.js"), "run", OBJECT, file];
+  const args = ["--import", TELL_MEMORY, path("dist/bin/nslink.js"), "run", OBJECT, file];
   const { ns, stdout, stderr } = run(process.execPath, [...args, "--summary", ...options]);
   const counted = `${packets.toLocaleString("en")} packet`;
   if (!stdout.includes(counted)) throw new Error(`${counted}s expected, not: ${stdout}`);

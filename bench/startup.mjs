@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { compare, formatNs, formatSpread, printTable, time } from "./measure.mjs";
 
 const ROUNDS = 7;
-const CLI = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+const CLI = fileURLToPath(new URL("../dist/bin/nslink.js", import.meta.url));
 const OBJECT = fileURLToPath(new URL("../bpf/flow.bpf.o", import.meta.url));
 const CAPTURE = fileURLToPath(new URL("../examples/traffic.pcap", import.meta.url));
 

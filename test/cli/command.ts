@@ -11,7 +11,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 
-const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
+/** The folder of the project. */
+export const PROJECT: string = fileURLToPath(new URL("../..", import.meta.url));
 /** What the built command looks for beside itself. */
 const BESIDE = ["bpf", "examples", "node_modules", "package.json"] as const;
 /** The longest that a command may take. */
@@ -30,10 +31,10 @@ export class Command implements Disposable {
   readonly main: string = join(this.folder, "dist/cli/main.js");
 
   constructor() {
-    for (const name of BESIDE) symlinkSync(join(ROOT, name), join(this.folder, name));
-    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+    for (const name of BESIDE) symlinkSync(join(PROJECT, name), join(this.folder, name));
+    const tsc = join(PROJECT, "node_modules/typescript/bin/tsc");
     const flags = ["-p", "tsconfig.build.json", "--outDir", join(this.folder, "dist")];
-    const { stdout } = spawnSync(process.execPath, [tsc, ...flags], { cwd: ROOT });
+    const { stdout } = spawnSync(process.execPath, [tsc, ...flags], { cwd: PROJECT });
     if (existsSync(this.main)) return;
     this[Symbol.dispose]();
     expect.fail(`not built; tsc says: ${stdout}`);
@@ -41,7 +42,11 @@ export class Command implements Disposable {
 
   /** Starts the command in the project's folder. */
   start(args: readonly string[], stdio: "pipe" | ["pipe", number, "pipe"] = "pipe"): ChildProcess {
-    return spawn(process.execPath, [this.main, ...args], { cwd: ROOT, stdio, timeout: TIMEOUT_MS });
+    return spawn(process.execPath, [this.main, ...args], {
+      cwd: PROJECT,
+      stdio,
+      timeout: TIMEOUT_MS,
+    });
   }
 
   /** Runs the command to its end. */
@@ -57,7 +62,7 @@ export class Command implements Disposable {
   shell(script: string): Ended {
     const nslink = `nslink() { '${process.execPath}' '${this.main}' "$@"; }`;
     const { status, stdout, stderr } = spawnSync("bash", ["-c", `${nslink}\n${script}`], {
-      cwd: ROOT,
+      cwd: PROJECT,
       encoding: "utf8",
       timeout: TIMEOUT_MS,
     });
@@ -109,5 +114,5 @@ export function expectUsageError({ status, stdout, stderr }: Ended, line: RegExp
 
 /** A file of the project. */
 export function projectFile(name: string): Uint8Array {
-  return new Uint8Array(readFileSync(join(ROOT, name)));
+  return new Uint8Array(readFileSync(join(PROJECT, name)));
 }
