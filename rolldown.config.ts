@@ -1,20 +1,45 @@
 /**
  * The nslink command in a few files: Node takes longer to find and open hundreds of modules than the
- * command takes for its work. Packages stay outside; what a command doesn't need stays unread.
+ * command takes for its work.
  */
 
+import { readFileSync } from "node:fs";
 import { defineConfig, type RolldownOptions } from "rolldown";
+
+const COMMANDER = "node_modules/commander/";
+/** It has to go wherever the code goes. */
+const license = readFileSync(new URL(`${COMMANDER}LICENSE`, import.meta.url), "utf8");
 
 const common: RolldownOptions = {
   platform: "node",
-  external: ["commander", "koffi"],
+  external: ["koffi"],
   transform: { target: "node20.19" },
 };
-const files = { entryFileNames: "[name].js", chunkFileNames: "[name].js" } as const;
-const output = { dir: "dist/bin", format: "esm", ...files } as const;
+const output = {
+  dir: "dist/bin",
+  format: "esm",
+  entryFileNames: "[name].js",
+  chunkFileNames: "[name].js",
+  banner: ({ moduleIds }: { readonly moduleIds: readonly string[] }) =>
+    moduleIds.some((id) => id.includes(COMMANDER)) ? `/*\ncommander\n\n${license}*/` : "",
+} as const;
 
 const config: RolldownOptions[] = defineConfig([
-  { ...common, input: { nslink: "src/cli/main.ts" }, output },
+  {
+    ...common,
+    input: { nslink: "src/cli/main.ts" },
+    output: {
+      ...output,
+      codeSplitting: {
+        // With all that they import: what every command line takes, and what a run takes.
+        groups: [
+          // Without main.ts, which waits for what others import to be there.
+          { name: "words", test: /cli\/(program|session|failure)\.ts$|usingCtx/, priority: 2 },
+          { name: "kernel", test: /\/cli\/run\.ts$/, priority: 1 },
+        ],
+      },
+    },
+  },
   // By itself: it is the main module of a thread, and nothing else may import it.
   { ...common, input: "src/cli/spread_worker.ts", output },
 ]);

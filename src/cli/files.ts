@@ -2,8 +2,8 @@
  * Objects and captures from disk.
  */
 
-import { closeSync, createReadStream, openSync, readSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { open, readFile, stat } from "node:fs/promises";
 import {
   BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_SK_LOOKUP,
@@ -13,6 +13,9 @@ import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { loadObject, ObjectError } from "../elf/index.ts";
 import { UsageError } from "./failure.ts";
 import { CHUNK_BYTES } from "./page.ts";
+
+/** Bytes of a capture that are read at once: enough that asking for them costs little. */
+const READ_BYTES: number = 4 * CHUNK_BYTES;
 
 /** Reads and parses an object file. */
 export async function readObject(path: string): Promise<ObjectSpec> {
@@ -48,21 +51,22 @@ export async function openCapture(path: string): Promise<CaptureFile> {
   return { label: path, chunks: readable(readChunks(path), path), sizeBytes: facts.size };
 }
 
-/**
- * Reads a regular file. The system reads ahead of those who wait for each chunk; a thread that
- * waits in our stead costs more than it saves.
- */
+/** Reads a regular file: the next bytes of it while the last ones are worked on. */
 async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
-  const file = openSync(path, "r");
+  const file = await open(path, "r");
+  const buffers = [new Uint8Array(READ_BYTES), new Uint8Array(READ_BYTES)] as const;
+  let reading = file.read(buffers[0]);
   try {
-    const buffer = new Uint8Array(CHUNK_BYTES);
-    for (;;) {
-      const size = readSync(file, buffer);
-      if (size === 0) return;
-      yield buffer.subarray(0, size);
+    for (let turn = 0; ; turn = 1 - turn) {
+      const { bytesRead, buffer } = await reading;
+      if (bytesRead === 0) return;
+      reading = file.read(buffers[turn === 0 ? 1 : 0]);
+      yield buffer.subarray(0, bytesRead);
     }
   } finally {
-    closeSync(file);
+    // It writes into memory of ours until it is over, whoever still wants it.
+    await reading.catch(() => {});
+    await file.close();
   }
 }
 
