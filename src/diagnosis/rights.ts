@@ -4,7 +4,7 @@
 
 import * as BPF from "../abi/bpf.ts";
 import { EACCES, EPERM } from "../abi/errno.ts";
-import { PERFMON_TYPES } from "../abi/prog_rights.ts";
+import { PERFMON_TYPES, UNPRIVILEGED_MAP_TYPES, UNPRIVILEGED_PROG_TYPES } from "../abi/rights.ts";
 import { programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 import { isBefore, readTask, type TaskFacts } from "./task.ts";
@@ -24,22 +24,6 @@ const NAMESPACE_CALLS: readonly string[] = ["netns.create", "netns.remove", "net
 
 /** Since this Linux memory of BPF is counted by cgroups, not by RLIMIT_MEMLOCK. */
 const LINUX_WITHOUT_MEMLOCK = [5, 11] as const;
-
-/** Types that a task without capabilities may use where unprivileged BPF is on. */
-const OPEN_PROGRAM_TYPES: ReadonlySet<number> = new Set([
-  BPF.BPF_PROG_TYPE_SOCKET_FILTER,
-  BPF.BPF_PROG_TYPE_CGROUP_SKB,
-]);
-const OPEN_MAP_TYPES: ReadonlySet<number> = new Set([
-  BPF.BPF_MAP_TYPE_HASH,
-  BPF.BPF_MAP_TYPE_ARRAY,
-  BPF.BPF_MAP_TYPE_PROG_ARRAY,
-  BPF.BPF_MAP_TYPE_PERCPU_HASH,
-  BPF.BPF_MAP_TYPE_PERCPU_ARRAY,
-  BPF.BPF_MAP_TYPE_ARRAY_OF_MAPS,
-  BPF.BPF_MAP_TYPE_HASH_OF_MAPS,
-  BPF.BPF_MAP_TYPE_RINGBUF,
-]);
 
 /** What shows all rights, and what to do about those that are missing. */
 const REMEDIES: readonly string[] = ["nslink doctor"];
@@ -63,8 +47,8 @@ function creatingWhat({ command }: FailedCall): string {
 function unprivilegedOff(call: FailedCall): Finding | null {
   const isOpen =
     call.command === BPF.BPF_MAP_CREATE
-      ? OPEN_MAP_TYPES.has(field(call, "map_type"))
-      : OPEN_PROGRAM_TYPES.has(field(call, "prog_type"));
+      ? UNPRIVILEGED_MAP_TYPES.has(field(call, "map_type"))
+      : UNPRIVILEGED_PROG_TYPES.has(field(call, "prog_type"));
   const { unprivilegedBpfDisabled: disabled, ...task } = readTask(call.kernel);
   if (!isOpen || has(task, "CAP_BPF") || disabled === null || disabled === 0) return null;
   return {

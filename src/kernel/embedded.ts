@@ -20,7 +20,7 @@ import type { EngineName, ProgramEngine } from "./engine.ts";
 import { BPFFS_MOUNT, isFileName } from "./fs.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
 import type { Spread } from "./jit/spread.ts";
-import { type Clock, Machine } from "./machine.ts";
+import { type Clock, Machine, type UnprivilegedBpf } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
 import { flowDissect } from "./net/dissect.ts";
 import { dissectBatch } from "./net/dissect_batch.ts";
@@ -69,6 +69,12 @@ export interface BootOptions {
    * so among threads: see {@link EmbeddedKernel.spread}. By default its memory is its own.
    */
   readonly sharedMemory?: boolean;
+  /**
+   * The sysctl kernel.unprivileged_bpf_disabled. With 0, tasks without CAP_BPF may load socket
+   * filters and make maps of the plain kinds, within the limits that Linux has for them; with 1 and
+   * 2, neither. By default 2, as on Linux.
+   */
+  readonly unprivilegedBpfDisabled?: UnprivilegedBpf;
 }
 
 /** What {@link EmbeddedKernel.describeProgram} tells of a program. */
@@ -136,6 +142,7 @@ export class EmbeddedKernel implements Kernel {
       engine: options.engine ?? "jit",
       hardened: options.hardened ?? false,
       sharedMemory: options.sharedMemory ?? false,
+      unprivilegedBpfDisabled: options.unprivilegedBpfDisabled ?? 2,
     });
     const buffers = new BufferMemory();
     const task = machine.spawn({

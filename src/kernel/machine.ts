@@ -44,7 +44,12 @@ export interface MachineOptions {
   readonly hardened?: boolean;
   /** Whether other threads may run programs in its memory. */
   readonly sharedMemory?: boolean;
+  /** Whether tasks without CAP_BPF are kept out; by default for now (2). */
+  readonly unprivilegedBpfDisabled?: UnprivilegedBpf;
 }
+
+/** kernel.unprivileged_bpf_disabled: 0 open to everybody, 1 closed for good, 2 closed for now. */
+export type UnprivilegedBpf = 0 | 1 | 2;
 
 /** The kernel's global state. */
 export class Machine {

@@ -18,12 +18,14 @@ const CAPABILITY_BITS: Readonly<Record<Capability, number>> = {
 
 const FILES: Readonly<Record<string, (task: Task) => string>> = {
   "/proc/sys/kernel/osrelease": () => `${OSRELEASE}\n`,
-  // Who has no CAP_BPF gets neither programs nor maps here.
-  "/proc/sys/kernel/unprivileged_bpf_disabled": () => "2\n",
+  "/proc/sys/kernel/unprivileged_bpf_disabled": ({ machine }) =>
+    `${machine.options.unprivilegedBpfDisabled ?? 2}\n`,
   "/proc/sys/kernel/bpf_stats_enabled": () => "0\n",
-  // Programs are interpreted.
-  "/proc/sys/net/core/bpf_jit_enable": () => "0\n",
-  "/proc/sys/net/core/bpf_jit_harden": () => "0\n",
+  "/proc/sys/net/core/bpf_jit_enable": ({ machine }) =>
+    machine.engine.name === "jit" ? "1\n" : "0\n",
+  // With 2, Linux hardens what everybody loads.
+  "/proc/sys/net/core/bpf_jit_harden": ({ machine }) =>
+    machine.engine.name === "jit" && machine.options.hardened === true ? "2\n" : "0\n",
   "/proc/self/status": status,
   "/proc/self/limits": limits,
   "/proc/self/uid_map": () => "         0          0 4294967295\n",

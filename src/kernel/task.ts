@@ -98,6 +98,11 @@ export class Task {
     return this.capabilities.has(capability) || this.capabilities.has("CAP_SYS_ADMIN");
   }
 
+  /** Whether it may make programs and maps at all: the sysctl kernel.unprivileged_bpf_disabled. */
+  get mayMakeBpf(): boolean {
+    return this.capable("CAP_BPF") || this.machine.options.unprivilegedBpfDisabled === 0;
+  }
+
   /** Whether file permissions bind it. */
   get overridesPermissions(): boolean {
     return this.capabilities.has("CAP_DAC_OVERRIDE");

@@ -7,7 +7,7 @@ import { E2BIG } from "../../src/abi/errno.ts";
 import { disassemble, encodeInstructions } from "../../src/asm/index.ts";
 import { explain } from "./explained.ts";
 import { generate } from "./generate.ts";
-import type { TestProgram } from "./program.ts";
+import type { Rights, TestProgram } from "./program.ts";
 import { shrink } from "./shrink.ts";
 import type { Verdict, World } from "./world.ts";
 
@@ -21,6 +21,8 @@ export interface Options {
   readonly programs: number;
   /** Shrinks and shows so many of the differences that have no explanation. */
   readonly maxShown: number;
+  /** Whoever loads them; by default by chance. */
+  readonly rights?: Rights;
   /** Only programs whose origin has this in it. */
   readonly only?: string;
   /** Called now and then with what came out so far. */
@@ -84,7 +86,7 @@ export function compare(here: World, there: World, options: Options): Counts {
   };
   for (let i = 0; i < options.programs; i++) {
     const seed = options.seed + i;
-    const program = generate(seed);
+    const program = generate(seed, options.rights);
     if (options.only !== undefined && !program.origin.includes(options.only)) continue;
     judge(here, there, program, seed, options, counts);
     if (i % PROGRESS_INTERVAL === PROGRESS_INTERVAL - 1) options.progress?.(counts);

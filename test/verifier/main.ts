@@ -5,12 +5,16 @@
 import { parseArgs } from "node:util";
 import { wholeNumber } from "../settings.ts";
 import { type Counts, compare, unexplained } from "./differential.ts";
+import { RIGHTS } from "./program.ts";
 import { embeddedWorld, linuxWorld } from "./world.ts";
 
 const USAGE = `usage: npm run fuzz:verifier -- [--seed S] [--programs N] [--max N] [--only ORIGIN]
+                                [--rights RIGHTS]
 
 Judges N programs on the embedded kernel and on Linux (as root). --max is how many differences are
-shrunk and shown; --only takes the programs of one kind, such as "mutated" or "spills".`;
+shrunk and shown; --only takes the programs of one kind, such as "mutated" or "spills". --rights
+says who loads them: "all", "no perfmon" or "unprivileged", for which Linux's sysctl
+kernel.unprivileged_bpf_disabled has to be 0; by default everybody loads some, but for the last.`;
 
 const DEFAULT_PROGRAMS = 20_000;
 const MAX_SHOWN = 10;
@@ -53,6 +57,7 @@ async function main(): Promise<void> {
       programs: { type: "string" },
       max: { type: "string" },
       only: { type: "string" },
+      rights: { type: "string" },
       help: { type: "boolean" },
     },
   });
@@ -62,6 +67,10 @@ async function main(): Promise<void> {
   }
   const seed = wholeNumber("--seed", values.seed, Date.now() % 2 ** 31);
   const programs = wholeNumber("--programs", values.programs, DEFAULT_PROGRAMS);
+  const rights = RIGHTS.find((name) => name === values.rights);
+  if (values.rights !== undefined && rights === undefined) {
+    throw new RangeError(`--rights is none of ${RIGHTS.join(", ")}`);
+  }
   using there = await linuxWorld();
   using here = embeddedWorld(there.possibleCpus);
   console.log(`seed ${seed}, ${programs} programs`);
@@ -71,6 +80,7 @@ async function main(): Promise<void> {
     programs,
     maxShown: wholeNumber("--max", values.max, MAX_SHOWN),
     ...(values.only !== undefined && { only: values.only }),
+    ...(rights !== undefined && { rights }),
     progress: ({ programs: done, unsafe, refusedHere, errno }) =>
       console.log(`${done}: ${unsafe} unsafe, ${refusedHere} refused here, ${errno} errnos`),
   });

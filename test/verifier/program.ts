@@ -5,8 +5,11 @@
 
 import type { Instruction } from "../../src/asm/index.ts";
 
-/** Who loads a program. */
-export type Rights = "all" | "no perfmon";
+/** Who loads a program: root, root but for CAP_PERFMON, or a task without any capability. */
+export type Rights = "all" | "no perfmon" | "unprivileged";
+
+/** All of them, by name. */
+export const RIGHTS: readonly Rights[] = ["all", "no perfmon", "unprivileged"];
 
 /** One program. Two-slot loads of maps have an index into {@link MAPS} where an fd goes. */
 export interface TestProgram {

@@ -38,6 +38,11 @@ export interface World extends Disposable {
 
 /** What the loader keeps when it has no CAP_PERFMON: CAP_SYS_ADMIN would stand for it. */
 export const WITHOUT_PERFMON: readonly Capability[] = ["CAP_BPF", "CAP_NET_ADMIN"];
+/** What loaders have who haven't everything. */
+const CAPABILITIES: Readonly<Record<Exclude<Rights, "all">, readonly Capability[]>> = {
+  "no perfmon": WITHOUT_PERFMON,
+  unprivileged: [],
+};
 const LOG_SIZE: number = 1 << 24;
 const FUNC_INFO_SIZE = 8;
 const MAX_TRIES = 5;
@@ -137,20 +142,28 @@ export interface EmbeddedWorld extends World {
 
 /** The kernel in this process. */
 export function embeddedWorld(possibleCpus: number): EmbeddedWorld {
-  const kernel = EmbeddedKernel.boot({ possibleCpus, engine: "interpreter" });
-  const restricted = kernel.task({ capabilities: WITHOUT_PERFMON });
+  const kernel = EmbeddedKernel.boot({
+    possibleCpus,
+    engine: "interpreter",
+    unprivilegedBpfDisabled: 0,
+  });
   const fds = furnish(kernel);
-  const passed = {
-    maps: fds.maps.map((fd) => kernel.passFd(fd, restricted)),
-    btf: fds.btf.map((fd) => (fd < 0 ? fd : kernel.passFd(fd, restricted))),
+  const restrict = (rights: Exclude<Rights, "all">): [EmbeddedKernel, Fds] => {
+    const task = kernel.task({ capabilities: CAPABILITIES[rights] });
+    const maps = fds.maps.map((fd) => kernel.passFd(fd, task));
+    const btf = fds.btf.map((fd) => (fd < 0 ? fd : kernel.passFd(fd, task)));
+    return [task, { maps, btf }];
   };
-  const of = (rights: Rights): [EmbeddedKernel, Fds] =>
-    rights === "all" ? [kernel, fds] : [restricted, passed];
+  const loaders: Readonly<Record<Rights, [EmbeddedKernel, Fds]>> = {
+    all: [kernel, fds],
+    "no perfmon": restrict("no perfmon"),
+    unprivileged: restrict("unprivileged"),
+  };
   return {
     name: "embedded",
     kernel,
     load(program) {
-      const [task, known] = of(program.rights);
+      const [task, known] = loaders[program.rights];
       const fd = loadProgram(task, known, program);
       if (fd < 0 || task === kernel) return fd;
       const own = task.passFd(fd, kernel);
@@ -158,12 +171,12 @@ export function embeddedWorld(possibleCpus: number): EmbeddedWorld {
       return own;
     },
     judge(program) {
-      const [task, known] = of(program.rights);
+      const [task, known] = loaders[program.rights];
       return settle(task, loadProgram(task, known, program));
     },
     log(program) {
       const log = new Uint8Array(LOG_SIZE);
-      const [task, known] = of(program.rights);
+      const [task, known] = loaders[program.rights];
       settle(task, loadProgram(task, known, program, log));
       return textOf(log);
     },
@@ -179,7 +192,7 @@ export async function linuxWorld(): Promise<World & { readonly possibleCpus: num
   const kernel = await openLinuxKernel();
   const fds = furnish(kernel);
   const within = <T>(rights: Rights, call: () => T): T =>
-    rights === "all" ? call() : withCapabilities(WITHOUT_PERFMON, call);
+    rights === "all" ? call() : withCapabilities(CAPABILITIES[rights], call);
   return {
     name: "linux",
     possibleCpus: kernel.possibleCpus,

@@ -12,7 +12,7 @@ import {
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
 } from "../../abi/insn.ts";
-import { NET_ADMIN_TYPES, PERFMON_TYPES } from "../../abi/prog_rights.ts";
+import { NET_ADMIN_TYPES, PERFMON_TYPES, UNPRIVILEGED_PROG_TYPES } from "../../abi/rights.ts";
 import { decodeInstructions } from "../../asm/index.ts";
 import type { Attr } from "../attr.ts";
 import { sha256 } from "../sha256.ts";
@@ -109,9 +109,12 @@ function checkRights(task: Task, attr: Attr, type: number): number {
   const flags = attr.u32(PROG_LOAD.prog_flags);
   const refused = checkToken(task, flags, KNOWN_FLAGS, attr.s32(PROG_LOAD.prog_token_fd));
   if (refused !== 0) return refused;
-  if (!task.capable("CAP_BPF")) return -EPERM;
+  if (!task.mayMakeBpf) return -EPERM;
+  const capable = task.capable("CAP_BPF");
   const count = attr.u32(PROG_LOAD.insn_cnt);
-  if (count === 0 || count > BPF.BPF_MAXINSNS_PRIVILEGED) return -E2BIG;
+  const most = capable ? BPF.BPF_MAXINSNS_PRIVILEGED : BPF.BPF_MAXINSNS;
+  if (count === 0 || count > most) return -E2BIG;
+  if (!capable && !UNPRIVILEGED_PROG_TYPES.has(type)) return -EPERM;
   if (NET_ADMIN_TYPES.has(type) && !task.capable("CAP_NET_ADMIN")) return -EPERM;
   if (PERFMON_TYPES.has(type) && !task.capable("CAP_PERFMON")) return -EPERM;
   return 0;

@@ -127,7 +127,8 @@ function binary(env: Environment, target: Register, source: Register, is64: bool
   maskNumbers(env);
   let bounds = arithmetic(operation, target.bounds, source.bounds, is64);
   if (B.isContradictory(bounds)) bounds = B.unbounded();
-  const by = target.id === 0 || target.sumWidth !== 0 ? null : distance(env, source.bounds, is64);
+  const isLinked = env.subject.bpfCapable && target.id !== 0 && target.sumWidth === 0;
+  const by = isLinked ? distance(env, source.bounds, is64) : null;
   if (by === null) return scalar(bounds);
   return target.with({ bounds, sumWidth: is64 ? 64 : 32, off: by });
 }

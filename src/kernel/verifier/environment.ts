@@ -40,6 +40,9 @@ export interface Subject {
   readonly lines: ReadonlyMap<number, string>;
   /** What is wrong with one instruction by itself; null when nothing is. */
   readonly faultOf: (slot: number) => InstructionFault | null;
+  /** The loader has CAP_BPF: without it loops and functions are refused, and less is tracked. */
+  readonly bpfCapable: boolean;
+  /** The loader has CAP_PERFMON. */
   readonly perfmon: boolean;
   readonly strictAlignment: boolean;
   /** A checkpoint at every point, as BPF_F_TEST_STATE_FREQ asks for. */

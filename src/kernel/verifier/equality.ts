@@ -59,6 +59,8 @@ export class IdMap {
 /** Who may do what, and which registers are read later on. */
 export interface Comparison {
   readonly live: Uint16Array;
+  /** Without CAP_BPF every number matters. */
+  readonly bpfCapable: boolean;
   readonly perfmon: boolean;
   /** For one comparison at a time. */
   readonly ids: IdMap;
@@ -110,9 +112,9 @@ function referencesCover(
 /** What two numbers must have in common. */
 type Wanted = "nothing" | "range" | "all";
 
-function wantedOf(precise: boolean, { exploresLimits }: Comparison): Wanted {
+function wantedOf(precise: boolean, { exploresLimits, bpfCapable }: Comparison): Wanted {
   if (exploresLimits) return "all";
-  return precise ? "range" : "nothing";
+  return precise || !bpfCapable ? "range" : "nothing";
 }
 
 /** Whether the registers are the same, and by the same ids. */

@@ -36,6 +36,7 @@ export class Explored {
     this.points = findPoints(subject.insns);
     this.#comparison = {
       live: liveRegisters(subject.insns),
+      bpfCapable: subject.bpfCapable,
       perfmon: subject.perfmon,
       ids: new IdMap(),
       exploresLimits: false,

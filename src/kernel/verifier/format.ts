@@ -73,11 +73,22 @@ function rangesOf(b: Readonly<B.Bounds>): string[] {
   return parts;
 }
 
-/** A register's contents, seen from a frame. */
-function formatRegister(register: Register, depth: number): string {
+/** How contents are seen. */
+interface View {
+  /** From which frame. */
+  readonly depth: number;
+  /** Before each number. */
+  readonly mark: Mark;
+}
+
+/** "P" where it is known that the verdict depends on every number. */
+export type Mark = "P" | "";
+
+/** A register's contents. */
+function formatRegister(register: Register, { depth, mark }: View): string {
   const { type, bounds, off, id, range, map, frame } = register;
   const isFixed = bounds.bits.isConstant;
-  if (type === "scalar" && isFixed) return formatNumber(bounds.smin, true);
+  if (type === "scalar" && isFixed) return mark + formatNumber(bounds.smin, true);
   const parts: string[] = [];
   if (id !== 0)
     parts.push(register.sumWidth === 0 ? `id=${id}` : `id=${id}${off < 0 ? "" : "+"}${off}`);
@@ -92,28 +103,31 @@ function formatRegister(register: Register, depth: number): string {
   if (!isFixed) parts.push(...rangesOf(bounds));
   const name = type === "fp" && frame !== depth ? `fp[${frame}]` : type;
   if (type === "fp" && isFixed) return `${name}${off}`;
-  return `${name}(${parts.join(",")})`;
+  return `${type === "scalar" ? mark : ""}${name}(${parts.join(",")})`;
 }
 
-function formatSlot(slot: S.Slot, index: number, depth: number): string {
+function formatSlot(slot: S.Slot, index: number, view: View): string {
   const name = `fp${-S.SLOT_BYTES * (index + 1)}`;
-  if (slot.spilled !== null) return `${name}=${formatRegister(slot.spilled, depth)}`;
+  if (slot.spilled !== null) return `${name}=${formatRegister(slot.spilled, view)}`;
   const bytes = Array.from({ length: S.SLOT_BYTES }, (_, i) => LETTERS[S.kindAt(slot, 7 - i)]);
   return `${name}=${bytes.join("")}`;
 }
 
 /** A frame, by default the innermost: registers that hold something, and stack. */
-export function formatFrame(state: State, depth: number = state.depth): string {
-  return formatContents(state.frames[depth] as Frame, depth, [], []) + formatReferences(state);
+export function formatFrame(state: State, mark: Mark, depth: number = state.depth): string {
+  const frame = state.frames[depth] as Frame;
+  return formatContents(frame, { depth, mark }, [], []) + formatReferences(state);
 }
 
 /** What of the innermost frame is not as it was. */
 export function formatChanges(
   state: State,
+  mark: Mark,
   registers: readonly Register[],
   stack: readonly S.Slot[],
 ): string {
-  const changes = formatContents(state.frame, state.depth, registers, stack);
+  const { frame, depth } = state;
+  const changes = formatContents(frame, { depth, mark }, registers, stack);
   return changes === "" ? "" : changes + formatReferences(state);
 }
 
@@ -123,7 +137,7 @@ function formatReferences({ references }: State): string {
 
 function formatContents(
   frame: Frame,
-  depth: number,
+  view: View,
   registers: readonly Register[],
   stack: readonly S.Slot[],
 ): string {
@@ -131,12 +145,12 @@ function formatContents(
   for (let i = 0; i < MAX_BPF_REG; i++) {
     const register = frame.get(i);
     if (register.type === "?" || register === registers[i]) continue;
-    parts.push(`R${i}=${formatRegister(register, depth)}`);
+    parts.push(`R${i}=${formatRegister(register, view)}`);
   }
   for (const [index, slot] of frame.stack.entries()) {
     if (slot.kinds === 0 || slot === stack[index]) continue;
-    parts.push(formatSlot(slot, index, depth));
+    parts.push(formatSlot(slot, index, view));
   }
-  if (parts.length > 0 && depth > 0) parts.unshift(`frame${depth}:`);
+  if (parts.length > 0 && view.depth > 0) parts.unshift(`frame${view.depth}:`);
   return parts.join(" ");
 }

@@ -300,6 +300,7 @@ function fillFresh(env: Environment, { fresh }: Call): void {
 
 /** The key of an array when it is known. Analogous to get_constant_map_key() in Linux. */
 function constantKey(env: Environment, key: Register, keySize: number): bigint | null {
+  if (!env.subject.bpfCapable) return null;
   if (key.type !== "fp" || !key.bounds.bits.isConstant) return null;
   const off = key.off + Number(BigInt.asIntN(64, key.bounds.bits.value));
   const index = S.slotIndex(off);

@@ -14,32 +14,43 @@ import { SUPPORTED_HELPERS } from "../helpers/index.ts";
 
 type Helper = keyof typeof BPF_FUNC;
 
-/** What every networking program may call. */
+/** What every networking program may call, whoever loads it. */
 // biome-ignore format: a list of names reads best filled
 const COMMON: readonly Helper[] = [
   "map_lookup_elem", "map_update_elem", "map_delete_elem", "ktime_get_ns", "get_prandom_u32",
   "get_smp_processor_id", "tail_call", "get_current_pid_tgid", "get_current_uid_gid",
-  "get_cgroup_classid", "current_task_under_cgroup", "get_numa_node_id", "get_current_cgroup_id",
-  "map_push_elem", "map_pop_elem", "map_peek_elem", "spin_lock", "spin_unlock", "strtol", "strtoul",
-  "jiffies64", "get_ns_current_pid_tgid", "get_current_ancestor_cgroup_id", "ktime_get_boot_ns",
-  "ringbuf_output", "ringbuf_reserve", "ringbuf_submit", "ringbuf_discard", "ringbuf_query",
-  "per_cpu_ptr", "this_cpu_ptr", "task_storage_get", "task_storage_delete", "ktime_get_coarse_ns",
-  "for_each_map_elem", "timer_init", "timer_set_callback", "timer_start", "timer_cancel", "loop",
-  "strncmp", "kptr_xchg", "map_lookup_percpu_elem", "dynptr_from_mem", "ringbuf_reserve_dynptr",
-  "ringbuf_submit_dynptr", "ringbuf_discard_dynptr", "dynptr_read", "dynptr_write", "dynptr_data",
-  "ktime_get_tai_ns", "user_ringbuf_drain", "cgrp_storage_get", "cgrp_storage_delete",
+  "get_numa_node_id", "map_push_elem", "map_pop_elem", "map_peek_elem", "strtol", "strtoul",
+  "get_ns_current_pid_tgid", "ktime_get_boot_ns", "ringbuf_output", "ringbuf_reserve",
+  "ringbuf_submit", "ringbuf_discard", "ringbuf_query", "ktime_get_coarse_ns", "strncmp",
+  "map_lookup_percpu_elem", "ktime_get_tai_ns",
+];
+
+/** What every networking program may call when its loader has CAP_BPF. */
+// biome-ignore format: a list of names reads best filled
+const WITH_BPF: readonly Helper[] = [
+  "get_cgroup_classid", "current_task_under_cgroup", "get_current_cgroup_id", "spin_lock",
+  "spin_unlock", "jiffies64", "get_current_ancestor_cgroup_id", "per_cpu_ptr", "this_cpu_ptr",
+  "task_storage_get", "task_storage_delete", "for_each_map_elem", "timer_init",
+  "timer_set_callback", "timer_start", "timer_cancel", "loop", "kptr_xchg", "dynptr_from_mem",
+  "ringbuf_reserve_dynptr", "ringbuf_submit_dynptr", "ringbuf_discard_dynptr", "dynptr_read",
+  "dynptr_write", "dynptr_data", "user_ringbuf_drain", "cgrp_storage_get", "cgrp_storage_delete",
 ];
 
 /** What every networking program may call when its loader has CAP_PERFMON. */
 // biome-ignore format: a list of names reads best filled
 const WITH_PERFMON: readonly Helper[] = [
+  "skc_to_tcp6_sock", "skc_to_tcp_sock", "skc_to_tcp_timewait_sock", "skc_to_tcp_request_sock",
+  "skc_to_udp6_sock", "skc_to_unix_sock", "skc_to_mptcp_sock",
+];
+
+/** What every networking program may call when its loader has both. */
+// biome-ignore format: a list of names reads best filled
+const WITH_BOTH: readonly Helper[] = [
   "trace_printk", "get_current_comm", "perf_event_read", "get_current_task",
   "perf_event_read_value", "send_signal", "probe_read_user", "probe_read_kernel",
-  "probe_read_user_str", "probe_read_kernel_str", "send_signal_thread", "skc_to_tcp6_sock",
-  "skc_to_tcp_sock", "skc_to_tcp_timewait_sock", "skc_to_tcp_request_sock", "skc_to_udp6_sock",
-  "get_task_stack", "copy_from_user", "snprintf_btf", "get_current_task_btf", "snprintf",
-  "task_pt_regs", "get_branch_snapshot", "trace_vprintk", "skc_to_unix_sock", "find_vma",
-  "copy_from_user_task", "skc_to_mptcp_sock",
+  "probe_read_user_str", "probe_read_kernel_str", "send_signal_thread", "get_task_stack",
+  "copy_from_user", "snprintf_btf", "get_current_task_btf", "snprintf", "task_pt_regs",
+  "get_branch_snapshot", "trace_vprintk", "find_vma", "copy_from_user_task",
 ];
 
 /** What only programs of one type may call. */
@@ -77,7 +88,9 @@ function ids(helpers: readonly Helper[]): ReadonlySet<number> {
 }
 
 const common = ids(COMMON);
+const withBpf = ids(WITH_BPF);
 const withPerfmon = ids(WITH_PERFMON);
+const withBoth = ids(WITH_BOTH);
 const byType = new Map(Array.from(BY_TYPE, ([type, helpers]) => [type, ids(helpers)]));
 const gplOnly = ids(GPL_ONLY);
 
@@ -86,13 +99,18 @@ export interface CallingProgram {
   /** BPF_PROG_TYPE_… */
   readonly type: number;
   readonly gplCompatible: boolean;
+  /** The loader has CAP_BPF. */
+  readonly bpfCapable: boolean;
   /** The loader has CAP_PERFMON. */
   readonly perfmon: boolean;
 }
 
 /** Whether Linux 6.18 lets such a program call the helper with this id, its license aside. */
-export function helperAllowed(id: number, { type, perfmon }: CallingProgram): boolean {
-  return common.has(id) || (perfmon && withPerfmon.has(id)) || byType.get(type)?.has(id) === true;
+export function helperAllowed(id: number, caller: CallingProgram): boolean {
+  const { type, bpfCapable, perfmon } = caller;
+  if (common.has(id) || byType.get(type)?.has(id) === true) return true;
+  if (bpfCapable && withBpf.has(id)) return true;
+  return perfmon && (withPerfmon.has(id) || (bpfCapable && withBoth.has(id)));
 }
 
 /** Why a program may not call a helper (-EINVAL), or null when it may. */

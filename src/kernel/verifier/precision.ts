@@ -25,6 +25,8 @@ export function callsBack({ opcode, src, imm }: Instruction): boolean {
 /** The value of a register matters at the current instruction. */
 export function markPrecise(env: Environment, register: number): void {
   const { state } = env;
+  // Without CAP_BPF every number matters anyway.
+  if (!env.subject.bpfCapable) return;
   if (!state.frame.get(register).isScalar) return;
   const wanted = new Marks();
   wanted.addRegister(state.depth, register);
@@ -40,7 +42,7 @@ export function markSlotPrecise(env: Environment, frame: number, index: number):
 
 /** What matters from an equivalent checkpoint on, matters here. */
 export function inheritPrecision(env: Environment, { precise, frames }: Checkpoint): void {
-  if (precise.isEmpty) return;
+  if (precise.isEmpty || !env.subject.bpfCapable) return;
   const wanted = precise.copy();
   trace(env, wanted, frames.length - 1, env.state.history, env.slot);
 }

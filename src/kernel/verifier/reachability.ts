@@ -1,6 +1,6 @@
 /**
- * No instruction is out of reach, and none is entered in its middle. Mirrors check_cfg() in
- * kernel/bpf/verifier.c; loops are allowed, as they are to everyone with CAP_BPF.
+ * No instruction is out of reach, and none is entered in its middle; there are loops only for
+ * loaders with CAP_BPF. Mirrors check_cfg() in kernel/bpf/verifier.c.
  */
 
 import { EINVAL } from "../../abi/errno.ts";
@@ -10,7 +10,15 @@ import type { VerifierLog } from "./log.ts";
 import { namesFunction } from "./subprograms.ts";
 
 /** 0 or a negative errno. Jump and call targets lie within the program already. */
-export function checkReachability(insns: readonly Instruction[], log: VerifierLog): number {
+export function checkReachability(
+  insns: readonly Instruction[],
+  bpfCapable: boolean,
+  log: VerifierLog,
+): number {
+  const backEdge = bpfCapable ? null : findBackEdge(insns);
+  if (backEdge !== null) {
+    return log.refuse(EINVAL, `back-edge from insn ${backEdge.from} to ${backEdge.to}`);
+  }
   const reached = reachedSlots(insns);
   for (let slot = 0; slot < insns.length; slot++) {
     if (reached[slot] === 0) return log.refuse(EINVAL, `unreachable insn ${slot}`);
@@ -33,6 +41,49 @@ function reachedSlots(insns: readonly Instruction[]): Uint8Array {
     addSuccessors(waiting, insn, slot);
   }
   return reached;
+}
+
+/** A jump back to an instruction on the way to it. */
+interface BackEdge {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** An instruction on the way, and where control may go on from there. */
+interface Visit {
+  readonly slot: number;
+  readonly successors: readonly number[];
+  /** How many of them were gone to. */
+  taken: number;
+}
+
+function visitOf(insns: readonly Instruction[], slot: number): Visit {
+  const successors: number[] = [];
+  const insn = insns[slot];
+  if (insn !== undefined) addSuccessors(successors, insn, slot);
+  return { slot, successors, taken: 0 };
+}
+
+/** The first that a walk in depth meets, which goes to the next instruction before it jumps. */
+function findBackEdge(insns: readonly Instruction[]): BackEdge | null {
+  const seen = new Set([0]);
+  const onWay = new Set([0]);
+  const way = [visitOf(insns, 0)];
+  for (let top = way.at(-1); top !== undefined; top = way.at(-1)) {
+    const to = top.successors[top.taken];
+    top.taken++;
+    if (to === undefined) {
+      onWay.delete(top.slot);
+      way.pop();
+    } else if (onWay.has(to)) {
+      return { from: top.slot, to };
+    } else if (!seen.has(to)) {
+      seen.add(to);
+      onWay.add(to);
+      way.push(visitOf(insns, to));
+    }
+  }
+  return null;
 }
 
 /** Adds where control may go from an instruction, calls included. */

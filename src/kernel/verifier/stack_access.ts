@@ -275,7 +275,7 @@ function storeFixed(
     throw new Refusal(EACCES, "attempt to corrupt spilled pointer on stack");
   }
   noteStore(env, before, off, size, contents?.isPointer === true);
-  if (contents?.isScalar === true && S.byteIndex(off) === 0) {
+  if (contents?.isScalar === true && S.byteIndex(off) === 0 && env.subject.bpfCapable) {
     const fits = B.widthOf(contents.bounds) <= size * 8;
     let spilled = contents;
     if (register >= 0 && fits) {

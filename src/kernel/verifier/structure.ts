@@ -84,7 +84,8 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   if (errno !== 0) return errno;
   const info = readDebugInfo(task, attr, log);
   if (typeof info === "number") return info;
-  const subprograms = findSubprograms(insns, gplCompatible, log);
+  const bpfCapable = task.capable("CAP_BPF");
+  const subprograms = findSubprograms(insns, { gplCompatible, bpfCapable }, log);
   if (typeof subprograms === "number") return subprograms;
   logFunctions(subprograms, log);
   errno = checkJumps(insns, subprograms, log) || checkFunctions(info, subprograms, log);
@@ -94,7 +95,7 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
 
   const resolved = resolveMaps(task, insns, fdArray, used, log);
   if (typeof resolved === "number") return resolved;
-  errno = checkReachability(insns, log) || checkSleepable(attr, log);
+  errno = checkReachability(insns, bpfCapable, log) || checkSleepable(attr, log);
   if (errno !== 0) return errno;
   const lines =
     debugInfo !== null && log.hasPaths ? linesBySlot(debugInfo.btf, debugInfo.lineInfo) : NO_LINES;
@@ -118,8 +119,9 @@ function subjectOf(
   references: Subject["references"],
   lines: Subject["lines"],
 ): Subject {
+  const bpfCapable = task.capable("CAP_BPF");
   const perfmon = task.capable("CAP_PERFMON");
-  const around = { type, gplCompatible, perfmon, isStatic: staticFunctions(info) };
+  const around = { type, gplCompatible, bpfCapable, perfmon, isStatic: staticFunctions(info) };
   const flags = attr.u32(PROG_LOAD.prog_flags);
   /** Slots whose instruction is good: once is enough, however often a walk comes by. */
   const good = new Uint8Array(insns.length);
@@ -137,10 +139,11 @@ function subjectOf(
       if (fault === null) good[slot] = 1;
       return fault;
     },
+    bpfCapable,
     perfmon,
     strictAlignment: (flags & BPF_F_STRICT_ALIGNMENT) !== 0,
     monotonicNs: () => task.machine.options.clock.monotonicNs(),
-    everyCheckpoint: (flags & BPF_F_TEST_STATE_FREQ) !== 0,
+    everyCheckpoint: bpfCapable && (flags & BPF_F_TEST_STATE_FREQ) !== 0,
     possibleCpus: task.machine.options.possibleCpus,
   };
 }

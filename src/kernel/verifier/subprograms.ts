@@ -3,7 +3,7 @@
  * add_subprog_and_kfunc() and check_subprogs() in kernel/bpf/verifier.c.
  */
 
-import { E2BIG, EINVAL } from "../../abi/errno.ts";
+import { E2BIG, EINVAL, EPERM } from "../../abi/errno.ts";
 import { BPF_FUNC } from "../../abi/helpers.ts";
 import {
   BPF_ABS,
@@ -52,18 +52,28 @@ export function namesFunction(insn: Instruction): boolean {
   return isLoadImm64(insn) && insn.src === BPF_PSEUDO_FUNC;
 }
 
+/** Who calls functions. */
+interface Caller {
+  readonly gplCompatible: boolean;
+  /** The loader has CAP_BPF. */
+  readonly bpfCapable: boolean;
+}
+
 /** The functions in ascending order, or a negative errno. */
 export function findSubprograms(
   insns: readonly Instruction[],
-  gplCompatible: boolean,
+  { gplCompatible, bpfCapable }: Caller,
   log: VerifierLog,
 ): Subprogram[] | number {
   const starts = new Set([0]);
   for (const [slot, insn] of insns.entries()) {
-    if (insn.opcode === CALL && insn.src === BPF_PSEUDO_KFUNC_CALL) {
-      return refuseKfunc(gplCompatible, log);
+    const isKfunc = insn.opcode === CALL && insn.src === BPF_PSEUDO_KFUNC_CALL;
+    if (!isKfunc && !namesFunction(insn)) continue;
+    if (!bpfCapable) {
+      const what = "loading/calling other bpf or kernel functions";
+      return log.refuse(EPERM, `${what} are allowed for CAP_BPF and CAP_SYS_ADMIN`);
     }
-    if (!namesFunction(insn)) continue;
+    if (isKfunc) return refuseKfunc(gplCompatible, log);
     const start = slot + insn.imm + 1;
     if (start < 0 || start >= insns.length) {
       return log.refuse(EINVAL, "call to invalid destination");

@@ -5,7 +5,7 @@
 
 import { formatInstruction, isLoadImm64 } from "../../asm/index.ts";
 import type { Environment } from "./environment.ts";
-import { formatChanges, formatFrame } from "./format.ts";
+import { formatChanges, formatFrame, type Mark } from "./format.ts";
 
 /** As Linux writes it: `r1 +4`, `if r0 == 0x0 goto pc+4`, `call bpf_ktime_get_ns#5`. */
 function instructionText({ insn, slot, subject }: Environment): string {
@@ -17,6 +17,11 @@ function instructionText({ insn, slot, subject }: Environment): string {
     .replace(/^call bpf_\w+$/, `$&#${insn.imm}`);
 }
 
+/** Without CAP_BPF Linux takes every number for one that matters. */
+function markOf({ subject }: Environment): Mark {
+  return subject.bpfCapable ? "" : "P";
+}
+
 function sourceLine({ log, slot, subject }: Environment): void {
   const line = subject.lines.get(slot);
   if (line !== undefined && log.lastSource !== line) log.line(`; ${line}`);
@@ -24,13 +29,15 @@ function sourceLine({ log, slot, subject }: Environment): void {
 }
 
 /** A walk begins at the current slot. */
-export function traceStart({ log, slot, state }: Environment): void {
-  if (log.hasPaths) log.line(`${slot}: ${formatFrame(state)}`);
+export function traceStart(env: Environment): void {
+  const { log, slot, state } = env;
+  if (log.hasPaths) log.line(`${slot}: ${formatFrame(state, markOf(env))}`);
 }
 
 /** Another path goes on at the current slot. */
-export function tracePath({ log, slot, state }: Environment, from: number): void {
-  if (log.hasPaths) log.line(`\nfrom ${from} to ${slot}: ${formatFrame(state)}`);
+export function tracePath(env: Environment, from: number): void {
+  const { log, slot, state } = env;
+  if (log.hasPaths) log.line(`\nfrom ${from} to ${slot}: ${formatFrame(state, markOf(env))}`);
 }
 
 /** Executes an instruction. @returns what that returns. */
@@ -42,14 +49,16 @@ export function traceStep(env: Environment, execute: () => number): number {
   log.line(`${slot}: (${code}) ${instructionText(env)}`);
   const registers = frame.registers.slice();
   const stack = frame.stack.slice();
-  const left = depth > 0 ? formatFrame(state) : "";
+  const mark = markOf(env);
+  const left = depth > 0 ? formatFrame(state, mark) : "";
   const next = execute();
   if (state.depth > depth) {
-    log.line(`caller:\n ${formatFrame(state, depth)}\ncallee:\n ${formatFrame(state)}`);
+    log.line(`caller:\n ${formatFrame(state, mark, depth)}\ncallee:\n ${formatFrame(state, mark)}`);
   } else if (state.depth < depth) {
-    log.line(`returning from callee:\n ${left}\nto caller at ${next}:\n ${formatFrame(state)}`);
+    const caller = formatFrame(state, mark);
+    log.line(`returning from callee:\n ${left}\nto caller at ${next}:\n ${caller}`);
   } else {
-    const changes = formatChanges(state, registers, stack);
+    const changes = formatChanges(state, mark, registers, stack);
     if (changes !== "") log.annotate(changes);
   }
   return next;

@@ -25,6 +25,7 @@ import {
   BPF_MAP_TYPE_PROG_ARRAY,
 } from "../../../abi/bpf.ts";
 import { E2BIG, EFAULT, EINVAL, ENOMEM, ENOTSUPP, EOPNOTSUPP, EPERM } from "../../../abi/errno.ts";
+import { UNPRIVILEGED_MAP_TYPES } from "../../../abi/rights.ts";
 import type { Attr } from "../../attr.ts";
 import type { Machine } from "../../machine.ts";
 import type { Task } from "../../task.ts";
@@ -107,7 +108,8 @@ export function mapCreate(task: Task, attr: Attr): number {
   if (refused !== 0) return refused;
   const badToken = checkToken(task, allFlags, allFlags, attr.s32(MAP_CREATE.map_token_fd));
   if (badToken !== 0) return badToken;
-  if (!task.capable("CAP_BPF")) return -EPERM;
+  if (!task.mayMakeBpf) return -EPERM;
+  if (!UNPRIVILEGED_MAP_TYPES.has(request.type) && !task.capable("CAP_BPF")) return -EPERM;
   if (attr.u32(MAP_CREATE.map_ifindex) !== 0) return offload(task, request.type, attr);
   return allocate(task, attr, kind, { ...request, flags: flags & ~FD_FLAGS });
 }
