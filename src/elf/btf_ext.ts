@@ -4,18 +4,25 @@ import { BTF_MAGIC, type BtfSection } from "./btf.ts";
 import { ObjectError } from "./error.ts";
 import { Cursor, slice } from "./reader.ts";
 
-/** One record of any of the three kinds: bytes as in the file, placed by byte offset. */
-export interface ExtRecord {
-  /** Byte offset of the instruction in its section. */
-  readonly instruction: number;
-  /** Byte offset of the record in .BTF.ext. */
-  readonly offset: number;
-  /** The 32-bit fields behind the instruction offset, as many as this kind has. */
-  readonly fields: readonly number[];
+/** Records of one kind for one section, ordered by instruction. */
+export interface ExtTable {
+  /** Words of a record: the byte offset of its instruction in the section, and its fields. */
+  readonly stride: number;
+  /** The records' words, one record after the other. */
+  readonly words: readonly number[];
+  /** Byte offsets of the records in .BTF.ext. */
+  readonly offsets: readonly number[];
 }
 
-/** Records of one kind by name of the program section, ordered by instruction. */
-export type ExtRecords = ReadonlyMap<string, readonly ExtRecord[]>;
+/** By name of the program section. */
+export type ExtRecords = ReadonlyMap<string, ExtTable>;
+
+/** Some records of a table: from the one at `first` up to, not including, the one at `end`. */
+export interface ExtRange {
+  readonly table: ExtTable;
+  readonly first: number;
+  readonly end: number;
+}
 
 /** What .BTF.ext holds. */
 export interface BtfExt {
@@ -69,11 +76,11 @@ export function parseBtfExt(raw: Uint8Array, btf: BtfSection): BtfExt {
 }
 
 function readRecords(cursor: Cursor, fieldCount: number, btf: BtfSection): ExtRecords {
-  const records = new Map<string, ExtRecord[]>();
-  if (cursor.remaining === 0) return records;
+  const records = new Map<string, { words: number[]; offsets: number[] }>();
+  if (cursor.remaining === 0) return new Map();
   const recordSize = cursor.u32();
-  const known = 4 * (1 + fieldCount);
-  if (recordSize < known || recordSize % 4 !== 0) {
+  const stride = 1 + fieldCount;
+  if (recordSize < 4 * stride || recordSize % 4 !== 0) {
     throw new ObjectError(NAME, cursor.offset - 4, `records of ${recordSize} bytes`);
   }
   while (cursor.remaining > 0) {
@@ -83,20 +90,33 @@ function readRecords(cursor: Cursor, fieldCount: number, btf: BtfSection): ExtRe
       const problem = `${count} records of ${recordSize} bytes, ${cursor.remaining} bytes are left`;
       throw new ObjectError(NAME, cursor.offset - 4, problem);
     }
-    const list = records.get(section) ?? [];
+    const { words, offsets } = records.get(section) ?? { words: [], offsets: [] };
     for (let index = 0; index < count; index++) {
-      const offset = cursor.offset;
-      const instruction = cursor.u32();
-      const fields: number[] = [];
-      for (let field = 0; field < fieldCount; field++) fields.push(cursor.u32());
-      cursor.skip(recordSize - known);
-      list.push({ instruction, offset, fields });
+      offsets.push(cursor.offset);
+      for (let word = 0; word < stride; word++) words.push(cursor.u32());
+      cursor.skip(recordSize - 4 * stride);
     }
-    records.set(section, list);
+    records.set(section, { words, offsets });
   }
-  for (const list of records.values()) list.sort((a, b) => a.instruction - b.instruction);
-  return records;
+  const tables = new Map<string, ExtTable>();
+  for (const [section, table] of records) tables.set(section, ordered({ stride, ...table }));
+  return tables;
 }
+
+/** The records in the order of their instructions, in which compilers write them anyway. */
+function ordered(table: ExtTable): ExtTable {
+  const { stride, words, offsets } = table;
+  const instruction = (record: number): number => words[record * stride] as number;
+  if (offsets.every((_, i) => i === 0 || instruction(i - 1) <= instruction(i))) return table;
+  const order = offsets.map((_, i) => i).sort((a, b) => instruction(a) - instruction(b));
+  return {
+    stride,
+    words: order.flatMap((i) => words.slice(i * stride, (i + 1) * stride)),
+    offsets: order.map((i) => offsets[i] as number),
+  };
+}
+
+const NO_RECORDS: ExtTable = { stride: 1, words: [], offsets: [] };
 
 /** The records of `section` for instructions from byte `start` up to, not including, byte `end`. */
 export function recordsBetween(
@@ -104,17 +124,16 @@ export function recordsBetween(
   section: string,
   start: number,
   end: number,
-): readonly ExtRecord[] {
-  const list = records.get(section) ?? [];
-  return list.slice(firstAtOrAfter(list, start), firstAtOrAfter(list, end));
+): ExtRange {
+  const table = records.get(section) ?? NO_RECORDS;
+  return { table, first: firstAtOrAfter(table, start), end: firstAtOrAfter(table, end) };
 }
 
-function firstAtOrAfter(list: readonly ExtRecord[], instruction: number): number {
-  let [low, high] = [0, list.length];
+function firstAtOrAfter({ stride, words, offsets }: ExtTable, instruction: number): number {
+  let [low, high] = [0, offsets.length];
   while (low < high) {
     const middle = (low + high) >>> 1;
-    const record = list[middle];
-    if (record && record.instruction < instruction) low = middle + 1;
+    if ((words[middle * stride] as number) < instruction) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -7,7 +7,6 @@
  */
 
 import type { BtfSection } from "./btf.ts";
-import type { ExtRecord } from "./btf_ext.ts";
 import { formatType, resolveType } from "./btf_types.ts";
 import { ObjectError } from "./error.ts";
 
@@ -50,14 +49,22 @@ const STABLE_STRUCTS: ReadonlySet<string> = new Set([
   "xdp_md",
 ]);
 
-/** Refuses a relocation (fields: type id, access path, kind) that would need the kernel's BTF. */
-export function checkCoreRelocation(record: ExtRecord, section: string, btf: BtfSection): void {
-  const [typeId = 0, , kind = 0] = record.fields;
+/**
+ * Refuses a relocation that would need the kernel's BTF.
+ *
+ * @param record - byte offset of the instruction, type id, access path, kind.
+ */
+export function checkCoreRelocation(
+  record: readonly number[],
+  section: string,
+  btf: BtfSection,
+): void {
+  const [instruction = 0, typeId = 0, , kind = 0] = record;
   if (kind === BPF_CORE_TYPE_ID_LOCAL) return;
   const root = resolveType(btf, typeId);
   if (kind <= LAST_FIELD_KIND && STABLE_STRUCTS.has(root.name)) return;
   const problem =
     `a CO-RE relocation (kind ${kind}) of ${formatType(btf, typeId)} needs the kernel's BTF, ` +
     "which isn't read here; use a type whose layout is fixed, without preserve_access_index";
-  throw new ObjectError(section, record.instruction, problem);
+  throw new ObjectError(section, instruction, problem);
 }

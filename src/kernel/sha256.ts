@@ -6,8 +6,12 @@ const BLOCK_BYTES = 64;
 const LENGTH_BYTES = 8;
 const ROUNDS = 64;
 
-/** The first 64 primes' cube roots' fractions, and the first 8 primes' square roots'. */
-const { roundConstants, initialState } = constants();
+type Eight = [number, number, number, number, number, number, number, number];
+
+/** Fractions of the first 64 primes' cube roots, and of the first 8 primes' square roots. */
+const PRIMES = firstPrimes(ROUNDS);
+const roundConstants = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
+const initialState = Int32Array.from(PRIMES.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
 const schedule = new Int32Array(ROUNDS);
 
 /** The digest of `message`, 32 bytes. */
@@ -34,58 +38,48 @@ function pad(message: Uint8Array): Uint8Array {
 }
 
 function compress(state: Int32Array, view: DataView, at: number): void {
-  const w = (t: number): number => schedule[t] as number;
-  for (let t = 0; t < 16; t++) schedule[t] = view.getInt32(at + 4 * t);
+  const w = schedule;
+  for (let t = 0; t < 16; t++) w[t] = view.getInt32(at + 4 * t);
   for (let t = 16; t < ROUNDS; t++) {
-    const before15 = w(t - 15);
-    const before2 = w(t - 2);
+    const before15 = w[t - 15] as number;
+    const before2 = w[t - 2] as number;
     const sigma0 = rotate(before15, 7) ^ rotate(before15, 18) ^ (before15 >>> 3);
     const sigma1 = rotate(before2, 17) ^ rotate(before2, 19) ^ (before2 >>> 10);
-    schedule[t] = w(t - 16) + sigma0 + w(t - 7) + sigma1;
+    w[t] = (w[t - 16] as number) + sigma0 + (w[t - 7] as number) + sigma1;
   }
-  const s = (i: number): number => state[i] as number;
-  let [a, b, c, d, e, f, g, h] = [s(0), s(1), s(2), s(3), s(4), s(5), s(6), s(7)];
+  let [a, b, c, d, e, f, g, h] = state as unknown as Eight;
   for (let t = 0; t < ROUNDS; t++) {
     const sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
     const choice = (e & f) ^ (~e & g);
-    const first = (h + sum1 + choice + (roundConstants[t] as number) + w(t)) | 0;
+    const first = (h + sum1 + choice + (roundConstants[t] as number) + (w[t] as number)) | 0;
     const sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
     const majority = (a & b) ^ (a & c) ^ (b & c);
-    [h, g, f, e] = [g, f, e, (d + first) | 0];
-    [d, c, b, a] = [c, b, a, (first + sum0 + majority) | 0];
+    h = g;
+    g = f;
+    f = e;
+    e = (d + first) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (first + sum0 + majority) | 0;
   }
-  [a, b, c, d, e, f, g, h].forEach((word, i) => {
-    state[i] = (state[i] as number) + word;
-  });
+  const words: Eight = [a, b, c, d, e, f, g, h];
+  for (let i = 0; i < 8; i++) state[i] = (state[i] as number) + (words[i] as number);
 }
 
 function rotate(word: number, by: number): number {
   return (word >>> by) | (word << (32 - by));
 }
 
-/**
- * Calculated, not listed: whole-number roots of primes shifted left by 96 (or 64) bits are exact.
- */
-function constants(): { roundConstants: Int32Array; initialState: Int32Array } {
-  const primes: bigint[] = [];
-  for (let n = 2n; primes.length < ROUNDS; n++) {
-    if (primes.every((prime) => n % prime !== 0n)) primes.push(n);
+function firstPrimes(count: number): number[] {
+  const primes: number[] = [];
+  for (let n = 2; primes.length < count; n++) {
+    if (primes.every((prime) => n % prime !== 0)) primes.push(n);
   }
-  const fraction = (root: bigint): number => Number(BigInt.asIntN(32, root));
-  return {
-    roundConstants: Int32Array.from(primes, (prime) => fraction(root(prime << 96n, 3n))),
-    initialState: Int32Array.from(primes.slice(0, 8), (prime) => fraction(root(prime << 64n, 2n))),
-  };
+  return primes;
 }
 
-/** The largest whole number whose `degree`th power is not above `value`. */
-function root(value: bigint, degree: bigint): bigint {
-  let low = 0n;
-  let high = 1n << 40n;
-  while (high - low > 1n) {
-    const middle = (low + high) / 2n;
-    if (middle ** degree <= value) low = middle;
-    else high = middle;
-  }
-  return low;
+/** The first 32 bits behind the point: a double has 50 of them for roots as small as these. */
+function fraction(root: number): number {
+  return Math.floor((root - Math.floor(root)) * 2 ** 32) | 0;
 }

@@ -183,7 +183,7 @@ interface Loaded {
 }
 
 /** Checks the program and writes the log, whose own faults win over the verdict. */
-function verify(task: Task, attr: Attr, { bytes, ...loaded }: Loaded): Structure | number {
+function verify(task: Task, attr: Attr, loaded: Loaded): Structure | number {
   const log = VerifierLog.open(
     task.memory,
     attr.u32(PROG_LOAD.log_level),
@@ -191,7 +191,7 @@ function verify(task: Task, attr: Attr, { bytes, ...loaded }: Loaded): Structure
     attr.u32(PROG_LOAD.log_size),
   );
   if (typeof log === "number") return log;
-  const insns = decodeInstructions(bytes);
+  const insns = decodeInstructions(loaded.bytes);
   const structure = checkStructure({ task, attr, insns, ...loaded }, log);
   const { errno, trueSize } = log.finish();
   if (attr.reaches(PROG_LOAD.log_true_size)) attr.put(PROG_LOAD.log_true_size, trueSize);

@@ -64,33 +64,54 @@ interface Records {
   readonly name: string;
 }
 
-/** The caller's bytes of record `i`, or null where they are not mapped. */
-type RecordSource = (i: number) => Uint8Array | null;
+/** Goes through the caller's records, all of which are read at once where all are mapped. */
+class RecordReader {
+  readonly #task: Task;
+  readonly #attr: Attr;
+  readonly #log: VerifierLog;
+  readonly #records: Records;
+  readonly #all: boolean;
+  #view: DataView;
+  /** Where in the view the record begins. */
+  #at: number = 0;
 
-/** Finds records, all at once where all of them are mapped. */
-function findRecords(task: Task, { address, recordSize }: Records, count: number): RecordSource {
-  const all = task.memory.read(address, count * recordSize);
-  if (all !== null) return (i) => all.subarray(i * recordSize, (i + 1) * recordSize);
-  return (i) => task.memory.read(address + BigInt(i) * BigInt(recordSize), recordSize);
+  constructor(task: Task, attr: Attr, records: Records, count: number, log: VerifierLog) {
+    this.#task = task;
+    this.#attr = attr;
+    this.#records = records;
+    this.#log = log;
+    const all = task.memory.read(records.address, count * records.recordSize);
+    this.#all = all !== null;
+    this.#view = viewOf(all ?? new Uint8Array(0));
+  }
+
+  /** Goes to record `i`. @returns 0 or a negative errno. */
+  go(i: number): number {
+    const { address, recordSize, sizeField, known, name } = this.#records;
+    if (this.#all) {
+      this.#at = i * recordSize;
+    } else {
+      const record = this.#task.memory.read(address + BigInt(i) * BigInt(recordSize), recordSize);
+      if (record === null) return -EFAULT;
+      this.#view = viewOf(record);
+    }
+    for (let at = known; at < recordSize; at++) {
+      if (this.#view.getUint8(this.#at + at) === 0) continue;
+      // Tells the loader how much to keep.
+      if (this.#attr.put(sizeField, known) !== 0) return -EFAULT;
+      return this.#log.refuse(E2BIG, `nonzero tailing record in ${name}`);
+    }
+    return 0;
+  }
+
+  /** A word of the record, by its offset in bytes. */
+  u32(offset: number): number {
+    return this.#view.getUint32(this.#at + offset, true);
+  }
 }
 
-/** The known part of record `i`, in the caller's memory; or a negative errno. */
-function readRecord(
-  source: RecordSource,
-  attr: Attr,
-  { recordSize, sizeField, known, name }: Records,
-  i: number,
-  log: VerifierLog,
-): DataView | number {
-  const record = source(i);
-  if (record === null) return -EFAULT;
-  for (let at = known; at < recordSize; at++) {
-    if (record[at] === 0) continue;
-    // Tells the loader how much to keep.
-    if (attr.put(sizeField, known) !== 0) return -EFAULT;
-    return log.refuse(E2BIG, `nonzero tailing record in ${name}`);
-  }
-  return new DataView(record.buffer, record.byteOffset, known);
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 function readFunctions(
@@ -112,13 +133,13 @@ function readFunctions(
   };
   const functions: FuncInfo[] = [];
   const count = attr.u32(PROG_LOAD.func_info_cnt);
-  const source = findRecords(task, records, count);
+  const record = new RecordReader(task, attr, records, count, log);
   for (let i = 0; i < count; i++) {
-    const record = readRecord(source, attr, records, i, log);
-    if (typeof record === "number") return record;
-    const slot = record.getUint32(0, true);
-    const typeId = record.getUint32(4, true);
-    const before = functions.at(-1)?.slot;
+    const errno = record.go(i);
+    if (errno !== 0) return errno;
+    const slot = record.u32(0);
+    const typeId = record.u32(4);
+    const before = functions[i - 1]?.slot;
     if (before === undefined && slot !== 0) {
       return log.refuse(EINVAL, `nonzero insn_off ${slot} for the first func info record`);
     }
@@ -225,13 +246,13 @@ export function readLines(
   // Offsets must grow and stay in the program, so no more records than slots are ever read.
   const bytes = new Uint8Array(Math.min(count, insns.length) * LINE_INFO_SIZE);
   const kept = new DataView(bytes.buffer);
-  const source = findRecords(task, records, count);
+  const record = new RecordReader(task, attr, records, count, log);
   let before = 0;
   let functions = 0;
   for (let i = 0; i < count; i++) {
-    const record = readRecord(source, attr, records, i, log);
-    if (typeof record === "number") return record;
-    const slot = record.getUint32(0, true);
+    const errno = record.go(i);
+    if (errno !== 0) return errno;
+    const slot = record.u32(0);
     const fault =
       lineFault(record, i, before, btf, insns) ??
       ((subprograms[functions]?.start ?? slot) < slot
@@ -240,7 +261,7 @@ export function readLines(
     if (fault !== null) return log.refuse(EINVAL, fault);
     if (subprograms[functions]?.start === slot) functions++;
     for (let at = 0; at < LINE_INFO_SIZE; at += 4) {
-      kept.setUint32(LINE_INFO_SIZE * i + at, record.getUint32(at, true), true);
+      kept.setUint32(LINE_INFO_SIZE * i + at, record.u32(at), true);
     }
     before = slot;
   }
@@ -267,21 +288,21 @@ function baseName(path: string): string {
 }
 
 function lineFault(
-  record: DataView,
+  record: RecordReader,
   i: number,
   before: number,
   btf: Btf,
   insns: readonly Instruction[],
 ): string | null {
-  const slot = record.getUint32(0, true);
+  const slot = record.u32(0);
   const insn = insns[slot];
   if ((i > 0 && slot <= before) || insn === undefined) {
     const where = `prev_offset:${before} prog->len:${insns.length}`;
     return `Invalid line_info[${i}].insn_off:${slot} (${where})`;
   }
   if (insn.opcode === 0) return `Invalid insn code at line_info[${i}].insn_off`;
-  const named = btf.hasName(record.getUint32(8, true));
-  if (named && btf.hasName(record.getUint32(4, true))) return null;
+  const named = btf.hasName(record.u32(8));
+  if (named && btf.hasName(record.u32(4))) return null;
   return `Invalid line_info[${i}].line_off or .file_name_off`;
 }
 

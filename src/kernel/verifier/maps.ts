@@ -7,6 +7,7 @@ import { BPF_MAP_TYPE_ARRAY } from "../../abi/bpf.ts";
 import { E2BIG, EACCES, EFAULT, EINVAL, ENOTSUPP, EPROTO } from "../../abi/errno.ts";
 import {
   BPF_CLASS,
+  BPF_INSN_SIZE,
   BPF_LDX,
   BPF_MEM,
   BPF_MEMSX,
@@ -112,22 +113,28 @@ function readFd(task: Task, array: bigint, index: bigint): number | null {
 export interface ResolvedProgram {
   /** With addresses where map fds were. */
   readonly instructions: readonly Instruction[];
-  /** With map ids where map fds were: what info shows. */
-  readonly shown: readonly Instruction[];
+  /** The bytes, with map ids where map fds were: what info shows. */
+  readonly xlated: Uint8Array;
   /** What the two-slot loads of maps stand for, by slot. */
   readonly references: ReadonlyMap<number, MapReference>;
 }
 
-/** Replaces map fds, and finds opcodes that don't exist. A program or a negative errno. */
+/**
+ * Replaces map fds, and finds opcodes that don't exist. A program or a negative errno.
+ *
+ * @param bytes - of the instructions.
+ */
 export function resolveMaps(
   task: Task,
+  bytes: Uint8Array,
   insns: readonly Instruction[],
   fdArray: FdArray,
   used: UsedMaps,
   log: VerifierLog,
 ): ResolvedProgram | number {
-  const instructions = [...insns];
-  const shown = [...insns];
+  const instructions = insns.slice();
+  const xlated = new Uint8Array(bytes);
+  const view = new DataView(xlated.buffer);
   const references = new Map<number, MapReference>();
   for (let slot = 0; slot < insns.length; slot++) {
     const insn = insns[slot] as Instruction;
@@ -145,21 +152,17 @@ export function resolveMaps(
       if (typeof target === "number") return target;
       const offset = target.isValue ? second.imm : 0;
       references.set(slot, { map: target.map, valueOffset: target.isValue ? offset >>> 0 : null });
-      instructions.splice(slot, 2, { ...insn, imm: target.address | 0 }, { ...second, imm: 0 });
-      shown.splice(
-        slot,
-        2,
-        {
-          ...insn,
-          src: target.isValue ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD,
-          imm: target.map.id,
-        },
-        { ...second, imm: offset },
-      );
+      instructions[slot] = { ...insn, imm: target.address | 0 };
+      instructions[slot + 1] = { ...second, imm: 0 };
+      const source = target.isValue ? BPF_PSEUDO_MAP_VALUE : BPF_PSEUDO_MAP_FD;
+      const at = slot * BPF_INSN_SIZE;
+      view.setUint8(at + 1, (source << 4) | insn.dst);
+      view.setInt32(at + 4, target.map.id, true);
+      view.setInt32(at + BPF_INSN_SIZE + 4, offset, true);
     }
     slot++;
   }
-  return { instructions, shown, references };
+  return { instructions, xlated, references };
 }
 
 function checkOpcode({ opcode, imm }: Instruction, log: VerifierLog): number {

@@ -75,7 +75,9 @@ function combine(...parts: readonly (readonly number[])[]): number[] {
   return parts.reduce<number[]>((made, part) => made.flatMap((a) => part.map((b) => a | b)), [0]);
 }
 
-const OPCODES: ReadonlySet<number> = new Set([
+/** By opcode: 1 where there is one. */
+const exists = new Uint8Array(256);
+for (const opcode of [
   ...combine([BPF_ALU, BPF_ALU64], BINARY, SOURCES),
   ...combine([BPF_ALU, BPF_ALU64], [BPF_NEG]),
   ...combine([BPF_ALU], [BPF_END], [BPF_TO_LE, BPF_TO_BE]),
@@ -88,9 +90,11 @@ const OPCODES: ReadonlySet<number> = new Set([
   ...combine([BPF_STX], [BPF_ATOMIC], SIZES),
   ...combine([BPF_LD], [BPF_ABS, BPF_IND], NARROW_SIZES),
   BPF_LD_IMM64,
-]);
+]) {
+  exists[opcode] = 1;
+}
 
 /** Whether there is such an instruction, whatever its other fields say. */
 export function isOpcode(opcode: number): boolean {
-  return OPCODES.has(opcode);
+  return exists[opcode] === 1;
 }

@@ -21,7 +21,8 @@ export function findPoints(insns: readonly Instruction[]): Uint8Array {
   const mark = (slot: number, point: number): void => {
     if (slot < points.length) points[slot] = (points[slot] as number) | point;
   };
-  for (const [slot, insn] of insns.entries()) {
+  for (let slot = 0; slot < insns.length; slot++) {
+    const insn = insns[slot] as Instruction;
     const jumpClass = I.BPF_CLASS(insn.opcode);
     const isCall = insn.opcode === (I.BPF_JMP | I.BPF_CALL);
     if (isCall || (isLoadImm64(insn) && namesFunction(insn))) {

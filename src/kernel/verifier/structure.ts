@@ -7,7 +7,7 @@
 import { PROG_LOAD } from "../../abi/attr.ts";
 import { BPF_F_SLEEPABLE, BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ } from "../../abi/bpf.ts";
 import { EINVAL } from "../../abi/errno.ts";
-import { encodeInstructions, type Instruction } from "../../asm/index.ts";
+import type { Instruction } from "../../asm/index.ts";
 import type { Attr } from "../attr.ts";
 import { type ContextLayout, contextOf } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
@@ -39,6 +39,8 @@ export interface Candidate {
   /** BPF_PROG_TYPE_… */
   readonly type: number;
   readonly gplCompatible: boolean;
+  /** The instructions, as they were given. */
+  readonly bytes: Uint8Array;
   readonly insns: readonly Instruction[];
   /** The SHA-256 of the program. */
   readonly digest: Uint8Array;
@@ -74,7 +76,7 @@ interface Refused {
 }
 
 function check(candidate: Candidate, log: VerifierLog): Structure | Refused | number {
-  const { task, attr, insns, digest, gplCompatible } = candidate;
+  const { task, attr, bytes, insns, digest, gplCompatible } = candidate;
   const fdArray = {
     address: attr.u64(PROG_LOAD.fd_array),
     count: attr.u32(PROG_LOAD.fd_array_cnt),
@@ -93,7 +95,7 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   const debugInfo = info === null ? null : finishDebugInfo(candidate, info, subprograms, log);
   if (typeof debugInfo === "number") return debugInfo;
 
-  const resolved = resolveMaps(task, insns, fdArray, used, log);
+  const resolved = resolveMaps(task, bytes, insns, fdArray, used, log);
   if (typeof resolved === "number") return resolved;
   errno = checkReachability(insns, bpfCapable, log) || checkSleepable(attr, log);
   if (errno !== 0) return errno;
@@ -104,7 +106,7 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   if (verdict.errno !== 0) return { errno: verdict.errno };
   return {
     instructions: resolved.instructions,
-    xlated: encodeInstructions(resolved.shown),
+    xlated: resolved.xlated,
     maps: used.maps,
     subprograms: subprograms.map(({ start }) => start),
     debugInfo,

@@ -66,7 +66,8 @@ export function findSubprograms(
   log: VerifierLog,
 ): Subprogram[] | number {
   const starts = new Set([0]);
-  for (const [slot, insn] of insns.entries()) {
+  for (let slot = 0; slot < insns.length; slot++) {
+    const insn = insns[slot] as Instruction;
     const isKfunc = insn.opcode === CALL && insn.src === BPF_PSEUDO_KFUNC_CALL;
     if (!isKfunc && !namesFunction(insn)) continue;
     if (!bpfCapable) {
@@ -99,7 +100,8 @@ function refuseKfunc(gplCompatible: boolean, log: VerifierLog): number {
 function describe(insns: readonly Instruction[], start: number, end: number): Subprogram {
   let hasTailCall = false;
   let hasLdAbs = false;
-  for (const { opcode, src, imm } of insns.slice(start, end)) {
+  for (let slot = start; slot < end; slot++) {
+    const { opcode, src, imm } = insns[slot] as Instruction;
     if (opcode === CALL && src === 0 && imm === BPF_FUNC.tail_call) hasTailCall = true;
     if (BPF_CLASS(opcode) !== BPF_LD) continue;
     if (BPF_MODE(opcode) === BPF_ABS || BPF_MODE(opcode) === BPF_IND) hasLdAbs = true;
