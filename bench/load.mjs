@@ -13,8 +13,8 @@ import { watchLoads } from "./prog_load.mjs";
 const OBJECT = fileURLToPath(new URL("../bpf/flow.bpf.o", import.meta.url));
 const PROGRAM = "dissect";
 const ROUNDS = 41;
-/** The verifier and the JIT are compiled by the engine as they go. */
-const WARM_UP = 250;
+/** The verifier and the JIT are compiled by the engine as they go, the last of it after seconds. */
+const WARM_UP = 1000;
 /** At most so much of Linux's BPF_PROG_LOAD. */
 const GOAL = 2;
 

@@ -77,6 +77,28 @@ export function tryBpf<L extends Layout>(
 }
 
 /**
+ * The addresses of bytes that a call only reads. They are copied into one buffer: a kernel keeps a
+ * note of every buffer that it gives the address of.
+ */
+export function addressesOf<Parts extends readonly Uint8Array[]>(
+  kernel: Kernel,
+  ...parts: Parts
+): { [Part in keyof Parts]: bigint } {
+  let size = 0;
+  for (const { length } of parts) size += length;
+  const together = new Uint8Array(size);
+  const base = kernel.addressOf(together);
+  let at = 0;
+  const addresses = parts.map((part) => {
+    const address = base + BigInt(at);
+    together.set(part, at);
+    at += part.length;
+    return address;
+  });
+  return addresses as { [Part in keyof Parts]: bigint };
+}
+
+/**
  * A string as the kernel reads it: UTF-8 and a NUL.
  *
  * @throws {TypeError} for a string with a NUL in it: the kernel would see only its start.

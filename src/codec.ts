@@ -19,7 +19,9 @@ function unsigned(size: 1 | 2 | 4): Codec<number> {
       if (!Number.isInteger(value) || value < 0 || value > max) {
         throw new RangeError(`${value} is no integer from 0 to ${max}`);
       }
-      return Uint8Array.from({ length: size }, (_, i) => Math.floor(value / 2 ** (8 * i)));
+      const bytes = new Uint8Array(size);
+      for (let i = 0; i < size; i++) bytes[i] = value >>> (8 * i);
+      return bytes;
     },
     decode: (bytes) => bytes.subarray(0, size).reduceRight((sum, byte) => sum * 256 + byte, 0),
   };

@@ -6,7 +6,7 @@ import { MAP_CREATE, MAP_DELETE_ELEM, MAP_ELEM, MAP_FREEZE, MAP_GET_NEXT_KEY } f
 import * as BPF from "./abi/bpf.ts";
 import { ENOENT } from "./abi/errno.ts";
 import { BPF_MAP_INFO_SIZE, MAP_INFO } from "./abi/info.ts";
-import { objectName, textOf, tryBpf } from "./call.ts";
+import { addressesOf, objectName, textOf, tryBpf } from "./call.ts";
 import { bytes, type Codec } from "./codec.ts";
 import { callBpf, refusal } from "./diagnosis/refusal.ts";
 import {
@@ -182,12 +182,8 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> extends ObjectHandle {
    */
   set(key: K, value: V, flags: number = BPF.BPF_ANY): void {
     const bytes = this.#value.encode(value);
-    const element = {
-      map_fd: this.fd,
-      key: this.kernel.addressOf(this.#key.encode(key)),
-      value: this.kernel.addressOf(bytes),
-      flags: BigInt(flags),
-    };
+    const [keyAt, valueAt] = addressesOf(this.kernel, this.#key.encode(key), bytes);
+    const element = { map_fd: this.fd, key: keyAt, value: valueAt, flags: BigInt(flags) };
     callBpf(this.kernel, BPF.BPF_MAP_UPDATE_ELEM, MAP_ELEM, element, { value: bytes });
   }
 

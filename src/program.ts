@@ -8,7 +8,7 @@ import { ENOSPC, EPERM } from "./abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
 import type { Values } from "./abi/layout.ts";
-import { bpfResult, cString, objectName, textOf, tryBpf } from "./call.ts";
+import { addressesOf, bpfResult, cString, objectName, textOf, tryBpf } from "./call.ts";
 import { callBpf, refusal } from "./diagnosis/refusal.ts";
 import { type BpfError, VerifierError } from "./errors.ts";
 import { ObjectHandle, OwnedFd, openById, openPin, readInfo, takeOver } from "./handle.ts";
@@ -84,6 +84,7 @@ const LAST_LOG_BYTES = 1 << 24;
 /** sizeof of the records in func_info and line_info. */
 const FUNC_INFO_SIZE = 8;
 const LINE_INFO_SIZE = 16;
+const NOTHING: Uint8Array = new Uint8Array(0);
 /** Levels of the log with words in it, not only figures: BPF_LOG_LEVEL1 and 2. */
 const LOG_WORDS = 3;
 /** Bytes of an instruction slot. */
@@ -220,11 +221,18 @@ function loadRequest(
   logLevel: number,
 ): Partial<Values<typeof PROG_LOAD>> {
   const { instructions, debug } = options;
+  const [insns, license, funcInfo, lineInfo] = addressesOf(
+    kernel,
+    instructions,
+    cString(options.license ?? ""),
+    debug?.funcInfo ?? NOTHING,
+    debug?.lineInfo ?? NOTHING,
+  );
   return {
     prog_type: options.type,
     insn_cnt: instructions.length / SLOT_BYTES,
-    insns: kernel.addressOf(instructions),
-    license: kernel.addressOf(cString(options.license ?? "")),
+    insns,
+    license,
     prog_flags: options.flags ?? 0,
     prog_name: objectName(options.name ?? ""),
     expected_attach_type: options.expectedAttachType ?? 0,
@@ -236,10 +244,10 @@ function loadRequest(
     ...(debug !== undefined && {
       prog_btf_fd: debug.btfFd,
       func_info_rec_size: FUNC_INFO_SIZE,
-      func_info: kernel.addressOf(debug.funcInfo),
+      func_info: funcInfo,
       func_info_cnt: debug.funcInfo.length / FUNC_INFO_SIZE,
       line_info_rec_size: LINE_INFO_SIZE,
-      line_info: kernel.addressOf(debug.lineInfo),
+      line_info: lineInfo,
       line_info_cnt: debug.lineInfo.length / LINE_INFO_SIZE,
     }),
   };
