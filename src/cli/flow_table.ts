@@ -48,6 +48,7 @@ export class FlowTable {
   readonly #keys: Int32Array = new Int32Array(MAX_FLOWS * KEY_WORDS);
   readonly #packets: Float64Array = new Float64Array(MAX_FLOWS);
   readonly #bytes: Float64Array = new Float64Array(MAX_FLOWS);
+  /** A packet's key: what makes no difference between flows is 0, or isn't looked at. */
   readonly #key: Int32Array = new Int32Array(KEY_WORDS);
   /** Unknown to whoever makes a capture, who could fill one part of the table otherwise. */
   readonly #seed: number = Math.floor(Math.random() * 2 ** 32);
@@ -62,7 +63,17 @@ export class FlowTable {
    * @param bytes - its length.
    */
   add(words: Int32Array, at: number, bytes: number): void {
-    this.#count(this.#keyOf(words, at + FIRST_WORD), 0, 1, bytes);
+    const key = this.#key;
+    const from = at + FIRST_WORD;
+    const addrProto = (words[from] as number) & 0xffff;
+    const protocols = words[from + PROTOCOLS] as number;
+    const addressWords = addressWordsOf(addrProto);
+    key[0] = addrProto;
+    // The IP protocol, or without one what follows Ethernet.
+    key[PROTOCOLS] = protocols & (addrProto === 0 ? 0xffff_0000 : 0xff00);
+    key[PORTS] = addressWords === 0 ? 0 : (words[from + PORTS] as number);
+    for (let i = ADDRESSES; i < ADDRESSES + addressWords; i++) key[i] = words[from + i] as number;
+    this.#count(key, 0, 1, bytes);
   }
 
   /** The same from a `struct bpf_flow_keys` by itself. */
@@ -125,22 +136,6 @@ export class FlowTable {
     };
   }
 
-  /** A packet's key: what makes no difference between flows is 0. Holds until the next call. */
-  #keyOf(words: Int32Array, at: number): Int32Array {
-    const key = this.#key;
-    const addrProto = (words[at] as number) & 0xffff;
-    const protocols = words[at + PROTOCOLS] as number;
-    const addressWords = addressWordsOf(addrProto);
-    key[0] = addrProto;
-    // The IP protocol, or without one what follows Ethernet.
-    key[PROTOCOLS] = protocols & (addrProto === 0 ? 0xffff_0000 : 0xff00);
-    key[PORTS] = addressWords === 0 ? 0 : (words[at + PORTS] as number);
-    for (let i = 0; i < KEY_WORDS - ADDRESSES; i++) {
-      key[ADDRESSES + i] = i < addressWords ? (words[at + ADDRESSES + i] as number) : 0;
-    }
-    return key;
-  }
-
   #count(keys: Int32Array, at: number, packets: number, bytes: number): void {
     const slot = this.#slotOf(keys, at);
     let flow = (this.#slots[slot] as number) - 1;
@@ -151,7 +146,10 @@ export class FlowTable {
       }
       flow = this.#size++;
       this.#slots[slot] = flow + 1;
-      for (let i = 0; i < KEY_WORDS; i++) this.#keys[flow * KEY_WORDS + i] = keys[at + i] as number;
+      const words = keyWords(keys[at] as number);
+      const start = flow * KEY_WORDS;
+      this.#keys.fill(0, start + words, start + KEY_WORDS);
+      for (let i = 0; i < words; i++) this.#keys[start + i] = keys[at + i] as number;
       this.#packets[flow] = 0;
       this.#bytes[flow] = 0;
     }
@@ -161,34 +159,41 @@ export class FlowTable {
 
   /** Where a flow is in the slots, or is to be. */
   #slotOf(keys: Int32Array, at: number): number {
-    let slot = this.#hash(keys, at) & (SLOTS - 1);
+    const words = keyWords(keys[at] as number);
+    // Two at a time: a word needn't wait for the one before it.
+    let even = mix(this.#seed, keys[at] as number);
+    let odd = this.#seed;
+    for (let i = 1; i < words; i += 2) {
+      odd = mix(odd, keys[at + i] as number);
+      even = mix(even, keys[at + i + 1] as number);
+    }
+    const hash = mix(odd, even);
+    const slots = this.#slots;
+    const known = this.#keys;
     // Ends: half of the slots are free.
-    for (;;) {
-      const flow = (this.#slots[slot] as number) - 1;
-      if (flow < 0 || this.#isKey(flow * KEY_WORDS, keys, at)) return slot;
-      slot = (slot + 1) & (SLOTS - 1);
+    for (let slot = hash & (SLOTS - 1); ; slot = (slot + 1) & (SLOTS - 1)) {
+      const flow = (slots[slot] as number) - 1;
+      if (flow < 0) return slot;
+      const start = flow * KEY_WORDS;
+      let i = 0;
+      while (i < words && known[start + i] === keys[at + i]) i++;
+      if (i === words) return slot;
     }
   }
+}
 
-  #isKey(known: number, keys: Int32Array, at: number): boolean {
-    const words = ADDRESSES + addressWordsOf(keys[at] as number);
-    for (let i = 0; i < words; i++) if (this.#keys[known + i] !== keys[at + i]) return false;
-    return true;
-  }
-
-  #hash(keys: Int32Array, at: number): number {
-    const words = ADDRESSES + addressWordsOf(keys[at] as number);
-    let hash = this.#seed;
-    for (let i = 0; i < words; i++) {
-      hash = Math.imul(hash ^ (keys[at + i] as number), 0x9e37_79b1);
-      hash ^= hash >>> 15;
-    }
-    return hash;
-  }
+function mix(hash: number, word: number): number {
+  const mixed = Math.imul(hash ^ word, 0x9e37_79b1);
+  return mixed ^ (mixed >>> 15);
 }
 
 /** How many words of addresses keys have. */
 function addressWordsOf(addrProto: number): number {
   if (addrProto === ETH_P_IP) return 2;
   return addrProto === ETH_P_IPV6 ? 8 : 0;
+}
+
+/** How many words tell flows apart, an odd number; those behind are 0 in the table. */
+function keyWords(addrProto: number): number {
+  return ADDRESSES + addressWordsOf(addrProto);
 }
