@@ -224,7 +224,6 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
   const vlen = info & 0xffff;
   const flag = info >>> 31 === 1;
   const sizeOrType = cursor.u32();
-  const base = { id, name, offset };
   const kind = KINDS[(info >>> 24) & 0x1f];
   const list = <T>(read: () => T): T[] => readList(vlen, read);
   switch (kind) {
@@ -232,8 +231,10 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
       const data = cursor.u32();
       const encoding = data >>> 24;
       return {
-        ...base,
         kind,
+        id,
+        name,
+        offset,
         size: sizeOrType,
         signed: (encoding & 1) !== 0,
         char: (encoding & 2) !== 0,
@@ -247,11 +248,13 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
     case "const":
     case "restrict":
     case "type_tag":
-      return { ...base, kind, type: sizeOrType };
+      return { kind, id, name, offset, type: sizeOrType };
     case "array":
       return {
-        ...base,
         kind,
+        id,
+        name,
+        offset,
         elementType: cursor.u32(),
         indexType: cursor.u32(),
         length: cursor.u32(),
@@ -259,14 +262,14 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
     case "struct":
     case "union": {
       const members = list(() => readMember(cursor, flag, strings));
-      return { ...base, kind, size: sizeOrType, members };
+      return { kind, id, name, offset, size: sizeOrType, members };
     }
     case "enum": {
       const values = list(() => {
         const valueName = strings.at(cursor.u32());
         return { name: valueName, value: BigInt(flag ? cursor.i32() : cursor.u32()) };
       });
-      return { ...base, kind, size: sizeOrType, signed: flag, values };
+      return { kind, id, name, offset, size: sizeOrType, signed: flag, values };
     }
     case "enum64": {
       const values = list(() => {
@@ -275,28 +278,28 @@ function readType(cursor: Cursor, id: number, strings: StringTable): BtfType {
         const high = BigInt(flag ? cursor.i32() : cursor.u32());
         return { name: valueName, value: (high << 32n) | low };
       });
-      return { ...base, kind, size: sizeOrType, signed: flag, values };
+      return { kind, id, name, offset, size: sizeOrType, signed: flag, values };
     }
     case "fwd":
-      return { ...base, kind, of: flag ? "union" : "struct" };
+      return { kind, id, name, offset, of: flag ? "union" : "struct" };
     case "func":
-      return { ...base, kind, type: sizeOrType, linkage: vlen };
+      return { kind, id, name, offset, type: sizeOrType, linkage: vlen };
     case "func_proto": {
       const parameters = list(() => ({ name: strings.at(cursor.u32()), type: cursor.u32() }));
-      return { ...base, kind, returnType: sizeOrType, parameters };
+      return { kind, id, name, offset, returnType: sizeOrType, parameters };
     }
     case "var":
-      return { ...base, kind, type: sizeOrType, linkage: cursor.u32() };
+      return { kind, id, name, offset, type: sizeOrType, linkage: cursor.u32() };
     case "datasec": {
       const variables = list(() => {
         return { type: cursor.u32(), offset: cursor.u32(), size: cursor.u32() };
       });
-      return { ...base, kind, size: sizeOrType, variables };
+      return { kind, id, name, offset, size: sizeOrType, variables };
     }
     case "float":
-      return { ...base, kind, size: sizeOrType };
+      return { kind, id, name, offset, size: sizeOrType };
     case "decl_tag":
-      return { ...base, kind, type: sizeOrType, component: cursor.i32() };
+      return { kind, id, name, offset, type: sizeOrType, component: cursor.i32() };
     default:
       throw new ObjectError(".BTF", offset, `type ${id} is of unknown kind ${(info >>> 24) & 31}`);
   }

@@ -6,8 +6,6 @@ const BLOCK_BYTES = 64;
 const LENGTH_BYTES = 8;
 const ROUNDS = 64;
 
-type Eight = [number, number, number, number, number, number, number, number];
-
 /** Fractions of the first 64 primes' cube roots, and of the first 8 primes' square roots. */
 const PRIMES = firstPrimes(ROUNDS);
 const roundConstants = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
@@ -47,7 +45,15 @@ function compress(state: Int32Array, view: DataView, at: number): void {
     const sigma1 = rotate(before2, 17) ^ rotate(before2, 19) ^ (before2 >>> 10);
     w[t] = (w[t - 16] as number) + sigma0 + (w[t - 7] as number) + sigma1;
   }
-  let [a, b, c, d, e, f, g, h] = state as unknown as Eight;
+  // No pattern here: it would make an iterator for each block.
+  let a = state[0] as number;
+  let b = state[1] as number;
+  let c = state[2] as number;
+  let d = state[3] as number;
+  let e = state[4] as number;
+  let f = state[5] as number;
+  let g = state[6] as number;
+  let h = state[7] as number;
   for (let t = 0; t < ROUNDS; t++) {
     const sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
     const choice = (e & f) ^ (~e & g);
@@ -63,7 +69,7 @@ function compress(state: Int32Array, view: DataView, at: number): void {
     b = a;
     a = (first + sum0 + majority) | 0;
   }
-  const words: Eight = [a, b, c, d, e, f, g, h];
+  const words = [a, b, c, d, e, f, g, h];
   for (let i = 0; i < 8; i++) state[i] = (state[i] as number) + (words[i] as number);
 }
 

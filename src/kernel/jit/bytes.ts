@@ -3,7 +3,9 @@
  * and names.
  */
 
-const FIRST_CAPACITY = 256;
+const FIRST_CAPACITY = 64;
+/** What it grows to at once, when that isn't enough: most functions take no more. */
+const SECOND_CAPACITY = 4096;
 
 /** Bytes, written one after the other. */
 export class Bytes {
@@ -88,7 +90,7 @@ export class Bytes {
   #reserve(count: number): void {
     const wanted = this.#length + count;
     if (wanted <= this.#buffer.length) return;
-    const larger = new Uint8Array(Math.max(wanted, 2 * this.#buffer.length));
+    const larger = new Uint8Array(Math.max(wanted, 2 * this.#buffer.length, SECOND_CAPACITY));
     larger.set(this.#buffer);
     this.#buffer = larger;
   }

@@ -19,9 +19,8 @@ export interface Locals {
 
 interface DefinedFunction {
   readonly type: number;
-  body: Bytes | null;
-  /** Bytes of locals before its instructions. */
-  localsSize: number;
+  readonly locals: readonly Locals[];
+  readonly code: Code | null;
 }
 
 const SECTION = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
@@ -32,6 +31,8 @@ const LIMITS_MINIMUM = 0;
 const LIMITS_SHARED = 3;
 /** As large as a memory can be; shared ones have to say. */
 const MAX_PAGES = 65_536;
+/** Closes a function. */
+const END = 0x0b;
 const MAGIC_AND_VERSION = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0] as const;
 
 /** Everything that a module imports comes from here. */
@@ -46,8 +47,8 @@ export interface BuiltModule {
 /** A module in the making. Functions are imported first, then defined. */
 export class ModuleBuilder {
   readonly #types: FunctionType[] = [];
-  readonly #imports: Bytes[] = [];
-  readonly #exports: Bytes[] = [];
+  readonly #imports: Entries = new Entries();
+  readonly #exports: Entries = new Entries();
   readonly #functions: DefinedFunction[] = [];
   #importedFunctions: number = 0;
 
@@ -87,23 +88,15 @@ export class ModuleBuilder {
 
   /** @returns the index of a function whose body follows in {@link ModuleBuilder.define}. */
   declare(type: number): number {
-    return this.#importedFunctions + this.#functions.push({ type, body: null, localsSize: 0 }) - 1;
+    return this.#importedFunctions + this.#functions.push({ type, locals: [], code: null }) - 1;
   }
 
   /** Gives a function its locals, after its parameters, and its instructions without the end. */
   define(index: number, locals: readonly Locals[], code: Code): void {
-    const defined = this.#functions[index - this.#importedFunctions];
+    const place = index - this.#importedFunctions;
+    const defined = this.#functions[place];
     if (defined === undefined) throw new RangeError(`index: function ${index} isn't declared`);
-    const body = new Bytes();
-    body.u32(locals.length);
-    for (const { count, type } of locals) {
-      body.u32(count);
-      body.byte(type);
-    }
-    defined.localsSize = body.length;
-    body.append(code.bytes);
-    body.byte(0x0b);
-    defined.body = body;
+    this.#functions[place] = { type: defined.type, locals, code };
   }
 
   /** {@link ModuleBuilder.declare} and {@link ModuleBuilder.define} in one. */
@@ -114,42 +107,42 @@ export class ModuleBuilder {
   }
 
   export(name: string, functionIndex: number): void {
-    const entry = new Bytes();
+    const entry = this.#exports.next();
     entry.name(name);
     entry.byte(KIND.function);
     entry.u32(functionIndex);
-    this.#exports.push(entry);
   }
 
   /** The module's bytes, and where in them the instructions of defined functions begin. */
   build(): BuiltModule {
-    const out = new Bytes();
-    out.bytes(...MAGIC_AND_VERSION);
-    section(out, SECTION.type, this.#types.map(encodeType));
-    section(out, SECTION.import, this.#imports);
-    section(
-      out,
-      SECTION.function,
-      this.#functions.map(({ type }) => {
-        const entry = new Bytes();
-        entry.u32(type);
-        return entry;
-      }),
-    );
-    section(out, SECTION.export, this.#exports);
-    const contents = new Bytes();
-    contents.u32(this.#functions.length);
-    const starts = this.#functions.map(({ body, localsSize }, i) => {
-      if (body === null) throw new TypeError(`function ${i} has no body`);
-      contents.u32(body.length);
-      const start = contents.length + localsSize;
-      contents.append(body);
+    const types = new Entries();
+    for (const type of this.#types) encodeType(types.next(), type);
+    const functions = new Entries();
+    for (const { type } of this.#functions) functions.next().u32(type);
+    const bodies = new Entries();
+    const starts = this.#functions.map(({ locals, code }, i) => {
+      if (code === null) throw new TypeError(`function ${i} has no body`);
+      const head = new Bytes();
+      head.u32(locals.length);
+      for (const { count, type } of locals) {
+        head.u32(count);
+        head.byte(type);
+      }
+      const body = bodies.next();
+      body.u32(head.length + code.length + 1);
+      body.append(head);
+      const start = body.length;
+      body.append(code.bytes);
+      body.byte(END);
       return start;
     });
-    out.byte(SECTION.code);
-    out.u32(contents.length);
-    const base = out.length;
-    out.append(contents);
+    const out = new Bytes();
+    out.bytes(...MAGIC_AND_VERSION);
+    types.write(out, SECTION.type);
+    this.#imports.write(out, SECTION.import);
+    functions.write(out, SECTION.function);
+    this.#exports.write(out, SECTION.export);
+    const base = bodies.write(out, SECTION.code);
     const instructions = starts.map((start, i): readonly [number, number] => [
       this.#importedFunctions + i,
       base + start,
@@ -158,29 +151,41 @@ export class ModuleBuilder {
   }
 
   #import(name: string): Bytes {
-    const entry = new Bytes();
+    const entry = this.#imports.next();
     entry.name(IMPORT_MODULE);
     entry.name(name);
-    this.#imports.push(entry);
     return entry;
   }
 }
 
-function encodeType({ parameters, results }: FunctionType): Bytes {
-  const entry = new Bytes();
+/** What stands in a section, one entry after the other. */
+class Entries {
+  readonly #bytes: Bytes = new Bytes();
+  #count: number = 0;
+
+  /** Where the next entry is to be written, all of it before the one that follows. */
+  next(): Bytes {
+    this.#count++;
+    return this.#bytes;
+  }
+
+  /** Writes the section. @returns where in `out` its first entry begins. */
+  write(out: Bytes, id: number): number {
+    const count = new Bytes();
+    count.u32(this.#count);
+    out.byte(id);
+    out.u32(count.length + this.#bytes.length);
+    out.append(count);
+    const start = out.length;
+    out.append(this.#bytes);
+    return start;
+  }
+}
+
+function encodeType(entry: Bytes, { parameters, results }: FunctionType): void {
   entry.byte(FUNCTION_TYPE);
   for (const types of [parameters, results]) {
     entry.u32(types.length);
     entry.bytes(...types);
   }
-  return entry;
-}
-
-function section(out: Bytes, id: number, entries: readonly Bytes[]): void {
-  const contents = new Bytes();
-  contents.u32(entries.length);
-  for (const entry of entries) contents.append(entry);
-  out.byte(id);
-  out.u32(contents.length);
-  out.append(contents);
 }
