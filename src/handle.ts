@@ -13,7 +13,7 @@ import type { Kernel } from "./kernel.ts";
 export class OwnedFd {
   readonly kernel: Kernel;
   readonly #number: number;
-  #open: boolean = true;
+  #isOpen: boolean = true;
 
   constructor(kernel: Kernel, number: number) {
     this.kernel = kernel;
@@ -26,15 +26,18 @@ export class OwnedFd {
    * @throws {TypeError} when it is closed already.
    */
   get number(): number {
-    if (!this.#open) throw new TypeError(`fd ${this.#number} is disposed already`);
-    return this.#number;
+    return this.#isOpen === true ? this.#number : this.#refuse();
   }
 
   close(): void {
-    if (!this.#open) return;
-    this.#open = false;
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     const attr = { fd: this.#number };
     check(this.kernel, "close", this.kernel.close(this.#number), {}, attr);
+  }
+
+  #refuse(): never {
+    throw new TypeError(`fd ${this.#number} is disposed already`);
   }
 }
 

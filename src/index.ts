@@ -8,7 +8,6 @@ export { decodeFlowKeys, type FlowKeys } from "./abi/flow_keys.ts";
 export { bytes, type Codec, perCpu, u8, u16, u32, u64 } from "./codec.ts";
 export { Collection, type CollectionOptions } from "./collection.ts";
 export { CAUSES, type Cause, diagnose, type FailedCall, type Finding } from "./diagnosis/index.ts";
-export type { DissectedPacket } from "./dissected_packet.ts";
 export {
   loadObject,
   type MapSpec,

@@ -2,7 +2,9 @@
  * The seam: what a kernel answers, whichever kernel it is. Everything above is written once.
  */
 
-/** What a namespace's dissection of one packet came to. */
+import type { FlowKeys } from "./abi/flow_keys.ts";
+
+/** What became of a packet in a network namespace. It is whoever asked for it's to keep. */
 export interface Dissection {
   /** Who dissected: an attached program, or Linux's own dissector (nothing attached, CONTINUE). */
   readonly by: "bpf" | "linux";
@@ -10,13 +12,10 @@ export interface Dissection {
   readonly verdict: "ok" | "drop" | "continue";
   /** What the program returned, a u32; null when none ran, or none to its end. */
   readonly retval: number | null;
-  /**
-   * A view that begins with the 56 bytes of `struct bpf_flow_keys` and holds until the next
-   * dissection; null when no program filled them in.
-   */
-  readonly keys: DataView | null;
+  /** Flow keys; null when no program filled them in, or when Linux's own dissector has them. */
+  readonly keys: FlowKeys | null;
   /** Id of the program that ran; null when none did. */
-  readonly progId: number | null;
+  readonly programId: number | null;
 }
 
 /** A packet as it reaches a network stack. */
@@ -96,10 +95,18 @@ export interface NetNsCalls {
    * What a packet arriving in the namespace behind `fd` meets: the root namespace's program, else
    * its own, else Linux's dissector.
    *
+   * @param packet - with its Ethernet header, 14 bytes at least; or a frame that says where its
+   *   network header is.
    * @param flags - input flags for the dissector, BPF_FLOW_DISSECTOR_F_….
+   * @param keysBytes - takes the keys, if there are any: 56 bytes of `struct bpf_flow_keys`.
    * @returns the outcome, or a negative errno.
    */
-  dissect(fd: number, frame: Frame, flags: number): Dissection | number;
+  dissect(
+    fd: number,
+    packet: Uint8Array | Frame,
+    flags: number,
+    keysBytes?: Uint8Array | undefined,
+  ): Dissection | number;
 }
 
 /** Calls about the BPF file system. All return 0 or a negative errno. */

@@ -4,10 +4,10 @@
 
 import { PROG_QUERY } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
+import { BPF_FLOW_KEYS_SIZE, ETH_HLEN } from "./abi/flow_keys.ts";
 import { callBpf, check, refusal } from "./diagnosis/refusal.ts";
-import { DissectedPacket } from "./dissected_packet.ts";
 import { Handle, OwnedFd } from "./handle.ts";
-import type { Frame, Kernel, NetNsReference } from "./kernel.ts";
+import type { Dissection, Frame, Kernel, NetNsReference } from "./kernel.ts";
 
 /** The most programs that a namespace takes of one type: 64 for sk_lookup. */
 const MAX_PROGRAMS = 64;
@@ -116,31 +116,36 @@ export class NetNs extends Handle {
    * @param packet - a frame with its Ethernet header, or a {@link Frame} that says where the
    *   network header is.
    * @param flags - BPF_FLOW_DISSECTOR_F_….
-   * @throws {RangeError} for a packet shorter than an Ethernet header.
+   * @param keysBytes - takes the keys as the program left them, if there are any: 56 bytes of
+   *   `struct bpf_flow_keys`.
+   * @throws {RangeError} for a packet shorter than an Ethernet header, and for `keysBytes` of fewer
+   *   than 56 bytes.
    * @throws {BpfError} EINVAL for a frame whose network header isn't inside it, and on Linux for
    *   one of more than 4096 bytes.
    */
-  dissect(packet: Uint8Array | Frame, flags: number = 0): DissectedPacket {
-    const frame = ArrayBuffer.isView(packet) ? ethernetFrame(packet) : packet;
-    const outcome = this.kernel.netns.dissect(this.fd, frame, flags);
-    if (typeof outcome !== "number") return new DissectedPacket(outcome);
-    throw refusal(this.kernel, "netns.dissect", outcome, {
+  dissect(packet: Uint8Array | Frame, flags: number = 0, keysBytes?: Uint8Array): Dissection {
+    if (keysBytes !== undefined) checkKeysBytes(keysBytes);
+    const outcome = this.kernel.netns.dissect(this.fd, packet, flags, keysBytes);
+    return typeof outcome === "number" ? this.#refuse(outcome, packet) : outcome;
+  }
+
+  #refuse(errno: number, packet: Uint8Array | Frame): never {
+    const isFrame = !ArrayBuffer.isView(packet);
+    const { length } = isFrame ? packet.data : packet;
+    if (!isFrame && length < ETH_HLEN) {
+      throw new RangeError(`packet: ${length} bytes are less than an Ethernet header's 14`);
+    }
+    throw refusal(this.kernel, "netns.dissect", errno, {
       fd: this.fd,
-      data_size_in: frame.data.length,
-      network_offset: frame.networkOffset,
+      data_size_in: length,
+      network_offset: isFrame ? packet.networkOffset : ETH_HLEN,
     });
   }
 }
 
-/** Bytes of an Ethernet header; its last two are the EtherType. */
-const ETHERNET_HEADER_BYTES = 14;
-
-function ethernetFrame(data: Uint8Array): Frame {
-  if (data.length < ETHERNET_HEADER_BYTES) {
-    throw new RangeError(`packet: ${data.length} bytes are less than an Ethernet header's 14`);
-  }
-  const protocol = ((data[12] ?? 0) << 8) | (data[13] ?? 0);
-  return { data, networkOffset: ETHERNET_HEADER_BYTES, protocol };
+function checkKeysBytes(keysBytes: Uint8Array): void {
+  if (keysBytes.length >= BPF_FLOW_KEYS_SIZE) return;
+  throw new RangeError(`keysBytes: ${keysBytes.length} bytes are less than flow keys have`);
 }
 
 function labelOf(reference: NetNsReference): string {

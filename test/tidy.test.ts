@@ -16,7 +16,7 @@ const MAX_LINES = 600;
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   abi: [],
-  seam: [],
+  seam: ["abi"],
   asm: ["abi"],
   verdict: ["abi", "asm"],
   elf: ["abi", "asm"],

@@ -34,7 +34,7 @@ export const FLOW_KEYS = {
 /**
  * Flow keys as an object. Offsets are in bytes from the start of the packet's data; numbers are in
  * host order (`flow_label` without version and traffic class); addresses are text, and there are
- * those of the IP version that `addr_proto` names.
+ * those of the IP version that `addr_proto` names, the others being undefined.
  */
 export interface FlowKeys {
   readonly nhoff: number;
@@ -47,13 +47,20 @@ export interface FlowKeys {
   readonly n_proto: number;
   readonly sport: number;
   readonly dport: number;
-  readonly ipv4_src?: string;
-  readonly ipv4_dst?: string;
-  readonly ipv6_src?: string;
-  readonly ipv6_dst?: string;
+  readonly ipv4_src?: string | undefined;
+  readonly ipv4_dst?: string | undefined;
+  readonly ipv6_src?: string | undefined;
+  readonly ipv6_dst?: string | undefined;
   readonly flags: number;
   readonly flow_label: number;
 }
+
+// Engines know constants of this file; what is imported or exported they look up each time.
+const IPV4 = ETH_P_IP;
+const toText: typeof ipv4Text = ipv4Text;
+
+/** Words of `struct bpf_flow_keys`. */
+export const FLOW_KEYS_WORDS: number = BPF_FLOW_KEYS_SIZE / 4;
 
 /**
  * Reads `struct bpf_flow_keys`.
@@ -65,74 +72,51 @@ export function decodeFlowKeys(bytes: Uint8Array): FlowKeys {
   if (bytes.length < BPF_FLOW_KEYS_SIZE) {
     throw new RangeError(`flow keys are ${BPF_FLOW_KEYS_SIZE} bytes, not ${bytes.length}`);
   }
-  return flowKeysAt(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, BPF_FLOW_KEYS_SIZE);
+  const words = new Int32Array(FLOW_KEYS_WORDS);
+  for (let i = 0; i < words.length; i++) words[i] = view.getInt32(4 * i, true);
+  return flowKeysOf(words);
 }
 
 /**
- * {@link decodeFlowKeys} of bytes in a view. There is a literal for each IP version: putting the
- * object together from parts takes longer than programs take to fill the keys in.
+ * {@link decodeFlowKeys} of 14 words, whose lower bytes come first in the struct. There is one
+ * literal, with nothing left to work out: putting the object together piece by piece takes longer
+ * than programs take to fill the keys in.
  */
-export function flowKeysAt(view: DataView, offset: number): FlowKeys {
-  const nhoff = view.getUint16(offset, true);
-  const thoff = view.getUint16(offset + 2, true);
-  const addr_proto = view.getUint16(offset + 4, true);
-  const is_frag = view.getUint8(offset + 6) !== 0;
-  const is_first_frag = view.getUint8(offset + 7) !== 0;
-  const is_encap = view.getUint8(offset + 8) !== 0;
-  const ip_proto = view.getUint8(offset + 9);
-  const n_proto = view.getUint16(offset + 10, false);
-  const sport = view.getUint16(offset + 12, false);
-  const dport = view.getUint16(offset + 14, false);
-  const flags = view.getUint32(offset + 48, true);
-  const flow_label = view.getUint32(offset + 52, false) & 0xfffff;
-  if (addr_proto === ETH_P_IP) {
-    return {
-      nhoff,
-      thoff,
-      addr_proto,
-      is_frag,
-      is_first_frag,
-      is_encap,
-      ip_proto,
-      n_proto,
-      sport,
-      dport,
-      ipv4_src: ipv4Text(view.getInt32(offset + 16, false)),
-      ipv4_dst: ipv4Text(view.getInt32(offset + 20, false)),
-      flags,
-      flow_label,
-    };
-  }
-  if (addr_proto === ETH_P_IPV6) {
-    return {
-      nhoff,
-      thoff,
-      addr_proto,
-      is_frag,
-      is_first_frag,
-      is_encap,
-      ip_proto,
-      n_proto,
-      sport,
-      dport,
-      ipv6_src: ipv6Text(view, offset + 16),
-      ipv6_dst: ipv6Text(view, offset + 32),
-      flags,
-      flow_label,
-    };
+export function flowKeysOf(words: Int32Array): FlowKeys {
+  const offsets = words[0] as number;
+  const kinds = words[1] as number;
+  const protocols = words[2] as number;
+  const ports = words[3] as number;
+  const label = words[13] as number;
+  const addr_proto = kinds & 0xffff;
+  let ipv4_src: string | undefined;
+  let ipv4_dst: string | undefined;
+  let ipv6_src: string | undefined;
+  let ipv6_dst: string | undefined;
+  if (addr_proto === IPV4) {
+    ipv4_src = toText(words[4] as number);
+    ipv4_dst = toText(words[5] as number);
+  } else if (addr_proto === ETH_P_IPV6) {
+    ipv6_src = ipv6Text(words, 4);
+    ipv6_dst = ipv6Text(words, 8);
   }
   return {
-    nhoff,
-    thoff,
+    nhoff: offsets & 0xffff,
+    thoff: offsets >>> 16,
     addr_proto,
-    is_frag,
-    is_first_frag,
-    is_encap,
-    ip_proto,
-    n_proto,
-    sport,
-    dport,
-    flags,
-    flow_label,
+    is_frag: (kinds & 0xff0000) !== 0,
+    is_first_frag: kinds >>> 24 !== 0,
+    is_encap: (protocols & 0xff) !== 0,
+    ip_proto: (protocols >>> 8) & 0xff,
+    n_proto: ((protocols >>> 8) & 0xff00) | (protocols >>> 24),
+    sport: ((ports & 0xff) << 8) | ((ports >>> 8) & 0xff),
+    dport: ((ports >>> 8) & 0xff00) | (ports >>> 24),
+    ipv4_src,
+    ipv4_dst,
+    ipv6_src,
+    ipv6_dst,
+    flags: (words[12] as number) >>> 0,
+    flow_label: ((label & 0xf00) << 8) | ((label >>> 8) & 0xff00) | (label >>> 24),
   };
 }

@@ -4,6 +4,7 @@
  */
 
 import { fileURLToPath } from "node:url";
+import { BPF_FLOW_KEYS_SIZE } from "../abi/flow_keys.ts";
 import { perCpu, u32, u64 } from "../codec.ts";
 import { Collection } from "../collection.ts";
 import { BpfError } from "../errors.ts";
@@ -112,18 +113,19 @@ async function traffic(
     if (frame.data !== null) frames.push({ ...frame, data: frame.data.slice() });
   }
   const flows = new FlowTable();
+  const keysBytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
   const seenBy = new Map<number | null, number>();
   const verdicts = new Map<string, number>();
   const middle = frames.length >> 1;
   let understood = 0;
   for (const [i, frame] of frames.entries()) {
     if (i === middle) link.update(after, { expect: before });
-    const { programId, verdict, keys, keysBytes } = netns.dissect(frame);
+    const { programId, verdict, keys } = netns.dissect(frame, 0, keysBytes);
     const isIp = verdict === "ok" && keys !== null && keys.addr_proto !== 0;
     if (isIp && programId === after.info.id) understood++;
     seenBy.set(programId, (seenBy.get(programId) ?? 0) + 1);
     verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
-    if (verdict === "ok" && keysBytes !== null) flows.addKeys(keysBytes, frame.data.length);
+    if (verdict === "ok") flows.addKeys(keysBytes, frame.data.length);
   }
   const [olds = 0, news = 0] = [before, after].map(({ info }) => seenBy.get(info.id) ?? 0);
   const lost = frames.length - olds - news;

@@ -3,6 +3,7 @@
  * through any kernel one by one.
  */
 
+import { BPF_FLOW_KEYS_SIZE } from "../abi/flow_keys.ts";
 import { refusal } from "../diagnosis/refusal.ts";
 import { BpfError } from "../errors.ts";
 import type { EmbeddedKernel } from "../kernel/index.ts";
@@ -112,7 +113,9 @@ function dissect(netns: NetNs, packet: CapturedPacket, flags: number): Outcome {
   const frame = networkFrame(packet);
   if (frame.data === null) return { by: null, reason: reasonFor(frame.reason) };
   try {
-    return netns.dissect(frame, flags);
+    const keysBytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
+    const { by, verdict, retval, keys } = netns.dissect(frame, flags, keysBytes);
+    return { by, verdict, retval, keys, keysBytes: keys === null ? null : keysBytes };
   } catch (error) {
     // Linux runs a program by hand on packets of certain sizes only.
     if (!(error instanceof BpfError) || error.code !== "EINVAL") throw error;

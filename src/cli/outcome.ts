@@ -3,13 +3,17 @@
  */
 
 import { BPF_DROP, BPF_OK } from "../abi/bpf.ts";
-import type { DissectedPacket } from "../dissected_packet.ts";
+import type { Dissection } from "../kernel.ts";
 import { endpoints, protocolName, traits } from "./flows.ts";
 
 /** What a packet came to, or why no dissector could be given it. */
-export type Outcome =
-  | Omit<DissectedPacket, "programId">
-  | { readonly by: null; readonly reason: string };
+export type Outcome = DissectedPacket | { readonly by: null; readonly reason: string };
+
+/** What a packet came to. */
+export interface DissectedPacket extends Omit<Dissection, "programId"> {
+  /** `struct bpf_flow_keys` as the program left it, 56 bytes; null without keys. */
+  readonly keysBytes: Uint8Array | null;
+}
 
 /** What people read in place of a verdict, in the order in which sums name them. */
 export const VERDICTS = ["ok", "continue", "drop", "stopped", "none"] as const;

@@ -2,31 +2,19 @@
  * The embedded kernel behind the seam: one object a task, all on one machine.
  */
 
-import { EBADF, EINVAL } from "../abi/errno.ts";
-import type {
-  BpffsCalls,
-  Dissection,
-  Frame,
-  Kernel,
-  NetNsCalls,
-  NetNsEntry,
-  NetNsReference,
-  OpenObject,
-} from "../kernel.ts";
-
-import { netFromFd } from "./bpf/net_namespace.ts";
+import { EBADF } from "../abi/errno.ts";
+import type { BpffsCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
 import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName, ProgramEngine } from "./engine.ts";
-import { BPFFS_MOUNT, isFileName } from "./fs.ts";
+import { BPFFS_MOUNT } from "./fs.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
 import type { Spread } from "./jit/spread.ts";
 import { type Clock, Machine, type UnprivilegedBpf } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
-import { flowDissect } from "./net/dissect.ts";
 import { dissectBatch } from "./net/dissect_batch.ts";
-import { attachedProgram, MAX_OFFSET } from "./net/flow_dissector.ts";
 import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
+import { EmbeddedNetNs } from "./netns_calls.ts";
 import { openObjects } from "./open_objects.ts";
 import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
@@ -125,7 +113,7 @@ export class EmbeddedKernel implements Kernel {
   private constructor(task: Task, buffers: BufferMemory) {
     this.#task = task;
     this.#buffers = buffers;
-    this.netns = netnsCalls(task);
+    this.netns = new EmbeddedNetNs(task);
     this.bpffs = bpffsCalls(task);
   }
 
@@ -264,7 +252,7 @@ export class EmbeddedKernel implements Kernel {
     if (threads > possibleCpus) {
       return `the kernel has ${possibleCpus === 1 ? "one CPU" : `${possibleCpus} CPUs`}`;
     }
-    return machine.engine.spread(attachedProgram(machine, file.net), threads);
+    return machine.engine.spread(machine.packets.attached(file.net), threads);
   }
 
   bpf(cmd: number, attr: Uint8Array | null, size: number = attr?.length ?? 0): number {
@@ -332,69 +320,6 @@ function platformClock(): Clock {
 
 function platformRandom(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-}
-
-function netnsCalls(task: Task): NetNsCalls {
-  const { filesystem, namespaces } = task.machine;
-  return {
-    create: (name) => filesystem.createNetns(name),
-    remove: (name) => filesystem.removeNetns(task, name),
-    open(reference) {
-      const path = pathOf(reference);
-      if (path === null) return -EINVAL;
-      const fd = filesystem.open(task, path, 0);
-      if (fd < 0 || task.files.get(fd) instanceof NetnsFile) return fd;
-      task.files.close(fd);
-      return -EINVAL;
-    },
-    inode(fd) {
-      const file = task.file(fd, NetnsFile);
-      return typeof file === "number" ? file : file.net.inode;
-    },
-    list(open = openObjects(task)) {
-      const named = [...filesystem.namedNetns()];
-      const tasks = [...task.machine.tasks.values()];
-      return [...namespaces.list]
-        .filter((net) => net.alive)
-        .map(
-          (net): NetNsEntry => ({
-            inode: net.inode,
-            cookie: net.cookie,
-            isRoot: net === namespaces.init,
-            names: named.filter(([, each]) => each === net).map(([name]) => name),
-            pids: tasks.filter((each) => each.netns === net).map(({ pid }) => pid),
-            fds: open.filter(({ kind, id }) => kind === "netns" && id === net.inode),
-          }),
-        );
-    },
-    enter(fd, call) {
-      const file = task.file(fd, NetnsFile);
-      if (typeof file === "number") return { errno: file };
-      const home = task.netns.get();
-      task.setNetns(file.net);
-      try {
-        return { value: call() };
-      } finally {
-        task.setNetns(home);
-        home.put();
-      }
-    },
-    dissect(fd: number, frame: Frame, flags: number): Dissection | number {
-      const net = netFromFd(task, fd);
-      if (typeof net === "number") return net;
-      const { data, networkOffset } = frame;
-      if (networkOffset < 0 || networkOffset > Math.min(data.length, MAX_OFFSET)) return -EINVAL;
-      return flowDissect(task.machine, net, frame, flags);
-    },
-  };
-}
-
-/** The path that opens a namespace, as on Linux; null for a name that can't be one. */
-function pathOf(reference: NetNsReference): string | null {
-  if (reference === "self") return "/proc/self/ns/net";
-  if ("name" in reference)
-    return isFileName(reference.name) ? `/run/netns/${reference.name}` : null;
-  return "pid" in reference ? `/proc/${reference.pid}/ns/net` : reference.path;
 }
 
 function bpffsCalls(task: Task): BpffsCalls {

@@ -2,14 +2,13 @@
  * What runs programs: the interpreter or the JIT. A machine has one of them.
  */
 
-import type { Frame } from "../kernel.ts";
 import type { ContextLayout } from "./bpf/context.ts";
 import type { Prog } from "./bpf/prog.ts";
 import type { Skb } from "./helpers/helper.ts";
 import type { RunFault } from "./interpreter/fault.ts";
 import type { Registers } from "./interpreter/registers.ts";
 import type { Spread } from "./jit/spread.ts";
-import type { OnePacket } from "./net/dissect.ts";
+import type { Dissector } from "./net/dissector.ts";
 import type { PacketBatch } from "./net/packet_batch.ts";
 
 /** Engines by name. */
@@ -131,13 +130,8 @@ export interface Engine {
     keys: KeysTemplate | null,
   ): Outcome | null;
 
-  /**
-   * Runs a flow dissector on a packet that was put in; its keys' offsets end up within the packet.
-   *
-   * @returns what the program returned, a u32; -EFAULT when it was stopped by a fault; -ENOMEM when
-   *   there is no memory for its stack.
-   */
-  dissect(prog: Prog, packet: OnePacket, frame: Frame, flags: number): number;
+  /** Runs flow dissectors on one packet at a time. Null when there is no memory for that. */
+  dissector(): Dissector | null;
 
   /** Runs all packets of a batch. False when there is no memory for a stack. */
   dissectBatch(request: BatchRequest): boolean;

@@ -3,6 +3,7 @@
  */
 
 import { EBADF, EMFILE } from "../abi/errno.ts";
+import type { Net } from "./net_namespace.ts";
 
 /** open(2)'s numbers (include/uapi/asm-generic/fcntl.h). */
 export const O_RDONLY = 0;
@@ -18,13 +19,16 @@ const O_PATH_FLAGS = O_DIRECTORY | O_CLOEXEC | O_PATH;
 
 /** An open file: what an fd refers to, counted, shared by dup and by passing it on. */
 export abstract class File {
+  /** The network namespace that it is open on; null for files of other kinds. */
+  readonly net: Net | null;
   readonly #name: string;
   #flags: number;
   #references: number = 1;
 
-  protected constructor(name: string, flags: number) {
+  protected constructor(name: string, flags: number, net: Net | null = null) {
     this.#name = name;
     this.#flags = flags;
+    this.net = net;
   }
 
   /** What /proc/self/fd shows, such as "anon_inode:bpf_link". */

@@ -20,9 +20,10 @@ import { RunFault } from "./interpreter/fault.ts";
 import { recordFault } from "./interpreter/fault_log.ts";
 import { Run } from "./interpreter/run.ts";
 import type { Machine } from "./machine.ts";
-import type { OnePacket } from "./net/dissect.ts";
 import { dissectOneByOne } from "./net/dissect_batch.ts";
+import { Dissector, OF_ETHERNET } from "./net/dissector.ts";
 import { clampOffsets, resetKeys, SK_BUFF } from "./net/flow_dissector.ts";
+import { PacketArea } from "./net/packet_area.ts";
 
 export {
   DEFAULT_INSTRUCTION_LIMIT,
@@ -95,18 +96,9 @@ export class InterpreterEngine implements Engine {
     return repeatInterpreted(this.#machine, prog, invocation, times, keys);
   }
 
-  dissect(prog: Prog, packet: OnePacket, frame: Frame, flags: number): number {
-    const { area, invocation } = packet;
-    area.setContext([
-      [SK_BUFF.data, area.packet],
-      [SK_BUFF.data_end, area.packet + frame.data.length],
-      [SK_BUFF.flow_keys, area.keys],
-    ]);
-    resetKeys(this.#machine, area.keys, frame, flags);
-    const outcome = this.run(prog, invocation);
-    if (outcome === null) return -ENOMEM;
-    clampOffsets(this.#machine, area.keys, frame);
-    return outcome.fault === null ? outcome.retval : -EFAULT;
+  dissector(): Dissector | null {
+    const area = PacketArea.create(this.#machine);
+    return area === null ? null : new InterpretedDissector(this.#machine, area);
   }
 
   dissectBatch(request: BatchRequest): boolean {
@@ -126,6 +118,42 @@ export class InterpreterEngine implements Engine {
   describe(): ProgramEngine {
     return { engine: this.name, reason: this.#reason, code: null };
   }
+}
+
+class InterpretedDissector extends Dissector {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine, area: PacketArea) {
+    super(machine.memory, area);
+    this.#machine = machine;
+  }
+
+  protected run(
+    prog: Prog,
+    data: Uint8Array,
+    networkOffset: number,
+    protocol: number,
+    flags: number,
+  ): number {
+    const { area, invocation } = this;
+    const { view } = this.#machine.memory;
+    view.setUint32(area.context + SK_BUFF.data_end, area.packet + data.length, true);
+    const frame: Frame = {
+      data,
+      networkOffset,
+      protocol: protocol === OF_ETHERNET ? etherType(data) : protocol,
+    };
+    resetKeys(this.#machine, area.keys, frame, flags);
+    const outcome = interpret(this.#machine, prog, invocation);
+    if (outcome === null) return -ENOMEM;
+    clampOffsets(this.#machine, area.keys, frame);
+    return outcome.fault === null ? outcome.retval : -EFAULT;
+  }
+}
+
+/** What an Ethernet header ends with. */
+function etherType(data: Uint8Array): number {
+  return ((data[12] ?? 0) << 8) | (data[13] ?? 0);
 }
 
 /** {@link Engine.repeat} on the interpreter. */

@@ -15,7 +15,7 @@ import { InterpreterEngine } from "./interpreter.ts";
 import { JitEngine } from "./jit/engine.ts";
 import { missingFeature } from "./jit/features.ts";
 import { LinearMemory } from "./memory.ts";
-import type { OnePacket } from "./net/dissect.ts";
+import { PacketWay } from "./net/packet_way.ts";
 import { NetNamespaces } from "./net_namespace.ts";
 import { Task, type TaskOptions } from "./task.ts";
 import { type Scheduler, Workqueue } from "./workqueue.ts";
@@ -58,6 +58,7 @@ export class Machine {
   readonly engine: Engine;
   readonly workqueue: Workqueue;
   readonly namespaces: NetNamespaces;
+  readonly packets: PacketWay;
   readonly filesystem: Filesystem;
   readonly progs: Idr<Prog> = new Idr();
   readonly maps: Idr<BpfMap> = new Idr();
@@ -65,8 +66,6 @@ export class Machine {
   readonly btfs: Idr<Btf> = new Idr();
   readonly attrs: AttrStack = new AttrStack();
   readonly mapsByAddress: Map<number, BpfMap> = new Map();
-  /** Room for one packet each, which waits to be used again: see net/dissect.ts. */
-  readonly idlePackets: OnePacket[] = [];
   /** By pid. */
   readonly tasks: Map<number, Task> = new Map();
   #nextPid: number = 1;
@@ -77,6 +76,7 @@ export class Machine {
     this.engine = this.#chooseEngine();
     this.workqueue = new Workqueue(options.scheduler);
     this.namespaces = new NetNamespaces(this.workqueue, [netnsBpfOperations]);
+    this.packets = new PacketWay(this.engine, this.namespaces);
     this.filesystem = new Filesystem(this);
   }
 

@@ -52,6 +52,11 @@ export class LinearMemory {
     return this.#view;
   }
 
+  /** The same in words, by address / 4. */
+  get words(): Int32Array {
+    return this.#words;
+  }
+
   /** Puts bytes there; they have to lie inside. */
   write(address: number, bytes: Uint8Array): void {
     setBytes.call(this.#bytes, bytes, address);

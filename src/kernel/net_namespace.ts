@@ -57,13 +57,12 @@ export class Net {
 
 /** An fd on a network namespace; it holds the namespace. */
 export class NetnsFile extends File {
-  readonly net: Net;
+  declare readonly net: Net;
   readonly #path: () => string;
 
   /** @param path - where it was opened, for as long as that leads there. */
   constructor(net: Net, path: () => string = () => `net:[${net.inode}]`) {
-    super("", O_RDONLY);
-    this.net = net.get();
+    super("", O_RDONLY, net.get());
     this.#path = path;
   }
 

@@ -13,7 +13,7 @@ import {
   BPF_PROG_TEST_RUN,
 } from "../abi/bpf.ts";
 import { ENOENT, ENOSPC } from "../abi/errno.ts";
-import { BPF_FLOW_KEYS_SIZE, ETH_HLEN, FLOW_KEYS } from "../abi/flow_keys.ts";
+import { BPF_FLOW_KEYS_SIZE, decodeFlowKeys, ETH_HLEN, FLOW_KEYS } from "../abi/flow_keys.ts";
 import { encode, type Layout, readField, writeField } from "../abi/layout.ts";
 import type { Dissection, Frame } from "../kernel.ts";
 import * as libc from "./libc.ts";
@@ -32,12 +32,14 @@ const MAX_SWAPS = 16;
  * comes back; the program itself sees offsets that begin at 14.
  *
  * @param namespaces - fds, in the order in which Linux looks: the root namespace's first.
+ * @param keysBytes - takes the keys, if there are any.
  * @returns the outcome, or a negative errno: EINVAL for fewer than 14 bytes or more than 4096.
  */
 export function dissect(
   namespaces: readonly number[],
   frame: Frame,
   flags: number,
+  keysBytes: Uint8Array | undefined,
 ): Dissection | number {
   for (const namespace of namespaces) {
     const found = openAttached(namespace);
@@ -46,12 +48,20 @@ export function dissect(
       return found;
     }
     try {
-      return run(found, frame, flags);
+      return run(found, frame, flags, keysBytes);
     } finally {
       libc.close(found.fd);
     }
   }
-  return { by: "linux", verdict: "continue", retval: null, keys: null, progId: null };
+  return { by: "linux", verdict: "continue", retval: null, keys: null, programId: null };
+}
+
+/** A packet with an Ethernet header as a frame; null when it is shorter than that. */
+export function frameOf(packet: Uint8Array | Frame): Frame | null {
+  if (!ArrayBuffer.isView(packet)) return packet;
+  if (packet.length < ETH_HLEN) return null;
+  const protocol = ((packet[12] ?? 0) << 8) | (packet[13] ?? 0);
+  return { data: packet, networkOffset: ETH_HLEN, protocol };
 }
 
 interface AttachedProgram {
@@ -86,17 +96,22 @@ function queryAttached(namespace: number): number {
   return ids[0] || -ENOENT;
 }
 
-function run({ fd, id }: AttachedProgram, frame: Frame, flags: number): Dissection | number {
+function run(
+  { fd, id: programId }: AttachedProgram,
+  frame: Frame,
+  flags: number,
+  keysBytes: Uint8Array | undefined,
+): Dissection | number {
   const shift = frame.networkOffset === 0 ? ETH_HLEN : 0;
   const data = shift === 0 ? frame.data : withEthernetHeader(frame);
-  const keys = new Uint8Array(BPF_FLOW_KEYS_SIZE);
+  const bytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
   const context = encode(FLOW_KEYS, { flags }, BPF_FLOW_KEYS_SIZE);
   const test = encode(attr.TEST_RUN, {
     prog_fd: fd,
     data_in: syscall.addressOf(data),
     data_size_in: data.length,
-    data_out: syscall.addressOf(keys),
-    data_size_out: keys.length,
+    data_out: syscall.addressOf(bytes),
+    data_size_out: bytes.length,
     ctx_in: syscall.addressOf(context),
     ctx_size_in: context.length,
   });
@@ -104,13 +119,14 @@ function run({ fd, id }: AttachedProgram, frame: Frame, flags: number): Dissecti
   if (result < 0) return result;
   const retval = number(test, attr.TEST_RUN, "retval");
   if (retval === BPF_FLOW_DISSECTOR_CONTINUE) {
-    return { by: "linux", verdict: "continue", retval, keys: null, progId: id };
+    return { by: "linux", verdict: "continue", retval, keys: null, programId };
   }
-  const view = new DataView(keys.buffer);
+  const view = new DataView(bytes.buffer);
   moveBack(view, "nhoff", shift);
   moveBack(view, "thoff", shift);
+  keysBytes?.set(bytes);
   const verdict = retval === BPF_OK ? "ok" : "drop";
-  return { by: "bpf", verdict, retval, keys: view, progId: id };
+  return { by: "bpf", verdict, retval, keys: decodeFlowKeys(bytes), programId };
 }
 
 /** The frame behind an Ethernet header without addresses. */

@@ -12,7 +12,7 @@ import type {
   NetNsReference,
   OpenObject,
 } from "../kernel.ts";
-import { dissect } from "./dissect.ts";
+import { dissect, frameOf } from "./dissect.ts";
 import { attempt, attemptVoid } from "./files.ts";
 import * as libc from "./libc.ts";
 import { namesIn, netnsOf, openObjects, processes } from "./processes.ts";
@@ -125,10 +125,17 @@ export class LinuxNetNs implements NetNsCalls {
     return value ?? { errno };
   }
 
-  dissect(fd: number, frame: Frame, flags: number): Dissection | number {
+  dissect(
+    fd: number,
+    packet: Uint8Array | Frame,
+    flags: number,
+    keysBytes?: Uint8Array,
+  ): Dissection | number {
+    const frame = frameOf(packet);
+    if (frame === null) return -EINVAL;
     const root = openRoot(this);
     try {
-      return dissect(root < 0 ? [fd] : [root, fd], frame, flags);
+      return dissect(root < 0 ? [fd] : [root, fd], frame, flags, keysBytes);
     } finally {
       if (root >= 0) libc.close(root);
     }

@@ -4,8 +4,7 @@
 
 import { expect } from "vitest";
 import * as bpf from "../../src/abi/bpf.ts";
-import { BPF_FLOW_KEYS_SIZE, FLOW_KEYS } from "../../src/abi/flow_keys.ts";
-import { decode, type Values } from "../../src/abi/layout.ts";
+import { BPF_FLOW_KEYS_SIZE, decodeFlowKeys, type FlowKeys } from "../../src/abi/flow_keys.ts";
 import type { Dissection, Frame } from "../../src/kernel.ts";
 import { type Case, CLOSED_FD, outcomeOf } from "./case.ts";
 import type { Chapter } from "./rules.ts";
@@ -22,15 +21,21 @@ function ethernet(): Frame {
 /** A packet of 46 bytes that begins at its network header. */
 const bare: Frame = { data: new Uint8Array(46), networkOffset: 0, protocol: ETHERTYPE };
 
-function dissect(c: Case, netns: number, frame: Frame = ethernet(), flags: number = 0): Dissection {
-  const outcome = c.kernel.netns.dissect(netns, frame, flags);
+function dissect(
+  c: Case,
+  netns: number,
+  packet: Uint8Array | Frame = ethernet(),
+  flags: number = 0,
+  keysBytes?: Uint8Array,
+): Dissection {
+  const outcome = c.kernel.netns.dissect(netns, packet, flags, keysBytes);
   if (typeof outcome === "number") throw new RangeError(`dissect: ${outcomeOf(outcome)}`);
   return outcome;
 }
 
-function keysOf({ keys }: Dissection): Values<typeof FLOW_KEYS> {
+function keysOf({ keys }: Dissection): FlowKeys {
   if (keys === null) throw new RangeError("no keys");
-  return decode(FLOW_KEYS, new Uint8Array(keys.buffer, keys.byteOffset, BPF_FLOW_KEYS_SIZE));
+  return keys;
 }
 
 const returning = (c: Case, number: number): number => c.program({ text: `r0 = ${number}\nexit` });
@@ -44,7 +49,7 @@ export const dissection: Chapter = {
         verdict: "continue",
         retval: null,
         keys: null,
-        progId: null,
+        programId: null,
       });
     });
 
@@ -58,8 +63,8 @@ export const dissection: Chapter = {
         const program = returning(c, returns);
         c.link(program, netns);
         const found = dissect(c, netns);
-        const progId = c.progId(program);
-        expect(found).toMatchObject({ by: "bpf", verdict, retval: returns, progId });
+        const programId = c.progId(program);
+        expect(found).toMatchObject({ by: "bpf", verdict, retval: returns, programId });
         expect(keysOf(found)).toMatchObject({ nhoff: 14, thoff: 14, n_proto: ETHERTYPE });
       }
     });
@@ -73,7 +78,7 @@ export const dissection: Chapter = {
         verdict: "continue",
         retval: bpf.BPF_FLOW_DISSECTOR_CONTINUE,
         keys: null,
-        progId: c.progId(program),
+        programId: c.progId(program),
       });
     });
 
@@ -81,7 +86,7 @@ export const dissection: Chapter = {
       const netns = c.netns();
       const program = c.program();
       expect(c.attach(program, netns)).toBe("ok");
-      expect(dissect(c, netns).progId).toBe(c.progId(program));
+      expect(dissect(c, netns).programId).toBe(c.progId(program));
     });
 
     rule("after an update the new program runs, after a detach none", (c) => {
@@ -89,7 +94,7 @@ export const dissection: Chapter = {
       const link = c.link(c.program(), netns);
       const next = c.program();
       c.must(bpf.BPF_LINK_UPDATE, { link_fd: link, new_prog_fd: next });
-      expect(dissect(c, netns).progId).toBe(c.progId(next));
+      expect(dissect(c, netns).programId).toBe(c.progId(next));
       c.must(bpf.BPF_LINK_DETACH, { link_fd: link });
       expect(dissect(c, netns).by).toBe("linux");
     });
@@ -104,6 +109,37 @@ export const dissection: Chapter = {
       c.link(c.program(), netns);
       const found = keysOf(dissect(c, netns, bare));
       expect(found).toMatchObject({ nhoff: 0, thoff: 0, n_proto: ETHERTYPE });
+    });
+
+    rule("a packet with an Ethernet header says itself what follows it", (c) => {
+      const netns = c.netns();
+      c.link(c.program(), netns);
+      const { data } = ethernet();
+      expect(dissect(c, netns, data)).toEqual(dissect(c, netns, ethernet()));
+      expect(c.kernel.netns.dissect(netns, data.subarray(0, 13), 0)).toBe(-22);
+    });
+
+    rule("the keys are given out as they are, too, where there are any", (c) => {
+      const netns = c.netns();
+      const link = c.link(returning(c, 77), netns);
+      const bytes = new Uint8Array(BPF_FLOW_KEYS_SIZE + 1).fill(0xee);
+      const { keys } = dissect(c, netns, ethernet(), 5, bytes);
+      expect(keys).toMatchObject({ nhoff: 14, thoff: 14, n_proto: ETHERTYPE, flags: 5 });
+      expect(decodeFlowKeys(bytes)).toEqual(keys);
+      expect(bytes.at(-1)).toBe(0xee);
+      bytes.fill(0xee);
+      c.must(bpf.BPF_LINK_DETACH, { link_fd: link });
+      expect(dissect(c, netns, ethernet(), 5, bytes).keys).toBeNull();
+      expect(new Set(bytes)).toEqual(new Set([0xee]));
+    });
+
+    rule("what one packet came to stays as it is when the next one comes", (c) => {
+      const netns = c.netns();
+      c.link(c.program(), netns);
+      const first = dissect(c, netns, ethernet(), 1);
+      const copy = structuredClone(first);
+      expect(dissect(c, netns, bare, 2)).not.toEqual(copy);
+      expect(first).toEqual(copy);
     });
 
     rule("the flags reach the program's keys", (c) => {

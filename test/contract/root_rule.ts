@@ -107,7 +107,7 @@ function links({ ruleOf }: Rules): void {
         attachElsewhere: "EEXIST",
         skLookup: "ok",
         query: [],
-        dissected: expect.objectContaining({ verdict: "continue", progId: c.progId(program) }),
+        dissected: expect.objectContaining({ verdict: "continue", programId: c.progId(program) }),
         update: "ok",
       });
       expect(c.linking(other, netns)).toBe("ok");

@@ -1,6 +1,7 @@
 /** Network namespaces: opening, entering, asking, and what a packet meets there. */
 
 import { expect, test } from "vitest";
+import { BPF_FLOW_KEYS_SIZE } from "../../src/abi/flow_keys.ts";
 import { BPF_FLOW_DISSECTOR_CONTINUE, NetNs } from "../../src/index.ts";
 import type { Scene } from "./scenes.ts";
 import { FLOW, FLOW_V2, refusal, UDP_PACKET } from "./stage.ts";
@@ -74,7 +75,6 @@ export const namespaces: Scene = (stage) => {
       verdict: "continue",
       retval: null,
       keys: null,
-      keysBytes: null,
       programId: null,
     });
     const all = stage().collection(FLOW);
@@ -88,7 +88,12 @@ export const namespaces: Scene = (stage) => {
       programId: dissect.info.id,
       keys: { ipv4_src: "192.0.2.1", sport: 4660, dport: 53 },
     });
-    expect(answer.keysBytes, "attached or by hand").toEqual(dissect.run(UDP_PACKET).data);
+    const keysBytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
+    expect(netns.dissect(UDP_PACKET, 0, keysBytes)).toEqual(answer);
+    expect(keysBytes, "attached or by hand").toEqual(dissect.run(UDP_PACKET).data);
+    expect(() => netns.dissect(UDP_PACKET, 0, keysBytes.subarray(1))).toThrow(
+      new RangeError("keysBytes: 55 bytes are less than flow keys have"),
+    );
     const newer = stage().collection(FLOW_V2).program("dissect");
     link.update(newer, { expect: dissect });
     expect(netns.dissect(UDP_PACKET).programId).toBe(newer.info.id);
@@ -102,7 +107,6 @@ export const namespaces: Scene = (stage) => {
       verdict: "continue",
       retval: BPF_FLOW_DISSECTOR_CONTINUE,
       keys: null,
-      keysBytes: null,
     });
     link.update(stage().program(7));
     const { verdict, retval, keys } = netns.dissect(UDP_PACKET);

@@ -97,7 +97,7 @@ export class MachineUnderTest {
     const frame = { data: new Uint8Array(64), networkOffset: 14, protocol: 0x0800 };
     const outcome = this.#kernel.netns.dissect(this.#nsFds[index] ?? -1, frame, 0);
     if (typeof outcome === "number") throw new RangeError(`dissect: errno ${-outcome}`);
-    return outcome.progId === null ? null : this.#progIds.indexOf(outcome.progId);
+    return outcome.programId === null ? null : this.#progIds.indexOf(outcome.programId);
   }
 
   /** Whether the newest id, still without an fd, answers EAGAIN as it must. */

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BPF_FLOW_KEYS_SIZE } from "../../src/abi/flow_keys.ts";
 import { Collection } from "../../src/collection.ts";
 import { loadObject } from "../../src/elf/index.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
@@ -106,8 +107,9 @@ describe.each([
     netns.enter(() => dissect.attach());
     const outcomes = recordings.find(({ object }) => object === "flow")?.outcomes ?? [];
     const seen = packets.map((packet) => {
-      const { retval, keysBytes } = netns.dissect(packet);
-      return `${retval} ${Buffer.from(keysBytes ?? []).toString("hex")}`;
+      const bytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
+      const { retval, keys } = netns.dissect(packet, 0, bytes);
+      return `${retval} ${keys === null ? "" : Buffer.from(bytes).toString("hex")}`;
     });
     expect(seen).toEqual(outcomes);
   });

@@ -14,8 +14,19 @@ export class NetnsAttachments {
   readonly links: BpfNetnsLink[] = [];
   /** The directly attached program: it excludes links, and only flow dissectors have one. */
   prog: Prog | null = null;
+  #runArray: readonly Prog[] | null = null;
+  /** The first program of the run array. */
+  first: Prog | null = null;
+
   /** What packets meet, swapped as a whole; null when nothing is attached. */
-  runArray: readonly Prog[] | null = null;
+  get runArray(): readonly Prog[] | null {
+    return this.#runArray;
+  }
+
+  set runArray(progs: readonly Prog[] | null) {
+    this.#runArray = progs;
+    this.first = progs?.[0] ?? null;
+  }
 }
 
 /** Attachments of a namespace by type. */

@@ -53,6 +53,8 @@ export interface ProgFacts {
 export class Prog {
   readonly id: number;
   readonly facts: ProgFacts;
+  /** Where it is in the table of compiled programs; 0 while it has no place there. */
+  entry: number = 0;
   /** How often it ran, and for how long in ns, while statistics were kept. */
   runCount: bigint = 0n;
   /** Runs that were stopped, of which Linux has none. */
@@ -92,7 +94,10 @@ export class Prog {
   /** Lets go; with the last holder its id is gone and its maps are let go. */
   put(): void {
     this.#references--;
-    if (this.#references > 0) return;
+    if (this.#references === 0) this.#release();
+  }
+
+  #release(): void {
     this.#machine.engine.forget(this);
     this.#machine.progs.free(this.id);
     for (const map of this.facts.maps) map.put();

@@ -2,8 +2,6 @@
  * The JIT, as an engine: programs are compiled when they are first run.
  */
 
-import { EFAULT, ENOMEM } from "../../abi/errno.ts";
-import type { Frame } from "../../kernel.ts";
 import type { Prog } from "../bpf/prog.ts";
 import type {
   BatchRequest,
@@ -19,12 +17,15 @@ import { RunFault } from "../interpreter/fault.ts";
 import { recordFault } from "../interpreter/fault_log.ts";
 import { interpret, repeatInterpreted } from "../interpreter.ts";
 import type { Machine } from "../machine.ts";
-import type { OnePacket } from "../net/dissect.ts";
-import { type BatchExports, batchModule } from "./batch.ts";
+import type { Dissector } from "../net/dissector.ts";
+import { PacketArea } from "../net/packet_area.ts";
+import { type BatchExports, type BatchOptions, batchModule } from "./batch.ts";
+import { type DissectorEngine, JitDissector } from "./dissector.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { compileProgram } from "./program.ts";
 import type { HelperCall } from "./replica.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
+import { STACK_MASK } from "./run_state.ts";
 import { Spread } from "./spread.ts";
 import { makeStubs, type Stubs } from "./stub.ts";
 import { tailCallThrough } from "./tail_call.ts";
@@ -58,22 +59,21 @@ interface RefusedProgram {
 
 type LoadedProgram = CompiledProgram | RefusedProgram;
 
-/** The same modules for all machines: for memory of their own, and for shared memory. */
-const compiledBatches: Map<boolean, WebAssembly.Module> = new Map();
+/** The same modules for all machines, by how they are made. */
+const compiledBatches: Map<string, WebAssembly.Module> = new Map();
 
-function batchProgram(shared: boolean): WebAssembly.Module {
-  const compiled = compiledBatches.get(shared) ?? new WebAssembly.Module(batchModule(shared));
-  compiledBatches.set(shared, compiled);
+function batchProgram(options: BatchOptions): WebAssembly.Module {
+  const key = `${options.hardened} ${options.shared}`;
+  const compiled = compiledBatches.get(key) ?? new WebAssembly.Module(batchModule(options));
+  compiledBatches.set(key, compiled);
   return compiled;
 }
 
 /** Entries that a table begins with; the first one stands for no program. */
 const FIRST_ENTRIES = 16;
 
-const NO_ENTRY = { prog: null, entry: 0 } as const;
-
 /** Compiles the programs of a machine, and runs them. */
-export class JitEngine implements Engine {
+export class JitEngine implements Engine, DissectorEngine {
   readonly name = "jit" as const;
   readonly #machine: Machine;
   readonly #hardened: boolean;
@@ -82,15 +82,14 @@ export class JitEngine implements Engine {
   readonly #tail: CallableFunction;
   readonly #loaded: Map<Prog, LoadedProgram> = new Map();
   readonly #stubs: Stubs;
-  /** Places in the table by program, programs by place, and places that nobody has. */
-  readonly #entries: Map<Prog, number> = new Map();
+  /** Programs by their place in the table, and places that nobody has. */
   readonly #placed: Map<number, Prog> = new Map();
   readonly #freeEntries: number[] = [];
-  /** The last one that was asked for: it mostly is the next one, too. */
-  #lastEntry: { readonly prog: Prog | null; readonly entry: number } = NO_ENTRY;
-  /** Runs that wait to be used again, and those under way, the innermost last. */
+  /** All runs, by address of their state, and the one that was last asked for. */
+  readonly #runs: Map<number, JitRun> = new Map();
+  #lastRun: JitRun | null = null;
+  /** Those that wait to be used again. */
   readonly #idle: JitRun[] = [];
-  readonly #running: JitRun[] = [];
   /** Runs of other threads, by CPU. */
   readonly #spread: JitRun[] = [];
   #packets: BatchExports | null = null;
@@ -105,7 +104,7 @@ export class JitEngine implements Engine {
       memory: machine.memory.memory,
       tail: this.#tail,
       translate: (entry: number): void => this.#translate(entry),
-      interpret: (entry: number): void => this.#interpret(entry),
+      interpret: (entry: number, frame: number): void => this.#interpret(entry, frame),
     };
     this.#stubs = makeStubs(imports, this.#shared);
     for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
@@ -140,42 +139,22 @@ export class JitEngine implements Engine {
     );
   }
 
-  dissect(prog: Prog, packet: OnePacket, frame: Frame, flags: number): number {
-    const entry = this.entryOf(prog);
-    const run = this.#idle.pop() ?? JitRun.create(this.#machine);
-    if (run === null) return -ENOMEM;
-    this.#packets ??= this.#loadBatch();
-    const { area } = packet;
-    const { data, networkOffset, protocol } = frame;
-    this.#running.push(run);
-    try {
-      run.prepare(prog, packet.invocation, this.#hardened);
-      const retval = this.#packets.dissect(
-        entry,
-        area.context,
-        run.top,
-        area.keys,
-        area.packet,
-        data.length,
-        networkOffset,
-        ((protocol & 0xff) << 8) | ((protocol >> 8) & 0xff),
-        flags,
-      );
-      return retval >>> 0;
-    } catch (error) {
-      this.#faultOf(error, prog, run);
-      return -EFAULT;
-    } finally {
-      this.#running.pop();
+  dissector(): Dissector | null {
+    const run = this.#idle.pop() ?? this.#makeRun();
+    if (run === null) return null;
+    const area = PacketArea.create(this.#machine);
+    if (area === null) {
       this.#idle.push(run);
+      return null;
     }
+    this.#packets ??= this.#loadBatch();
+    return new JitDissector(this, run, area, this.#packets.dissect);
   }
 
   dissectBatch(request: BatchRequest): boolean {
-    const run = this.#idle.pop() ?? JitRun.create(this.#machine);
+    const run = this.#idle.pop() ?? this.#makeRun();
     if (run === null) return false;
     this.#packets ??= this.#loadBatch();
-    this.#running.push(run);
     try {
       const { batch } = request;
       const { context, count } = batch;
@@ -195,12 +174,11 @@ export class JitEngine implements Engine {
           break;
         } catch (error) {
           // It is logged; the packets that follow have nothing to do with it.
-          this.#faultOf(error, run.met ?? run.prog, run);
+          this.faultOf(error, run.met ?? run.prog, run);
           batch.setFault(run.packet);
         }
       }
     } finally {
-      this.#running.pop();
       this.#idle.push(run);
       run.endBatch();
     }
@@ -220,21 +198,27 @@ export class JitEngine implements Engine {
     const attached = prog === null ? 0 : this.entryOf(prog);
     const programs: { entry: number; module: WebAssembly.Module }[] = [];
     const progs = new Map<number, Prog>();
-    for (const [each, entry] of this.#entries) {
+    for (const [entry, each] of this.#placed) {
       const loaded = this.#load(each);
       if ("refused" in loaded) return `program ${each.facts.name}: ${loaded.refused}`;
       programs.push({ entry, module: loaded.module });
       progs.set(entry, each);
     }
     while (this.#spread.length < threads) {
-      const run = JitRun.create(this.#machine, this.#spread.length);
+      const run = this.#makeRun(this.#spread.length);
       if (run === null) return "there is no memory for their stacks";
       this.#spread.push(run);
     }
     const runs = this.#spread.slice(0, threads);
     const { memory } = this.#machine.memory;
     const frames = runs.map(({ top }) => top);
-    const image = { memory, batch: batchProgram(true), programs, attached, frames };
+    const image = {
+      memory,
+      batch: batchProgram({ hardened: false, shared: true }),
+      programs,
+      attached,
+      frames,
+    };
     return new Spread(image, runs, progs, (...call) => this.#callFor(...call));
   }
 
@@ -242,39 +226,31 @@ export class JitEngine implements Engine {
   #callFor(prog: Prog, run: JitRun, invocation: Invocation, call: HelperCall): RunFault | null {
     const loaded = this.#load(prog);
     if ("refused" in loaded) throw new TypeError(`program ${prog.id} is not compiled`);
-    this.#running.push(run);
     try {
       run.prepare(prog, invocation, false);
       run.callHelper(loaded, call.id, call.frame, call.slot);
       return null;
     } catch (error) {
-      return this.#faultOf(error, prog, run);
-    } finally {
-      this.#running.pop();
+      return this.faultOf(error, prog, run);
     }
   }
 
   entryOf(prog: Prog): number {
-    if (this.#lastEntry.prog === prog) return this.#lastEntry.entry;
-    let entry = this.#entries.get(prog);
-    if (entry === undefined) {
-      entry = this.#freeEntries.pop() ?? this.#growTable();
-      this.#entries.set(prog, entry);
-      this.#placed.set(entry, prog);
+    if (prog.entry === 0) {
+      prog.entry = this.#freeEntries.pop() ?? this.#growTable();
+      this.#placed.set(prog.entry, prog);
       // It may never be called: most packets meet few of the programs of a prog array.
-      this.#table.set(entry, this.#stubs.untranslated);
+      this.#table.set(prog.entry, this.#stubs.untranslated);
     }
-    this.#lastEntry = { prog, entry };
-    return entry;
+    return prog.entry;
   }
 
   forget(prog: Prog): void {
     this.#loaded.delete(prog);
-    const entry = this.#entries.get(prog);
-    if (entry === undefined) return;
-    this.#entries.delete(prog);
+    const { entry } = prog;
+    if (entry === 0) return;
+    prog.entry = 0;
     this.#placed.delete(entry);
-    this.#lastEntry = NO_ENTRY;
     this.#table.set(entry, null);
     this.#freeEntries.push(entry);
   }
@@ -288,7 +264,8 @@ export class JitEngine implements Engine {
   #loadBatch(): BatchExports {
     const { memory } = this.#machine.memory;
     const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
-    const { exports } = new WebAssembly.Instance(batchProgram(this.#shared), imports);
+    const module = batchProgram({ hardened: this.#hardened, shared: this.#shared });
+    const { exports } = new WebAssembly.Instance(module, imports);
     return exports as unknown as BatchExports;
   }
 
@@ -319,12 +296,12 @@ export class JitEngine implements Engine {
       tail: this.#tail,
       // Addresses come as s32.
       helper: (id: number, frame: number, slot: number): void => {
-        const run = this.#current;
+        const run = this.#runAt(frame);
         run.callHelper(caller, id, frame >>> 0, slot);
         if (run.batch !== null) this.#meet(run, run.batch);
       },
       check: (a: number, size: number, write: number, frame: number, slot: number): void => {
-        this.#current.check(caller, a >>> 0, size, write, frame >>> 0, slot);
+        this.#runAt(frame).check(caller, a >>> 0, size, write, frame >>> 0, slot);
       },
     };
     const module = this.#moduleOf(compiled.bytes);
@@ -358,9 +335,19 @@ export class JitEngine implements Engine {
     }
   }
 
-  get #current(): JitRun {
-    const run = this.#running.at(-1);
-    if (run === undefined) throw new TypeError("no program runs");
+  #makeRun(cpu: number = 0): JitRun | null {
+    const run = JitRun.create(this.#machine, cpu);
+    if (run !== null) this.#runs.set(run.state, run);
+    return run;
+  }
+
+  /** The run that a frame is of. @param frame - an address, as an s32 or a u32. */
+  #runAt(frame: number): JitRun {
+    const state = ((frame | STACK_MASK) + 1) >>> 0;
+    if (this.#lastRun?.state === state) return this.#lastRun;
+    const run = this.#runs.get(state);
+    if (run === undefined) throw new RangeError(`frame: there is no run at ${frame}`);
+    this.#lastRun = run;
     return run;
   }
 
@@ -372,9 +359,9 @@ export class JitEngine implements Engine {
   }
 
   /** Goes on in a program that only the interpreter runs. */
-  #interpret(entry: number): void {
+  #interpret(entry: number, frame: number): void {
     const prog = this.#progAt(entry);
-    const run = this.#current;
+    const run = this.#runAt(frame);
     const outcome = interpret(this.#machine, prog, run.invoked, { tailCalls: run.tailCalls });
     if (outcome === null) throw new RunFault(prog.id, 0, "finds no memory for a stack");
     // It is logged already.
@@ -395,19 +382,17 @@ export class JitEngine implements Engine {
     invocation: Invocation,
     enter: (run: JitRun) => number,
   ): Outcome | null {
-    const run = this.#idle.pop() ?? JitRun.create(this.#machine);
+    const run = this.#idle.pop() ?? this.#makeRun();
     if (run === null) return null;
-    this.#running.push(run);
     try {
       run.prepare(prog, invocation, this.#hardened);
       const retval = enter(run) >>> 0;
       const [low, high] = run.r0;
       return new JitOutcome(retval, low, high);
     } catch (error) {
-      const fault = this.#faultOf(error, prog, run);
+      const fault = this.faultOf(error, prog, run);
       return { r0: 0n, retval: 0, instructions: 0, fault };
     } finally {
-      this.#running.pop();
       this.#idle.push(run);
     }
   }
@@ -416,7 +401,7 @@ export class JitEngine implements Engine {
     return slotOfTrap(error, prog, { hardened: this.#hardened, shared: this.#shared });
   }
 
-  #faultOf(error: unknown, prog: Prog, run: JitRun): RunFault {
+  faultOf(error: unknown, prog: Prog, run: JitRun): RunFault {
     if (error instanceof HandledFault) return error.fault;
     let fault: RunFault;
     if (error instanceof RunFault) {

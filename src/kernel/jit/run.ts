@@ -112,7 +112,7 @@ export class JitRun extends ProgramRun {
   }
 
   /** Gets ready to run. @param hardened - whether regions will be looked for in the state. */
-  prepare(prog: Prog, invocation: Invocation, hardened: boolean): void {
+  prepare(prog: Prog | null, invocation: Invocation, hardened: boolean): void {
     this.begin(prog, invocation);
     this.#batch = null;
     const { view, state } = this;
@@ -131,6 +131,7 @@ export class JitRun extends ProgramRun {
     this.#batch = batch;
     this.#firstPacket = packet;
     this.view.setUint32(this.state + STATE.done, 0, true);
+    this.view.setUint32(this.state + STATE.skb_tail, 0, true);
   }
 
   /** The packet of the batch whose turn it is. */
@@ -138,7 +139,7 @@ export class JitRun extends ProgramRun {
     return this.#firstPacket + this.view.getUint32(this.state + STATE.done, true);
   }
 
-  /** Lets the packets that follow meet a program. @param entry - its table index; 0 for none. */
+  /** Lets the packets that follow in a batch meet a program. @param entry - its table index. */
   meet(prog: Prog | null, entry: number): void {
     prog?.get();
     if (this.#met !== null) this.#replaced.push(this.#met);

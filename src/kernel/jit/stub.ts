@@ -17,8 +17,8 @@ export interface StubImports {
   readonly tail: CallableFunction;
   /** Puts another function in the entry's place. */
   readonly translate: (entry: number) => void;
-  /** Runs the program and leaves r0 in the state. */
-  readonly interpret: (entry: number) => void;
+  /** Runs the program in a frame and leaves r0 in the state. */
+  readonly interpret: (entry: number, frame: number) => void;
 }
 
 /** Functions to put into the table, for any number of programs. */
@@ -44,9 +44,8 @@ function stubModule(shared: boolean): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importMemory("memory", shared);
   const tail = module.importFunction("tail", module.type(TAIL_PARAMETERS, [I64]));
-  const byEntry = module.type([I32], []);
-  const translate = module.importFunction("translate", byEntry);
-  const interpret = module.importFunction("interpret", byEntry);
+  const translate = module.importFunction("translate", module.type([I32], []));
+  const interpret = module.importFunction("interpret", module.type([I32, I32], []));
   const program = module.type([I32, I32, I32], [I64]);
   module.export("untranslated", module.add(program, [], untranslatedCode(translate, tail)));
   module.export("interpreted", module.add(program, [], interpretedCode(interpret)));
@@ -72,6 +71,7 @@ function untranslatedCode(translate: number, tail: number): Code {
 function interpretedCode(interpret: number): Code {
   const code = new Code();
   code.get(ENTRY);
+  code.get(FRAME);
   code.call(interpret);
   code.get(FRAME);
   code.i32(STACK_MASK);

@@ -11,7 +11,7 @@ import type { Prog } from "../bpf/prog.ts";
 import type { BatchRequest, Invocation, Region } from "../engine.ts";
 import type { Machine } from "../machine.ts";
 import type { Net } from "../net_namespace.ts";
-import { attachedProgram, clampOffsets, resetKeys, SK_BUFF } from "./flow_dissector.ts";
+import { clampOffsets, resetKeys, SK_BUFF } from "./flow_dissector.ts";
 import { DESCRIPTOR, type PacketBatch, RECORD, VERDICT } from "./packet_batch.ts";
 
 /** A batch in a namespace: each packet meets the program that is attached when it is its turn. */
@@ -28,7 +28,7 @@ export class NetBatch implements BatchRequest {
   }
 
   attached(): Prog | null {
-    return attachedProgram(this.#machine, this.net);
+    return this.#machine.packets.attached(this.net);
   }
 
   invocation(index: number): Invocation {

@@ -9,7 +9,6 @@ import { contextOf } from "../bpf/context.ts";
 import type { Prog } from "../bpf/prog.ts";
 import type { Invocation, Outcome, RunOptions } from "../engine.ts";
 import type { Machine } from "../machine.ts";
-import type { Net } from "../net_namespace.ts";
 import { type PacketArea, withPacketArea } from "./packet_area.ts";
 
 // Where struct __sk_buff has what a flow dissector may read.
@@ -118,10 +117,4 @@ export function clampOffsets(machine: Machine, keys: number, frame: Frame): void
     return clamped;
   };
   clamp(FLOW_KEYS.thoff[0], clamp(FLOW_KEYS.nhoff[0], frame.networkOffset));
-}
-
-/** The program that packets in a namespace meet: the root namespace's goes first. */
-export function attachedProgram(machine: Machine, net: Net): Prog | null {
-  const root = machine.namespaces.init.bpf.flow_dissector.runArray;
-  return (root ?? net.bpf.flow_dissector.runArray)?.[0] ?? null;
 }

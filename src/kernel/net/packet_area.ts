@@ -7,6 +7,10 @@ import type { Machine } from "../machine.ts";
 
 /** Bytes of the largest context: `struct __sk_buff`. */
 const CONTEXT_SIZE = 192;
+/** Where the flow keys are, from the context on. */
+export const KEYS_OFFSET: number = CONTEXT_SIZE;
+const TEMPLATE_OFFSET: number = KEYS_OFFSET + BPF_FLOW_KEYS_SIZE;
+const AREA_BYTES: number = TEMPLATE_OFFSET + BPF_FLOW_KEYS_SIZE;
 /** Packets of usual size never make an area grow. */
 const MIN_CAPACITY = 4096;
 
@@ -20,20 +24,16 @@ export class PacketArea {
   #packet: number = 0;
   #capacity: number = 0;
 
-  private constructor(machine: Machine, context: number, keys: number, template: number) {
+  private constructor(machine: Machine, block: number) {
     this.#machine = machine;
-    this.context = context;
-    this.keys = keys;
-    this.template = template;
+    this.context = block;
+    this.keys = block + KEYS_OFFSET;
+    this.template = block + TEMPLATE_OFFSET;
   }
 
   static create(machine: Machine): PacketArea | null {
-    const sizes = [CONTEXT_SIZE, BPF_FLOW_KEYS_SIZE, BPF_FLOW_KEYS_SIZE];
-    const blocks = sizes.map((size) => machine.memory.alloc(size));
-    const [context = 0, keys = 0, template = 0] = blocks;
-    if (!blocks.includes(0)) return new PacketArea(machine, context, keys, template);
-    for (const block of blocks) machine.memory.free(block);
-    return null;
+    const block = machine.memory.alloc(AREA_BYTES);
+    return block === 0 ? null : new PacketArea(machine, block);
   }
 
   /** Where the packet begins. */
@@ -41,18 +41,27 @@ export class PacketArea {
     return this.#packet;
   }
 
+  /** How many bytes a packet may have until there is room for more. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
   /** Puts a packet in; false when there is no memory for it. */
   setPacket(data: Uint8Array): boolean {
+    if (data.length > this.#capacity && !this.reserve(data.length)) return false;
+    this.#machine.memory.write(this.#packet, data);
+    return true;
+  }
+
+  /** Makes room for a packet of more bytes, elsewhere; false when there is no memory for it. */
+  reserve(bytes: number): boolean {
     const { memory } = this.#machine;
-    if (data.length > this.#capacity) {
-      const capacity = Math.max(data.length, 2 * this.#capacity, MIN_CAPACITY);
-      const packet = memory.alloc(capacity);
-      if (packet === 0) return false;
-      memory.free(this.#packet);
-      this.#packet = packet;
-      this.#capacity = capacity;
-    }
-    memory.write(this.#packet, data);
+    const capacity = Math.max(bytes, 2 * this.#capacity, MIN_CAPACITY);
+    const packet = memory.alloc(capacity);
+    if (packet === 0) return false;
+    memory.free(this.#packet);
+    this.#packet = packet;
+    this.#capacity = capacity;
     return true;
   }
 

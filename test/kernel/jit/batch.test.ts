@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { BPF_MAP_TYPE_PROG_ARRAY } from "../../../src/abi/bpf.ts";
-import { decodeFlowKeys } from "../../../src/abi/flow_keys.ts";
+import { BPF_FLOW_KEYS_SIZE, decodeFlowKeys } from "../../../src/abi/flow_keys.ts";
 import { assemble } from "../../../src/asm/index.ts";
 import { u32 } from "../../../src/codec.ts";
 import { Collection } from "../../../src/collection.ts";
@@ -42,12 +42,13 @@ describe.each(Object.entries(ENGINES))("on the %s", (_name, options) => {
     expect(kernel.dissectBatch(netns.fd, batch)).toBe(0);
     expect(batch.count).toBe(frames.length);
     frames.forEach((frame, i) => {
-      const alone = netns.dissect(frame, 3);
+      const keysBytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
+      const alone = netns.dissect(frame, 3, keysBytes);
       expect([batch.verdict(i), batch.retval(i)]).toEqual([VERDICT.returned, alone.retval]);
-      if (alone.keysBytes === null) return;
-      expect(batch.keys(i)).toEqual(alone.keysBytes);
+      if (alone.keys === null) return;
+      expect(batch.keys(i)).toEqual(keysBytes);
       expect(batch.flowKeys(i)).toEqual(alone.keys);
-      expect(decodeFlowKeys(alone.keysBytes)).toEqual(alone.keys);
+      expect(decodeFlowKeys(keysBytes)).toEqual(alone.keys);
     });
   });
 

@@ -4,14 +4,13 @@
  */
 import { describe, expect, test } from "vitest";
 import { BPF_PROG_TYPE_FLOW_DISSECTOR } from "../../../src/abi/bpf.ts";
-import { decodeFlowKeys, FLOW_KEYS } from "../../../src/abi/flow_keys.ts";
+import { decodeFlowKeys } from "../../../src/abi/flow_keys.ts";
 import type { Prog } from "../../../src/kernel/bpf/prog.ts";
 import { faultLog } from "../../../src/kernel/interpreter.ts";
 import type { Machine } from "../../../src/kernel/machine.ts";
-import { flowDissect } from "../../../src/kernel/net/dissect.ts";
 import { bpfFlowDissect } from "../../../src/kernel/net/flow_dissector.ts";
 import type { Net } from "../../../src/kernel/net_namespace.ts";
-import type { Frame } from "../../../src/kernel.ts";
+import type { Dissection, Frame } from "../../../src/kernel.ts";
 import { boot, ENGINES, isChecked, program, testUnless } from "./support.ts";
 
 describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
@@ -113,14 +112,19 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       net.bpf.flow_dissector.runArray = [prog];
     }
 
+    function arrive(machine: Machine, net: Net): Dissection | number {
+      const { data, networkOffset, protocol } = FRAME;
+      return machine.packets.dissect(net, data, networkOffset, protocol, 0, undefined);
+    }
+
     test("meets Linux's dissector when nothing is attached", () => {
       const { machine } = boot(options);
-      expect(flowDissect(machine, machine.namespaces.create(), FRAME, 0)).toEqual({
+      expect(arrive(machine, machine.namespaces.create())).toEqual({
         by: "linux",
         verdict: "continue",
         retval: null,
         keys: null,
-        progId: null,
+        programId: null,
       });
     });
 
@@ -134,10 +138,10 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const net = machine.namespaces.create();
       const prog = dissector(machine, offsets(20, 34, retval));
       attach(net, prog);
-      const result = flowDissect(machine, net, FRAME, 0);
-      expect(result).toMatchObject({ by: "bpf", verdict, retval, progId: prog.id });
+      const result = arrive(machine, net);
+      expect(result).toMatchObject({ by: "bpf", verdict, retval, programId: prog.id });
       const keys = typeof result === "number" ? null : result.keys;
-      expect(keys?.getUint16(FLOW_KEYS.thoff[0], true)).toBe(34);
+      expect(keys?.thoff).toBe(34);
     });
 
     test("is handed on to Linux's dissector by 129, without keys", () => {
@@ -145,12 +149,12 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const net = machine.namespaces.create();
       const prog = dissector(machine, offsets(20, 34, 129));
       attach(net, prog);
-      expect(flowDissect(machine, net, FRAME, 0)).toEqual({
+      expect(arrive(machine, net)).toEqual({
         by: "linux",
         verdict: "continue",
         retval: 129,
         keys: null,
-        progId: prog.id,
+        programId: prog.id,
       });
     });
 
@@ -160,9 +164,9 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const own = dissector(machine, "r0 = 0\nexit");
       const root = dissector(machine, "r0 = 2\nexit");
       attach(net, own);
-      expect(flowDissect(machine, net, FRAME, 0)).toMatchObject({ progId: own.id });
+      expect(arrive(machine, net)).toMatchObject({ programId: own.id });
       attach(machine.namespaces.init, root);
-      expect(flowDissect(machine, net, FRAME, 0)).toMatchObject({ progId: root.id, retval: 2 });
+      expect(arrive(machine, net)).toMatchObject({ programId: root.id, retval: 2 });
     });
 
     test("is dropped without keys by a program that faults, and the fault is logged", () => {
@@ -170,12 +174,12 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const net = machine.namespaces.create();
       const prog = dissector(machine, "r1 = 0xfffffff0 ll\nr0 = *(u8 *)(r1 + 0)\nexit");
       attach(net, prog);
-      expect(flowDissect(machine, net, FRAME, 0)).toEqual({
+      expect(arrive(machine, net)).toEqual({
         by: "bpf",
         verdict: "drop",
         retval: null,
         keys: null,
-        progId: prog.id,
+        programId: prog.id,
       });
       expect(faultLog(machine)).toMatchObject({ count: 1, last: { progId: prog.id, slot: 2 } });
     });
@@ -184,7 +188,7 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
       const { machine } = boot({ memoryLimitBytes: 1 << 16 });
       const net = machine.namespaces.create();
       attach(net, dissector(machine, "r0 = 0\nexit"));
-      expect(flowDissect(machine, net, FRAME, 0)).toBe(-12);
+      expect(arrive(machine, net)).toBe(-12);
     });
   });
 });
