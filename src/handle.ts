@@ -26,6 +26,7 @@ export class OwnedFd {
    * @throws {TypeError} when it is closed already.
    */
   get number(): number {
+    // Asked for a comparison, engines make one; else they ask whether it is true in any way.
     return this.#isOpen === true ? this.#number : this.#refuse();
   }
 

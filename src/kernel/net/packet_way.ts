@@ -54,6 +54,7 @@ export class PacketWay {
     const prog = this.attached(net);
     if (prog === null) return handedOn(null, null);
     let dissector = this.#dissector;
+    // Compared, as OwnedFd.number does it.
     if (dissector === null || dissector.isBusy === true) {
       dissector = this.#idleDissector();
       if (dissector === null) return -ENOMEM;
