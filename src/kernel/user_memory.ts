@@ -114,7 +114,8 @@ export function checkZeroTail(memory: UserMemory, address: bigint, length: numbe
 }
 
 /**
- * A NUL-terminated string, read as strncpy_from_user() reads it: byte by byte, up to the NUL.
+ * A NUL-terminated string, read as strncpy_from_user() reads it: up to the NUL and no further, so
+ * that what lies behind it needn't be mapped.
  *
  * @param maxBytes - room for the string and its NUL.
  * @returns the bytes before the NUL; -EFAULT, or -ENAMETOOLONG when no NUL comes in time.
@@ -124,6 +125,11 @@ export function readCString(
   address: bigint,
   maxBytes: number,
 ): Uint8Array | number {
+  const whole = memory.read(address, maxBytes);
+  if (whole !== null) {
+    const end = whole.indexOf(0);
+    return end < 0 ? -ENAMETOOLONG : whole.slice(0, end);
+  }
   const bytes: number[] = [];
   for (let i = 0; i < maxBytes; i++) {
     const byte = memory.read(address + BigInt(i), 1)?.[0];

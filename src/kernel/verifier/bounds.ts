@@ -259,7 +259,7 @@ export function learnFromBits(b: Bounds): void {
 
 /** Where only one value is in the range and has such bits, it is that one. */
 function settleOnlyOne(b: Bounds): void {
-  if (isAsWide(b)) return;
+  if (isAsWide(b) || hasTwo(b)) return;
   const { bits, umin, umax } = b;
   const next = tnum.step(bits, umin);
   const last = bits.value | bits.mask;
@@ -282,6 +282,18 @@ function isAsWide({ bits, uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boole
     uminHigh === valueHigh &&
     umaxLow === (valueLow | maskLow) &&
     umaxHigh === (valueHigh | maskHigh)
+  );
+}
+
+/** Whether both ends of the range have such bits, and are not the same. */
+function hasTwo({ bits, uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boolean {
+  const { valueHigh, valueLow, maskHigh, maskLow } = bits;
+  return (
+    (uminLow & ~maskLow) === valueLow &&
+    (uminHigh & ~maskHigh) === valueHigh &&
+    (umaxLow & ~maskLow) === valueLow &&
+    (umaxHigh & ~maskHigh) === valueHigh &&
+    (uminLow !== umaxLow || uminHigh !== umaxHigh)
   );
 }
 

@@ -79,6 +79,8 @@ interface Flow {
   /** Slots, or NOWHERE. */
   readonly next: Int32Array;
   readonly target: Int32Array;
+  /** A jump leads back, so that what is found may matter to what was looked at before. */
+  readonly hasLoops: boolean;
 }
 
 const NOWHERE = -1;
@@ -89,6 +91,7 @@ function flowOf(insns: readonly Instruction[]): Flow {
   const defines = new Uint16Array(length);
   const next = new Int32Array(length).fill(NOWHERE);
   const target = new Int32Array(length).fill(NOWHERE);
+  let hasLoops = false;
   for (let slot = 0; slot < length; slot++) {
     const insn = insns[slot] as Instruction;
     const masks = effectOf(insn);
@@ -97,15 +100,16 @@ function flowOf(insns: readonly Instruction[]): Flow {
     if (insn.opcode === EXIT) continue;
     const offset = jumpOffset(insn);
     if (offset !== undefined) target[slot] = slot + offset + 1;
+    hasLoops ||= (offset ?? 0) < 0;
     const isGoto = offset !== undefined && I.BPF_OP(insn.opcode) === I.BPF_JA;
     if (!isGoto) next[slot] = slot + (isLoadImm64(insn) ? 2 : 1);
   }
-  return { uses, defines, next, target };
+  return { uses, defines, next, target, hasLoops };
 }
 
 /** By slot: a mask of the registers that are read before they are written. */
 export function liveRegisters(insns: readonly Instruction[]): Uint16Array {
-  const { uses, defines, next, target } = flowOf(insns);
+  const { uses, defines, next, target, hasLoops } = flowOf(insns);
   const live = new Uint16Array(insns.length);
   for (let changed = true; changed; ) {
     changed = false;
@@ -114,7 +118,7 @@ export function liveRegisters(insns: readonly Instruction[]): Uint16Array {
       const before = (uses[slot] as number) | (after & ~(defines[slot] as number));
       if (before === live[slot]) continue;
       live[slot] = before;
-      changed = true;
+      changed = hasLoops;
     }
   }
   return live;
