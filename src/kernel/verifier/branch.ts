@@ -5,9 +5,18 @@
 
 import { EACCES, EFAULT } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
+import type { Instruction } from "../../asm/index.ts";
 import { isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
-import { flip, isOneValue, type Learnt, learn, outcome, type Pair } from "./compare.ts";
+import {
+  flip,
+  isOneValue,
+  type Learnt,
+  learn,
+  learnOfItself,
+  outcome,
+  type Pair,
+} from "./compare.ts";
 import type { Environment } from "./environment.ts";
 import { zeroExtend } from "./extension.ts";
 import { learnPacketEnd, packetOutcome } from "./packet_compare.ts";
@@ -38,8 +47,8 @@ export function conditionalJump(env: Environment): number {
   env.step.stackOperands = (a.type === "fp" ? 1 : 0) | (b.type === "fp" ? 2 : 0);
   const target = slot + off + 1;
   const foretold = predict(a, b, operation, is32);
-  const learns = foretold === null && a.isScalar && b.isScalar && !(byRegister && dst === src);
-  const learnt = learns ? learn(a.bounds, b.bounds, operation, is32) : null;
+  const learns = foretold === null && a.isScalar && b.isScalar;
+  const learnt = learns ? learnFrom(env.insn, a, b) : null;
   const isTaken = foretold ?? onlyWay(learnt);
   if (isTaken !== null) {
     markPrecise(env, dst);
@@ -59,6 +68,14 @@ export function conditionalJump(env: Environment): number {
   }
   comparePointers(env, taken, a, b, byRegister);
   return slot + 1;
+}
+
+function learnFrom({ opcode, dst, src }: Instruction, a: Register, b: Register): Learnt {
+  const operation = I.BPF_OP(opcode);
+  const is32 = I.BPF_CLASS(opcode) === I.BPF_JMP32;
+  const isItself = I.BPF_SRC(opcode) === I.BPF_X && dst === src;
+  if (isItself) return learnOfItself(a.bounds, operation, is32);
+  return learn(a.bounds, b.bounds, operation, is32);
 }
 
 /** A way on which an operand could have no value is never taken. */

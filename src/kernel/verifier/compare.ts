@@ -167,6 +167,24 @@ export function learn(a: Bounds, b: Bounds, operation: number, is32: boolean): L
   };
 }
 
+/**
+ * As {@link learn}, of a register that is compared with itself: it learns as if it were two, and
+ * then is both. Linux follows either way.
+ */
+export function learnOfItself(a: Bounds, operation: number, is32: boolean): Learnt {
+  return {
+    taken: refinedTwice(a, operation, is32),
+    passed: refinedTwice(a, OPPOSITE.get(operation) ?? operation, is32),
+  };
+}
+
+function refinedTwice(a: Bounds, operation: number, is32: boolean): Pair {
+  const both = B.copyBounds(a);
+  refine(both, both, operation, is32);
+  B.sync(both);
+  return B.isEmpty(both) || B.isContradictory(both) ? [a, a] : [both, both];
+}
+
 function refined(a: Bounds, b: Bounds, operation: number, is32: boolean): Pair | null {
   const first = B.copyBounds(a);
   const second = B.copyBounds(b);
