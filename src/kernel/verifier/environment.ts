@@ -82,6 +82,8 @@ export class Environment {
   readonly globals: Set<number> = new Set();
   /** First slots of functions whose address was taken. */
   readonly named: Set<number> = new Set();
+  /** Maps that tail calls go through, by slot. */
+  readonly tailCalls: Map<number, Set<BpfMap>> = new Map();
   /** By slot: 1 where a path led that is more than a guess. */
   readonly seen: Uint8Array;
   /** Bytes of stack that functions take, by first slot. */

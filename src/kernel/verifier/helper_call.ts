@@ -29,6 +29,7 @@ import {
 import * as S from "./stack.ts";
 import { checkInitialized, frameOf, stackReach, storeStack } from "./stack_access.ts";
 import type { State } from "./state.ts";
+import { noteTailCall } from "./tail_calls.ts";
 
 /** No size may be larger (BPF_MAX_VAR_SIZ). */
 const MAX_SIZE = BigInt(BPF_MAX_VAR_OFF);
@@ -75,7 +76,9 @@ export function callHelper(env: Environment, id: number): number {
   clearCallerSaved(env);
   env.state.frame.set(BPF_REG_0, resultOf(env, call));
   if (call.map !== null) checkMapKind(call.map, id);
-  return id === BPF_FUNC.tail_call ? leaveByTailCall(env) : env.slot + 1;
+  if (id !== BPF_FUNC.tail_call) return env.slot + 1;
+  noteTailCall(env, call.map as BpfMap);
+  return leaveByTailCall(env);
 }
 
 /**

@@ -14,6 +14,7 @@ import { checkNamedFunctions } from "./removed_code.ts";
 import { SLOT_BYTES } from "./stack.ts";
 import { checkStackDepth } from "./stack_depth.ts";
 import { Frame, State } from "./state.ts";
+import { checkTailCalls } from "./tail_calls.ts";
 import { walk } from "./walk.ts";
 
 /** Why a program was refused. */
@@ -61,6 +62,7 @@ function walkAll(env: Environment): void {
   walk(env, explored, 0);
   for (const start of env.globals) walkGlobal(env, explored, start);
   checkStackDepth(env);
+  checkTailCalls(env);
   checkNamedFunctions(env);
 }
 

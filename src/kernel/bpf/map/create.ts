@@ -52,6 +52,8 @@ const MAX_PERCPU_VALUE = 32_768;
 const MAX_HASH_ELEMENT = (4 << 20) - 48;
 /** A hash map for more entries would have more buckets than Linux can allocate. */
 const MAX_HASH_ENTRIES = 2 ** 27;
+/** An array of somebody without CAP_PERFMON is one for a power of two, which is a u32. */
+const MAX_MASKED_ENTRIES = 2 ** 31;
 /** The loopback device; it is in each namespace, and BPF can't be offloaded to it. */
 const LOOPBACK_IFINDEX = 1;
 const SHA256_SIZE = 32;
@@ -103,6 +105,7 @@ export function mapCreate(task: Task, attr: Attr): number {
     valueSize: attr.u32(MAP_CREATE.value_size),
     maxEntries: attr.u32(MAP_CREATE.max_entries),
     flags,
+    ...(!task.capable("CAP_PERFMON") && { withoutPerfmon: true }),
   };
   const refused = kind.check(task, request, numaNode);
   if (refused !== 0) return refused;
@@ -119,6 +122,9 @@ function allocate(task: Task, attr: Attr, kind: Kind, request: Request): number 
   const { machine } = task;
   const { possibleCpus } = machine.options;
   if (kind === HASH && request.maxEntries > MAX_HASH_ENTRIES) return -E2BIG;
+  if (kind !== HASH && request.withoutPerfmon && request.maxEntries > MAX_MASKED_ENTRIES) {
+    return -E2BIG;
+  }
   const facts = { ...request, maxEntries: roundedEntries(request, possibleCpus), name: "" };
   const address = machine.memory.alloc(kind.blockSize(facts, possibleCpus));
   if (address === 0) return -ENOMEM;

@@ -31,6 +31,8 @@ export interface MapFacts {
   /** Its bytes, one a character. */
   readonly name: string;
   readonly btf?: MapBtf;
+  /** Made by a task without CAP_PERFMON. */
+  readonly withoutPerfmon?: true;
   /** The SHA-256 of the only program that may use the map. */
   readonly exclusiveTo?: Uint8Array;
 }
