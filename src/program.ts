@@ -4,7 +4,7 @@
 
 import { PROG_ATTACH, PROG_LOAD, TEST_RUN } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
-import { ENOSPC, EPERM } from "./abi/errno.ts";
+import { ENOSPC } from "./abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
 import type { Values } from "./abi/layout.ts";
@@ -112,7 +112,8 @@ export class Program extends ObjectHandle {
    * Loads a program; most users call {@link Collection.load}, which does this for a whole object.
    *
    * @throws {VerifierError} when the verifier rejects it; the error has the log.
-   * @throws {BpfError} EPERM without CAP_BPF (and CAP_NET_ADMIN, for a flow dissector), EINVAL.
+   * @throws {BpfError} EPERM without CAP_BPF (and CAP_NET_ADMIN, for a flow dissector), but for
+   *   socket filters where kernel.unprivileged_bpf_disabled is 0; EINVAL.
    */
   static load(kernel: Kernel, options: ProgramOptions): Program {
     const { length } = options.instructions;
@@ -124,7 +125,7 @@ export class Program extends ObjectHandle {
     let { log } = first;
     const { result } = first;
     // A refusal alone doesn't say why: ask again for the verifier's words.
-    if (result < 0 && result !== -EPERM && (logLevel & LOG_WORDS) === 0) {
+    if (result < 0 && (logLevel & LOG_WORDS) === 0) {
       ({ log } = tryLoad(kernel, options, logLevel | 1));
     }
     if (result >= 0) return new Program(new OwnedFd(kernel, result), log);

@@ -4,7 +4,7 @@
 
 import { PROG_LOAD } from "../abi/attr.ts";
 import * as BPF from "../abi/bpf.ts";
-import { E2BIG, EACCES, EINVAL, ENOSPC } from "../abi/errno.ts";
+import { E2BIG, EACCES, EINVAL, ENOSPC, EPERM } from "../abi/errno.ts";
 import { BPF_LD_IMM64, BPF_PSEUDO_MAP_FD } from "../abi/insn.ts";
 import { cString, textOf, tryBpf } from "../call.ts";
 import type { Kernel } from "../kernel.ts";
@@ -198,7 +198,7 @@ export const PROGRAM_CAUSES: readonly Cause[] = [
     id: "verifier-rejected",
     title: "the verifier can't prove the program safe",
     commands: LOAD,
-    errnos: [EINVAL, EACCES, E2BIG],
+    errnos: [EINVAL, EACCES, E2BIG, EPERM],
     find: anyVerdict,
   },
   {

@@ -4,7 +4,12 @@
 
 import * as BPF from "../abi/bpf.ts";
 import { EACCES, EPERM } from "../abi/errno.ts";
-import { PERFMON_TYPES, UNPRIVILEGED_MAP_TYPES, UNPRIVILEGED_PROG_TYPES } from "../abi/rights.ts";
+import {
+  NET_ADMIN_TYPES,
+  PERFMON_TYPES,
+  UNPRIVILEGED_MAP_TYPES,
+  UNPRIVILEGED_PROG_TYPES,
+} from "../abi/rights.ts";
 import { programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 import { isBefore, readTask, type TaskFacts } from "./task.ts";
@@ -44,13 +49,27 @@ function creatingWhat({ command }: FailedCall): string {
   }
 }
 
+/** What CAP_BPF was wanted for, also where those without it are let in; null: it wasn't. */
+function wantingBpf(call: FailedCall): string | null {
+  const isMap = call.command === BPF.BPF_MAP_CREATE;
+  const isLetIn = readTask(call.kernel).unprivilegedBpfDisabled === 0;
+  if (!isLetIn || call.command === BPF.BPF_BTF_LOAD) return creatingWhat(call);
+  if (!isOpen(call)) return `${isMap ? "maps" : "programs"} of this type need CAP_BPF`;
+  // The verifier's own words, where there are some, say more.
+  if (isMap || (call.about.log ?? "") !== "") return null;
+  return "a program's own functions, and callbacks, need CAP_BPF";
+}
+
+/** Whether the type is one that needs no capability where those without are let in. */
+function isOpen(call: FailedCall): boolean {
+  return call.command === BPF.BPF_MAP_CREATE
+    ? UNPRIVILEGED_MAP_TYPES.has(field(call, "map_type"))
+    : UNPRIVILEGED_PROG_TYPES.has(field(call, "prog_type"));
+}
+
 function unprivilegedOff(call: FailedCall): Finding | null {
-  const isOpen =
-    call.command === BPF.BPF_MAP_CREATE
-      ? UNPRIVILEGED_MAP_TYPES.has(field(call, "map_type"))
-      : UNPRIVILEGED_PROG_TYPES.has(field(call, "prog_type"));
   const { unprivilegedBpfDisabled: disabled, ...task } = readTask(call.kernel);
-  if (!isOpen || has(task, "CAP_BPF") || disabled === null || disabled === 0) return null;
+  if (!isOpen(call) || has(task, "CAP_BPF") || disabled === null || disabled === 0) return null;
   return {
     hint:
       `unprivileged BPF is off (kernel.unprivileged_bpf_disabled = ${disabled}), ` +
@@ -119,7 +138,7 @@ export const RIGHTS_CAUSES: readonly Cause[] = [
     errnos: [EPERM],
     find: unprivilegedOff,
   },
-  missing("CAP_BPF is missing", "CAP_BPF", CREATING, creatingWhat),
+  missing("CAP_BPF is missing", "CAP_BPF", CREATING, wantingBpf),
   missing("CAP_PERFMON is missing", "CAP_PERFMON", [BPF.BPF_PROG_LOAD], (call) => {
     const type = field(call, "prog_type");
     return PERFMON_TYPES.has(type) ? `loading ${programTypeName(type)} needs CAP_PERFMON` : null;
@@ -128,10 +147,13 @@ export const RIGHTS_CAUSES: readonly Cause[] = [
     "CAP_NET_ADMIN is missing",
     "CAP_NET_ADMIN",
     [BPF.BPF_PROG_LOAD, BPF.BPF_PROG_QUERY],
-    (call) =>
-      call.command === BPF.BPF_PROG_QUERY
-        ? "asking what is attached needs CAP_NET_ADMIN"
-        : `loading ${programTypeName(field(call, "prog_type"))} needs CAP_NET_ADMIN`,
+    (call) => {
+      if (call.command === BPF.BPF_PROG_QUERY) return "asking what is attached needs CAP_NET_ADMIN";
+      const type = field(call, "prog_type");
+      return NET_ADMIN_TYPES.has(type)
+        ? `loading ${programTypeName(type)} needs CAP_NET_ADMIN`
+        : null;
+    },
   ),
   missing(
     "CAP_SYS_ADMIN is missing",

@@ -113,7 +113,10 @@ function checkVersion({ kernel, version }: Facts): readonly Check[] {
   return [{ id, status: "problem", text, fix: "run Linux 5.9 or newer" }];
 }
 
-function checkCapabilities({ capabilities }: Facts): readonly Check[] {
+/** What CAP_BPF is for where tasks without it are let in. */
+const USES_WHERE_OPEN = "loading programs but plain socket filters, and making some kinds of maps";
+
+function checkCapabilities({ capabilities, sysctls }: Facts): readonly Check[] {
   const id = "capabilities";
   if (capabilities === null) {
     return [{ id, status: "note", text: "capabilities can't be read", fix: "mount /proc" }];
@@ -122,10 +125,13 @@ function checkCapabilities({ capabilities }: Facts): readonly Check[] {
     ([name]) => !capabilities.includes(name) && !capabilities.includes("CAP_SYS_ADMIN"),
   );
   if (missing.length === 0) return [ok(id, `capabilities: ${capabilities.join(", ")}`)];
+  const isOpen = sysctls["kernel.unprivileged_bpf_disabled"] === 0;
   return missing.map(([name, use]) => ({
     id: `capability-${name}`,
     status: "problem",
-    text: `${name} is missing: ${use} will fail with EPERM`,
+    text:
+      `${name} is missing: ${isOpen && name === "CAP_BPF" ? USES_WHERE_OPEN : use} ` +
+      "will fail with EPERM",
     fix: `run it as root (sudo), or give the container --cap-add ${name.slice("CAP_".length)}`,
   }));
 }
@@ -144,7 +150,7 @@ function checkUnprivileged({ sysctls, capabilities }: Facts): readonly Check[] {
   if (value === null) return [];
   if (value === 0) {
     const fix = "sysctl kernel.unprivileged_bpf_disabled=2, unless it is wanted";
-    return [{ id, status: "note", text: `${text}: everybody may load programs`, fix }];
+    return [{ id, status: "note", text: `${text}: everybody may load socket filters`, fix }];
   }
   const may = capabilities?.includes("CAP_BPF") || capabilities?.includes("CAP_SYS_ADMIN");
   return [ok(id, may ? text : `${text}: without CAP_BPF nothing can be loaded`)];

@@ -21,7 +21,7 @@ export const CALL_CAUSES: readonly CauseRule[] = [
   {
     id: "helper-not-for-type",
     sentence: "programs of this type may not call this helper",
-    mend: "leave the call out; docs/support.md lists helpers",
+    mend: "leave the call out; some helpers want CAP_BPF or CAP_PERFMON",
     words: [/program of this type cannot use helper/, /helper call is not allowed in probe/],
   },
   {
@@ -29,6 +29,12 @@ export const CALL_CAUSES: readonly CauseRule[] = [
     sentence: "only programs under a GPL-compatible license may call this",
     mend: 'give the object the license "GPL", if that is yours to give',
     words: [/from non-GPL compatible program/],
+  },
+  {
+    id: "unprivileged-function",
+    sentence: "a task without CAP_BPF calls no functions of its own or the kernel's, nor names any",
+    mend: "let the compiler inline them (always_inline), or load with CAP_BPF",
+    words: [/other bpf or kernel functions are allowed for CAP_BPF/],
   },
   {
     id: "kernel-function",
@@ -117,6 +123,12 @@ export const CALL_CAUSES: readonly CauseRule[] = [
       /(?:tail_call|LD_ABS) is only allowed in functions that return 'int'/,
     ],
     isGeneral: true,
+  },
+  {
+    id: "tail-call-map",
+    sentence: "a tail call goes through several maps, and one was made without CAP_PERFMON",
+    mend: "give each map a tail call of its own, or make the maps with CAP_PERFMON",
+    words: [/tail_call abusing map_ptr/],
   },
   {
     id: "callback",

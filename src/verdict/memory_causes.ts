@@ -85,7 +85,7 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
     id: "map-value-bounds",
     sentence: "the access may reach beyond the map's value",
     mend: compareIndex,
-    words: [/invalid access to map value, /],
+    words: [/invalid access to map value, /, /arithmetic of map value goes out of range/],
   },
   {
     id: "map-value-bounds",
@@ -135,7 +135,11 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
     id: "stack-bounds",
     sentence: "the access may leave the function's stack",
     mend: "a stack is the 512 bytes below r10: bound the index, or put large things into a map",
-    words: [/invalid .*\bstack R\d+/, /invalid stack (?:type|off)/],
+    words: [
+      /invalid .*\bstack R\d+/,
+      /invalid stack (?:type|off)/,
+      /stack pointer arithmetic goes out of range/,
+    ],
   },
   {
     id: "stack-spill",
@@ -221,7 +225,7 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
     sentence: "a task without CAP_PERFMON could read beyond bounds speculatively",
     mend: "load with CAP_PERFMON, or add to the pointer on one path only",
     words: [
-      /R\d+ tried to \w+ from different (?:maps|pointers)/,
+      /R\d+ tried to \w+ (?:from different (?:maps|pointers)|beyond pointer bounds)/,
       /R\d+ has (?:unknown scalar with mixed signed bounds|pointer with unsupported alu operation)/,
     ],
   },

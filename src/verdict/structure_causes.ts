@@ -10,7 +10,13 @@ export const STRUCTURE_CAUSES: readonly CauseRule[] = [
     id: "endless-loop",
     sentence: "a loop goes on without coming nearer to an end",
     mend: "count towards a bound that is known, or use bpf_loop or may_goto",
-    words: [/infinite loop detected/, /back-edge from insn/],
+    words: [/infinite loop detected/],
+  },
+  {
+    id: "unprivileged-loop",
+    sentence: "a task without CAP_BPF loads no loops (before Linux 5.3 nobody does)",
+    mend: "unroll the loop (#pragma unroll), or load with CAP_BPF",
+    words: [/back-edge from insn/],
   },
   {
     id: "too-complex",

@@ -47,6 +47,8 @@ function program(c: Case, text: string, fields: Fields<typeof LOAD> = {}): Field
   };
 }
 
+/** Branches in a row. */
+const DECISIONS = 8;
 const END = "r0 = 0\nexit";
 
 export const unprivilegedChapter: Chapter = {
@@ -77,6 +79,25 @@ function programs({ rule }: Rules): void {
       expect(call(kernel, LOAD, program(c, long(4097), xdp))).toBe("E2BIG");
       expect(call(kernel, LOAD, program(c, long(4097), { prog_flags: 1 << 20 }))).toBe("EINVAL");
     });
+  });
+
+  rule("is walked all ways: states that differ in a number nobody uses are not the same", (c) => {
+    const bits = Array.from({ length: DECISIONS }, (_, i) => 2 ** i);
+    const decide = (bit: number): string => `if r0 & ${bit} goto past${bit}\nr6 += ${bit}`;
+    const text = `r6 = 0
+      call bpf_get_prandom_u32
+      ${bits.map((bit) => `${decide(bit)}\npast${bit}:`).join("\n")}
+      ${END}`;
+    const walked = (kernel: Kernel): number => {
+      const fd = result(kernel, LOAD, program(c, text));
+      const bytes = new Uint8Array(BPF_PROG_INFO_SIZE);
+      const info = { bpf_fd: fd, info_len: bytes.length, info: c.at(bytes) };
+      expect(call(kernel, bpf.BPF_OBJ_GET_INFO_BY_FD, info)).toBe("ok");
+      kernel.close(fd);
+      return decode(PROG_INFO, bytes).verified_insns;
+    };
+    expect(walked(c.kernel)).toBeLessThan(2 ** DECISIONS);
+    unprivileged(c, [], (kernel) => expect(walked(kernel)).toBeGreaterThan(2 ** DECISIONS));
   });
 
   rule("runs what it has loaded, and sees no lengths of its code", (c) => {

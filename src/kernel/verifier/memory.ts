@@ -12,7 +12,13 @@ import { isSecret } from "./alu.ts";
 import type { Environment } from "./environment.ts";
 import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { Refusal } from "./refusal.ts";
-import { known, pointer as makePointer, type Register, UNKNOWN_SCALAR } from "./register.ts";
+import {
+  known,
+  pointer as makePointer,
+  type Register,
+  type RegisterType,
+  UNKNOWN_SCALAR,
+} from "./register.ts";
 import { findSocketField } from "./socket.ts";
 import { loadStack, narrowed, type Stored, storeStack } from "./stack_access.ts";
 import * as tnum from "./tnum.ts";
@@ -40,6 +46,16 @@ interface Extent {
   readonly outside: (off: number, size: number) => string;
 }
 
+/** What an access is to, as the log says of one that is misaligned. */
+const ACCESSED: Readonly<Partial<Record<RegisterType, string>>> = {
+  fp: "stack ",
+  ctx: "context ",
+  pkt: "packet ",
+  pkt_meta: "packet ",
+  map_value: "value ",
+  map_key: "key ",
+};
+
 /** The first check of every access. */
 function checkAlignment(env: Environment, pointer: Register, access: Access): void {
   const { size, off } = access;
@@ -49,7 +65,7 @@ function checkAlignment(env: Environment, pointer: Register, access: Access): vo
   const fixed = pointer.off + off + shift;
   const at = tnum.add(pointer.bounds.bits, tnum.constantWords(fixed >> 31, fixed | 0));
   if (tnum.isAligned(at, size)) return;
-  const what = pointer.type === "fp" ? "stack " : pointer.isPacket ? "packet " : "";
+  const what = ACCESSED[pointer.type] ?? "";
   const where = `${tnum.format(pointer.bounds.bits)}+${pointer.off}+${off}`;
   const text = `misaligned ${what}access off ${where} size ${size}`;
   throw new Refusal(EACCES, text);

@@ -13,6 +13,7 @@ import type { Environment } from "./environment.ts";
 import { Refusal } from "./refusal.ts";
 import { type Register, UNKNOWN_SCALAR } from "./register.ts";
 import * as S from "./stack.ts";
+import * as tnum from "./tnum.ts";
 
 /** Where a path goes on when it is at its end. */
 const END = -1;
@@ -72,8 +73,10 @@ function isMasked({ insn, subject, slot, speculation }: Environment): boolean {
   return !subject.perfmon && !isConstant && !speculation.barriers.has(slot);
 }
 
-function refuse({ insn }: Environment, text: string): Refusal {
-  return new Refusal(EACCES, `R${insn.dst} ${text}, prohibited for !root`);
+/** Refuses arithmetic for what a register is. */
+function refuse(register: number, text: string): Refusal {
+  const why = `${text}, pointer arithmetic with it prohibited for !root`;
+  return new Refusal(EACCES, `R${register} ${why}`);
 }
 
 /** Whoever comes here on another path must be masked in the same way. */
@@ -83,7 +86,7 @@ function settleMask(env: Environment, mask: Mask): void {
   if (before !== undefined && (before.kind !== mask.kind || before.limit !== mask.limit)) {
     const verb = I.BPF_OP(env.insn.opcode) === I.BPF_ADD ? "add" : "sub";
     const text = `tried to ${verb} from different maps, paths or scalars`;
-    throw refuse(env, `${text}, pointer arithmetic with it`);
+    throw refuse(env.insn.dst, text);
   }
   masks.set(env.slot, mask);
 }
@@ -106,6 +109,7 @@ export function maskPointer(
   isReversed: boolean,
 ): (moved: Register) => void {
   if (!isMasked(env)) return () => {};
+  const { opcode, dst, src } = env.insn;
   const isKnown = number.bits.mask === 0n;
   if (env.state.speculative) {
     if (!isKnown) guessUnmoved(env, pointer);
@@ -113,18 +117,18 @@ export function maskPointer(
   }
   const isNegative = number.smin < 0n;
   if (!isKnown && isNegative !== number.smax < 0n) {
-    const text = "has unknown scalar with mixed signed bounds";
-    throw refuse(env, `${text}, pointer arithmetic with it`);
+    throw refuse(isReversed ? dst : src, "has unknown scalar with mixed signed bounds");
   }
-  const toLeft = (I.BPF_OP(env.insn.opcode) === I.BPF_ADD) === isNegative;
-  const limit = limitOf(env, pointer, toLeft);
+  const toLeft = (I.BPF_OP(opcode) === I.BPF_ADD) === isNegative;
+  const holder = isReversed ? src : dst;
+  const limit = limitOf(env, holder, pointer, toLeft);
   const kind = `${isNegative} ${isKnown} ${isReversed}`;
   if (!isKnown) {
     env.speculation.exploresLimits = true;
     guessUnmoved(env, pointer);
   }
   return (moved) => {
-    settleMask(env, { kind, limit: Math.abs(limit - limitOf(env, moved, toLeft)) });
+    settleMask(env, { kind, limit: Math.abs(limit - limitOf(env, holder, moved, toLeft)) });
   };
 }
 
@@ -136,7 +140,12 @@ function guessUnmoved(env: Environment, pointer: Register): void {
 }
 
 /** How far a pointer may be moved in one direction. Analogous to retrieve_ptr_limit(). */
-function limitOf(env: Environment, { type, bounds, off, map }: Register, toLeft: boolean): number {
+function limitOf(
+  { insn }: Environment,
+  register: number,
+  { type, bounds, off, map }: Register,
+  toLeft: boolean,
+): number {
   let limit: bigint;
   let max: number;
   if (type === "fp") {
@@ -146,30 +155,35 @@ function limitOf(env: Environment, { type, bounds, off, map }: Register, toLeft:
     limit = (toLeft ? bounds.smin : bounds.umax) + BigInt(off);
     max = map.facts.valueSize;
   } else {
-    const text = "has pointer with unsupported alu operation";
-    throw refuse(env, `${text}, pointer arithmetic with it`);
+    throw refuse(register, "has pointer with unsupported alu operation");
   }
   const found = Number(BigInt.asUintN(32, limit));
   if (found < max) return found;
-  const verb = I.BPF_OP(env.insn.opcode) === I.BPF_ADD ? "add" : "sub";
-  throw refuse(env, `tried to ${verb} beyond pointer bounds, pointer arithmetic with it`);
+  const verb = I.BPF_OP(insn.opcode) === I.BPF_ADD ? "add" : "sub";
+  throw refuse(insn.dst, `tried to ${verb} beyond pointer bounds`);
 }
 
 /** A sum must not leave what the pointer points into. Analogous to sanitize_check_bounds(). */
 export function checkSum(env: Environment, { type, bounds, off, map }: Register): void {
   if (env.subject.perfmon) return;
   const { bits, smin, umax } = bounds;
+  const { dst } = env.insn;
   if (type === "fp") {
-    if (bits.mask !== 0n) throw refuse(env, `variable stack access at off=${off}`);
     const at = off + Number(BigInt.asIntN(64, bits.value));
+    if (bits.mask !== 0n) {
+      const where = `var_off=${tnum.format(bits)} off=${at}`;
+      throw new Refusal(EACCES, `R${dst} variable stack access prohibited for !root, ${where}`);
+    }
     if (at < 0 && at >= -I.MAX_BPF_STACK) return;
-    throw refuse(env, "stack pointer arithmetic goes out of range");
+    const text = "stack pointer arithmetic goes out of range, prohibited for !root";
+    throw new Refusal(EACCES, `R${dst} ${text}; off=${at}`);
   }
   if (type !== "map_value" || map === null) return;
   const first = smin + BigInt(off);
   const last = umax + BigInt(off);
   if (first >= 0n && last < BigInt(map.facts.valueSize)) return;
-  throw refuse(env, "pointer arithmetic of map value goes out of range");
+  const text = "pointer arithmetic of map value goes out of range, prohibited for !root";
+  throw new Refusal(EACCES, `R${dst} ${text}`);
 }
 
 /** A store that a guess must not get past: what was there might be loaded instead. */

@@ -273,8 +273,11 @@ export function withLowHalf(a: Tnum, low: Tnum): Tnum {
   return new Tnum(a.valueHigh, low.valueLow, a.maskHigh, low.maskLow);
 }
 
+/** Constants above it are written in hexadecimal. */
+const MAX_DECIMAL = 0xffffn;
+
 /** As the log writes it: a number, or value and mask. */
 export function format(a: Tnum): string {
-  if (a.isConstant) return `0x${a.value.toString(16)}`;
+  if (a.isConstant) return a.value <= MAX_DECIMAL ? `${a.value}` : `0x${a.value.toString(16)}`;
   return `(0x${a.value.toString(16)}; 0x${a.mask.toString(16)})`;
 }

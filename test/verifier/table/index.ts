@@ -18,6 +18,7 @@ import type { Row } from "./row.ts";
 import { SOCKET_ROWS } from "./sockets.ts";
 import { STACK_ROWS } from "./stack.ts";
 import { STRUCTURE_ROWS } from "./structure.ts";
+import { UNPRIVILEGED_ROWS } from "./unprivileged.ts";
 
 /** By subject. */
 export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
@@ -38,4 +39,5 @@ export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
   ["instructions", STRUCTURE_ROWS],
   ["encodings", ENCODING_ROWS],
   ["capabilities", CAPABILITY_ROWS],
+  ["no capabilities", UNPRIVILEGED_ROWS],
 ]);

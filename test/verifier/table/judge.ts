@@ -107,12 +107,13 @@ const CALL = 0x85;
 const FUNCTION = 4;
 
 function capabilitiesOf({ without }: Row): readonly Capability[] {
+  if (without === "all capabilities") return [];
   return ALL.filter((capability) => capability !== without);
 }
 
 /** The embedded kernel's verifier. */
 export function embeddedJudge(): Judge {
-  const kernel = EmbeddedKernel.boot({ possibleCpus: 2 });
+  const kernel = EmbeddedKernel.boot({ possibleCpus: 2, unprivilegedBpfDisabled: 0 });
   const furniture = new Furniture(kernel);
   return {
     judge(row) {

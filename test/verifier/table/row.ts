@@ -24,7 +24,7 @@ export interface RowOptions {
   /** BPF_F_… of BPF_PROG_LOAD. */
   readonly flags?: number;
   /** What its loader may not do; by default it may do everything. */
-  readonly without?: "CAP_PERFMON" | "CAP_BPF" | "CAP_NET_ADMIN";
+  readonly without?: "CAP_PERFMON" | "CAP_BPF" | "CAP_NET_ADMIN" | "all capabilities";
   /** Types of its functions, in the order in which they begin; by default none are told. */
   readonly functions?: readonly FunctionKind[];
   /** Linux says something else, because the embedded kernel lacks what the program asks for. */

@@ -5,6 +5,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeOnLinux } from "../../contract/linux_available.ts";
+import { describeOnOpenLinux } from "../../contract/open_to_all.ts";
 import { TABLE } from "./index.ts";
 import { embeddedJudge, type Judge, linuxJudge } from "./judge.ts";
 import type { Row, Verdict } from "./row.ts";
@@ -19,8 +20,14 @@ function judged(judge: Judge, row: Row, expected: Verdict): void {
   expect(verdict, `${row.text}\n${log}`).toEqual({ errno, cause });
 }
 
-function registerAll(judge: () => Judge, expectation: (row: Row) => Verdict): void {
-  for (const [subject, rows] of TABLE) {
+function registerAll(
+  judge: () => Judge,
+  expectation: (row: Row) => Verdict,
+  isTried: (row: Row) => boolean = () => true,
+): void {
+  for (const [subject, all] of TABLE) {
+    const rows = all.filter(isTried);
+    if (rows.length === 0) continue;
     describe(subject, () => {
       for (const row of rows) {
         const { errno, cause } = expectation(row);
@@ -43,6 +50,8 @@ describe("the embedded verifier", () => {
   );
 });
 
+const isUnprivileged = ({ without }: Row): boolean => without === "all capabilities";
+
 await describeOnLinux("Linux's verifier", () => {
   let judge: Judge;
   beforeAll(async () => {
@@ -52,6 +61,20 @@ await describeOnLinux("Linux's verifier", () => {
   registerAll(
     () => judge,
     (row) => row.onLinux ?? row,
+    (row) => !isUnprivileged(row),
+  );
+});
+
+await describeOnOpenLinux("Linux's verifier of unprivileged programs", () => {
+  let judge: Judge;
+  beforeAll(async () => {
+    judge = await linuxJudge();
+  });
+  afterAll(() => judge[Symbol.dispose]());
+  registerAll(
+    () => judge,
+    (row) => row.onLinux ?? row,
+    isUnprivileged,
   );
 });
 
