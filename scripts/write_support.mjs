@@ -63,6 +63,8 @@ try {
 }
 \`\`\`
 
+What a program may do depends on who loads it: [capabilities.md](capabilities.md).
+
 The causes, made from their table by \`npm run docs\`:
 
 | cause | what is wrong | what usually mends it |

@@ -1,12 +1,13 @@
 /**
  * Breaks when the embedded verifier and Linux's give a program different verdicts. A program that
- * Linux refuses must never be accepted. NSLINK_VERIFIER_PROGRAMS says how many are tried,
- * NSLINK_VERIFIER_SEED with which to begin; "random" for those that nobody has tried yet.
+ * Linux refuses must never be accepted. NSLINK_VERIFIER_PROGRAMS says how many are tried (and half
+ * as many without capabilities, where they are let in), NSLINK_VERIFIER_SEED with which to begin; "random" for those that nobody has tried yet.
  * `npm run fuzz:verifier` tries more of them.
  */
 
 import { expect, test } from "vitest";
 import { describeOnLinux } from "../contract/linux_available.ts";
+import { describeOnOpenLinux } from "../contract/open_to_all.ts";
 import { numberSetting, seedSetting } from "../settings.ts";
 import { compare, difference, unexplained } from "./differential.ts";
 import { compiledTests } from "./mutations.ts";
@@ -46,5 +47,23 @@ await describeOnLinux("verdicts", () => {
     expect(accepted + refused).toBeGreaterThanOrEqual((counts.programs * WANTED_AGREEMENT) / 1000);
     const over = ratios.filter((ratio) => ratio > MAX_RATIO).length;
     expect(over).toBeLessThanOrEqual(ratios.length * MAX_OVER_RATIO);
+  }, 600_000);
+});
+
+const UNPRIVILEGED = Math.ceil(PROGRAMS / 2);
+
+await describeOnOpenLinux("verdicts without capabilities", () => {
+  test(`on ${UNPRIVILEGED} generated programs are Linux's (seed ${SEED})`, async () => {
+    using there = await linuxWorld();
+    using here = embeddedWorld(there.possibleCpus);
+    const settings = { seed: SEED, programs: UNPRIVILEGED, maxShown: MAX_SHOWN };
+    const counts = compare(here, there, { ...settings, rights: "unprivileged" });
+    const { accepted, refused, shown } = counts;
+    console.info(
+      `seed ${SEED}, no capabilities: ${accepted} accepted, ${refused} refused`,
+      ...shown.map((text) => `\n${text}`),
+    );
+    expect(unexplained(counts)).toBe(0);
+    expect(accepted).toBeGreaterThan(0);
   }, 600_000);
 });

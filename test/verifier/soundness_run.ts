@@ -13,7 +13,7 @@ import { liveRegisters } from "../../src/kernel/verifier/live_registers.ts";
 import type { State } from "../../src/kernel/verifier/state.ts";
 import { type Anchors, Beliefs } from "./beliefs.ts";
 import { generate } from "./generate.ts";
-import type { TestProgram } from "./program.ts";
+import type { Rights, TestProgram } from "./program.ts";
 import { Random } from "./random.ts";
 import { type EmbeddedWorld, embeddedWorld } from "./world.ts";
 
@@ -43,12 +43,16 @@ export interface Soundness {
   readonly violations: readonly string[];
 }
 
-/** Looks at programs until one run proves the verifier wrong. */
-export function checkSoundness(seed: number, programs: number): Soundness {
+/**
+ * Looks at programs until one run proves the verifier wrong.
+ *
+ * @param rights - of whoever loads them; by default by chance.
+ */
+export function checkSoundness(seed: number, programs: number, rights?: Rights): Soundness {
   using world = embeddedWorld(2);
   const total = { accepted: 0, runs: 0, looks: 0, violations: [] as string[] };
   for (let i = 0; i < programs && total.violations.length === 0; i++) {
-    const program = generate(seed + i);
+    const program = generate(seed + i, rights);
     beliefs = new Beliefs();
     const fd = world.load(program);
     if (fd < 0) continue;
