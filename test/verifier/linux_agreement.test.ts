@@ -1,8 +1,8 @@
 /**
  * Breaks when the embedded verifier and Linux's give a program different verdicts. A program that
- * Linux refuses must never be accepted. NSLINK_VERIFIER_PROGRAMS says how many are tried (and half
- * as many without capabilities, where they are let in), NSLINK_VERIFIER_SEED with which to begin; "random" for those that nobody has tried yet.
- * `npm run fuzz:verifier` tries more of them.
+ * Linux refuses must never be accepted. NSLINK_VERIFIER_PROGRAMS says how many are tried, and half
+ * as many without capabilities where those are let in; NSLINK_VERIFIER_SEED with which to begin,
+ * "random" for those that nobody has tried yet. `npm run fuzz:verifier` tries more of them.
  */
 
 import { expect, test } from "vitest";
