@@ -3,7 +3,7 @@
  * check_alu_op() in kernel/bpf/verifier.c.
  */
 
-import { EACCES } from "../../abi/errno.ts";
+import { EACCES, ENOMEM } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import { isOneValue } from "./compare.ts";
@@ -12,9 +12,10 @@ import { signExtend32, signExtend64, zeroExtend } from "./extension.ts";
 import { movePointer, operationSign } from "./pointer_alu.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
-import { immediate, NOT_INIT, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
+import { immediate, known, NOT_INIT, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { arithmetic, reorder } from "./scalar_alu.ts";
 import { maskNumbers } from "./speculation.ts";
+import * as tnum from "./tnum.ts";
 
 /** What a register holds. @throws {Refusal} when nothing was put there. */
 export function readRegister(env: Environment, register: number): Register {
@@ -44,8 +45,39 @@ export function alu(env: Environment): void {
     return;
   }
   const source = I.BPF_SRC(opcode) === I.BPF_X ? readRegister(env, src) : immediate(imm);
-  const target = readRegister(env, dst);
+  const target = fork(env, readRegister(env, dst), source);
   frame.set(dst, binary(env, target, source, is64));
+}
+
+/**
+ * A number that masks another, all of its bits or none: a path for each. Analogous to
+ * maybe_fork_scalars() in Linux.
+ *
+ * @returns the target on this path, where all bits are set.
+ */
+function fork(env: Environment, target: Register, source: Register): Register {
+  const operation = I.BPF_OP(env.insn.opcode);
+  if (operation !== I.BPF_AND && operation !== I.BPF_OR) return target;
+  if (!target.isScalar || !source.isScalar || !source.bounds.bits.isConstant) return target;
+  const { smin, smax, s32min, s32max } = target.bounds;
+  const isWide = smin === -1n && smax === 0n;
+  if (!isWide && (s32min !== -1 || s32max !== 0)) return target;
+  const other = env.branch(env.slot, ENOMEM);
+  if (isWide) {
+    other.frame.set(env.insn.dst, known(0n));
+    return known(-1n);
+  }
+  other.frame.set(env.insn.dst, target.withBounds(withLowWord(target.bounds, 0)));
+  return target.withBounds(withLowWord(target.bounds, -1));
+}
+
+/** The number with a known lower half. */
+function withLowWord(bounds: Readonly<B.Bounds>, low: number): B.Bounds {
+  const b = B.copyBounds(bounds);
+  b.bits = tnum.withLowHalf(b.bits, tnum.constantWords(0, low));
+  b.s32min = b.s32max = low;
+  b.u32minWord = b.u32maxWord = low;
+  return b;
 }
 
 function unary(env: Environment): void {

@@ -182,7 +182,8 @@ function refinedTwice(a: Bounds, operation: number, is32: boolean): Pair {
   const both = B.copyBounds(a);
   refine(both, both, operation, is32);
   B.sync(both);
-  return B.isEmpty(both) || B.isContradictory(both) ? [a, a] : [both, both];
+  const left = settled(both);
+  return [left, left];
 }
 
 function refined(a: Bounds, b: Bounds, operation: number, is32: boolean): Pair | null {
@@ -194,9 +195,15 @@ function refined(a: Bounds, b: Bounds, operation: number, is32: boolean): Pair |
   return B.isEmpty(first) || B.isEmpty(second) ? null : [settled(first), settled(second)];
 }
 
-/** Contradictions come of branches that are never taken: forget, as Linux does. */
+/**
+ * Contradictions come of branches that are never taken: forget the ranges, as Linux does. Analogous
+ * to reg_bounds_sanity_check().
+ */
 function settled(b: B.Bounds): B.Bounds {
-  return B.isContradictory(b) ? B.unbounded() : b;
+  if (!B.isContradictory(b)) return b;
+  B.unbound64(b);
+  B.unbound32(b);
+  return b;
 }
 
 function refine(a: B.Bounds, b: B.Bounds, operation: number, is32: boolean): void {

@@ -68,7 +68,7 @@ export function callHelper(env: Environment, id: number): number {
     throw new Refusal(EINVAL, text);
   }
   if (id === BPF_FUNC.tail_call) {
-    markPrecise(env, BPF_REG_3);
+    markIndex(env, call);
     checkNothingHeld(env, "tail_call");
   }
   if (id === BPF_FUNC.loop) callLoop(env, call.callback);
@@ -79,6 +79,13 @@ export function callHelper(env: Environment, id: number): number {
   if (id !== BPF_FUNC.tail_call) return env.slot + 1;
   noteTailCall(env, call.map as BpfMap);
   return leaveByTailCall(env);
+}
+
+/** A known index is written into the program. Analogous to record_func_key() in Linux. */
+function markIndex(env: Environment, { map }: Call): void {
+  const { bounds, isScalar } = env.state.frame.get(BPF_REG_3);
+  if (map === null || !isScalar || !bounds.bits.isConstant) return;
+  if (bounds.bits.value < BigInt(map.facts.maxEntries)) markPrecise(env, BPF_REG_3);
 }
 
 /**
