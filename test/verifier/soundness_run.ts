@@ -9,6 +9,7 @@ import { EIO } from "../../src/abi/errno.ts";
 import { encode } from "../../src/abi/layout.ts";
 import { disassemble, encodeInstructions } from "../../src/asm/index.ts";
 import { Run } from "../../src/kernel/interpreter/run.ts";
+import { findFlow } from "../../src/kernel/verifier/flow.ts";
 import { liveRegisters } from "../../src/kernel/verifier/live_registers.ts";
 import type { State } from "../../src/kernel/verifier/state.ts";
 import { type Anchors, Beliefs } from "./beliefs.ts";
@@ -84,7 +85,7 @@ interface Watched {
 
 /** Runs a program with an eye on each instruction. */
 function watch(program: TestProgram, believed: Beliefs | null, call: () => number): Watched {
-  const live = liveRegisters(program.instructions);
+  const live = liveRegisters(program.instructions, findFlow(program.instructions));
   const counts = new Uint32Array(program.instructions.length);
   const anchors: Anchors = new Map();
   let looks = 0;

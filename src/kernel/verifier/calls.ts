@@ -17,7 +17,8 @@ function pushFrame(state: State, callSite: number, start: number, isCallback: bo
     const text = `the call stack of ${state.frames.length + 1} frames is too deep`;
     throw new Refusal(E2BIG, text);
   }
-  state.frames.push(Frame.enter(state.frames.length, callSite, start, isCallback));
+  const use = state.frame.use.call(callSite, start);
+  state.frames.push(Frame.enter(state.frames.length, callSite, start, isCallback, use));
 }
 
 /** Enters a static function. */
@@ -52,6 +53,7 @@ export function leaveFunction(env: Environment): number {
     const text = "cannot return stack pointer to the caller";
     throw new Refusal(EINVAL, text);
   }
+  state.frame.use.update();
   if (isCallback) checkCallbackResult(env);
   state.frames.pop();
   if (!isCallback) {

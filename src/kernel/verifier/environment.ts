@@ -7,6 +7,7 @@ import type { Instruction } from "../../asm/index.ts";
 import type { Btf } from "../bpf/btf.ts";
 import type { ContextLayout } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
+import type { Flow } from "./flow.ts";
 import type { InstructionFault } from "./instructions.ts";
 import type { VerifierLog } from "./log.ts";
 import { Refusal } from "./refusal.ts";
@@ -86,13 +87,18 @@ export class Environment {
   readonly tailCalls: Map<number, Set<BpfMap>> = new Map();
   /** By slot: 1 where a path led that is more than a guess. */
   readonly seen: Uint8Array;
+  readonly flow: Flow;
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
   readonly speculation: Speculation = new Speculation();
+  /** The stack slot that this instruction writes as a whole: its frame, or -1, and its index. */
+  writtenFrame: number = -1;
+  writtenIndex: number = 0;
   #ids: number = 0;
 
-  constructor(subject: Subject, log: VerifierLog, state: State) {
+  constructor(subject: Subject, flow: Flow, log: VerifierLog, state: State) {
     this.subject = subject;
+    this.flow = flow;
     this.seen = new Uint8Array(subject.insns.length);
     this.log = log;
     this.state = state;
@@ -111,6 +117,17 @@ export class Environment {
   /** The step of the instruction that is looked at. */
   get step(): Step {
     return this.state.history as Step;
+  }
+
+  /** Notes that this instruction reads a stack slot. */
+  noteRead(frame: number, index: number): void {
+    this.state.frame.use.read(this.slot, frame, index);
+  }
+
+  /** Notes that this instruction writes a whole stack slot. */
+  noteWrite(frame: number, index: number): void {
+    this.writtenFrame = frame;
+    this.writtenIndex = index;
   }
 
   /** Notes which stack slot holds the register that this instruction spills or fills. */

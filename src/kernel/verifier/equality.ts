@@ -44,10 +44,13 @@ export class IdMap {
     return true;
   }
 
-  /** As {@link IdMap.match}; a number without an id is as good as one with its own. */
+  /**
+   * As {@link IdMap.match}, for numbers: one that learnt from nobody then may do so now, and one
+   * without an id is as good as one with its own.
+   */
   matchNumbers(old: number, now: number): boolean {
-    if (old === 0 && now === 0) return true;
-    return this.match(old === 0 ? this.#invent() : old, now === 0 ? this.#invent() : now);
+    if (old === 0) return true;
+    return this.match(old, now === 0 ? this.#invent() : now);
   }
 
   #invent(): number {
@@ -153,7 +156,7 @@ function registerCovers(
   switch (old.type) {
     case "scalar":
       if (wanted === "nothing") return true;
-      if (old.sumWidth !== now.sumWidth) return false;
+      if (old.id !== 0 && old.sumWidth !== now.sumWidth) return false;
       if (old.sumWidth !== 0 && old.off !== now.off) return false;
       if (wanted === "all" && !sameBounds(old.bounds, now.bounds)) return false;
       return includes(old.bounds, now.bounds) && ids.matchNumbers(old.id, now.id);
@@ -207,15 +210,18 @@ function stackCovers(
       }
       continue;
     }
-    // Nobody reads it any more.
-    if (strictness === "finished" && checkpoint.branches === 0) {
-      if (!checkpoint.incomplete && !checkpoint.read.hasSlot(depth, index)) continue;
-    }
     const precise = strictness !== "finished" || checkpoint.precise.hasSlot(depth, index);
     const wanted = wantedOf(precise, comparison);
+    if (saysNothing(before, comparison.perfmon)) continue;
+    if (index >= now.stack.length) return false;
     if (!slotCovers(before, after, ids, strictness, wanted, comparison.perfmon)) return false;
   }
   return true;
+}
+
+/** Whoever may read what was never written gets no more from it than from anything else. */
+function saysNothing({ kinds, spilled }: S.Slot, perfmon: boolean): boolean {
+  return kinds === 0 || (perfmon && spilled === null && (kinds & 0xaaaa) === 0);
 }
 
 function slotCovers(
@@ -226,9 +232,6 @@ function slotCovers(
   wanted: Wanted,
   perfmon: boolean,
 ): boolean {
-  if (before.kinds === 0) return true;
-  // Whoever may read what was never written gets no more from it than from anything else.
-  if (perfmon && before.spilled === null && (before.kinds & 0xaaaa) === 0) return true;
   const oldNumber = numberIn(before, perfmon);
   const newNumber = numberIn(after, perfmon);
   if (oldNumber !== null && newNumber !== null) {

@@ -4,13 +4,18 @@
  */
 
 import { EINVAL } from "../../abi/errno.ts";
+import type { Instruction } from "../../asm/index.ts";
+import { clean } from "./cleaning.ts";
+import { findComponents } from "./components.ts";
 import type { Environment } from "./environment.ts";
 import { type Comparison, covers, IdMap, isIdentical } from "./equality.ts";
 import { liveRegisters } from "./live_registers.ts";
 import { FORCE, findPoints, JOIN } from "./points.ts";
-import { inheritPrecision } from "./precision.ts";
+import { callsBack, inheritPrecision } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
-import { Checkpoint, type Frame, markSlotRead, type State } from "./state.ts";
+import { Checkpoint, type Frame, type State } from "./state.ts";
+import { Visits } from "./visits.ts";
+import { sameCallSites } from "./widen.ts";
 
 /** A path with more steps than this since its last checkpoint leaves one. */
 const MAX_HISTORY = 40;
@@ -24,30 +29,34 @@ const MIN_LOOP_INSTRUCTIONS = 100;
 const MISSES_PER_HIT = 3;
 const MISSES_PER_HIT_IN_LOOP = 64;
 
-/** Checkpoints by slot. */
+/** The checkpoints of a walk. */
 export class Explored {
   readonly points: Uint8Array;
   readonly #comparison: Comparison;
-  readonly #bySlot: Map<number, Checkpoint[]> = new Map();
+  readonly #components: Uint32Array;
+  readonly #buckets: Map<number, Checkpoint[]> = new Map();
+  #visits: Visits;
   #jumps: number = 0;
   #processed: number = 0;
 
-  constructor({ subject }: Environment) {
-    this.points = findPoints(subject.insns);
+  constructor({ subject, flow }: Environment) {
+    const { insns, bpfCapable, perfmon } = subject;
+    this.points = findPoints(insns);
     this.#comparison = {
-      live: liveRegisters(subject.insns),
-      bpfCapable: subject.bpfCapable,
-      perfmon: subject.perfmon,
+      live: liveRegisters(insns, flow),
+      bpfCapable,
+      perfmon,
       ids: new IdMap(),
       exploresLimits: false,
     };
+    this.#components = findComponents(flow, (slot) => callsBack(insns[slot] as Instruction));
+    this.#visits = new Visits(this.#components);
   }
 
-  /** Counters go on from here: another walk begins. */
-  begin({ jumps, processed }: Environment): void {
-    this.#jumps = jumps;
-    this.#processed = processed;
-    this.#bySlot.clear();
+  /** Another walk begins. */
+  begin(): void {
+    this.#visits = new Visits(this.#components);
+    this.#buckets.clear();
   }
 
   /**
@@ -64,34 +73,54 @@ export class Explored {
     const processed = env.processed - this.#processed;
     let leaves = forced || (jumps >= MIN_JUMPS && processed >= MIN_INSTRUCTIONS);
     this.#comparison.exploresLimits = env.speculation.exploresLimits;
-    let here = this.#bySlot.get(slot);
-    if (here === undefined) {
-      here = [];
-      this.#bySlot.set(slot, here);
-    }
-    env.maxStatesPerInsn = Math.max(env.maxStatesPerInsn, here.length);
+    const bucket = this.#bucketOf(env);
+    this.#clean(bucket, env);
+    const count = bucket.length;
     // The latest first, as the most alike.
-    for (let i = here.length - 1; i >= 0; i--) {
-      const old = here[i] as Checkpoint;
+    for (let i = count - 1; i >= 0; i--) {
+      const old = bucket[i] as Checkpoint;
+      if (old.slot !== slot) continue;
       if (old.branches > 0) {
         if (this.#closesLoop(env, old)) return true;
         if (!forced && jumps < MIN_LOOP_JUMPS && processed < MIN_LOOP_INSTRUCTIONS) leaves = false;
-      } else if (covers(old, state, old.incomplete ? "ranges" : "finished", this.#comparison)) {
-        old.hits++;
-        inherit(env, old);
-        if (old.incomplete) markIncomplete(env);
-        return true;
+      } else {
+        const { isIncomplete } = old;
+        if (covers(old, state, isIncomplete ? "ranges" : "finished", this.#comparison)) {
+          cutShort(env, old, isIncomplete);
+          return true;
+        }
       }
       if (leaves) old.misses++;
       const factor =
         (point & FORCE) !== 0 && old.branches > 0 ? MISSES_PER_HIT_IN_LOOP : MISSES_PER_HIT;
       if (old.misses > old.hits * factor + factor) {
-        here.splice(i, 1);
+        bucket.splice(i, 1);
         env.peakStates--;
       }
     }
-    if (leaves) this.#leave(env, here);
+    env.maxStatesPerInsn = Math.max(env.maxStatesPerInsn, count);
+    if (leaves) this.#leave(env, bucket);
     return false;
+  }
+
+  /** As in Linux, states that were called from elsewhere are mostly elsewhere. */
+  #bucketOf({ slot, state }: Environment): Checkpoint[] {
+    const hash = ((slot ^ state.frame.callSite) >>> 0) % this.points.length;
+    let bucket = this.#buckets.get(hash);
+    if (bucket === undefined) {
+      bucket = [];
+      this.#buckets.set(hash, bucket);
+    }
+    return bucket;
+  }
+
+  #clean(bucket: readonly Checkpoint[], { slot, state }: Environment): void {
+    for (const old of bucket) {
+      if (old.isClean || old.branches > 0 || old.slot !== slot || old.isIncomplete) continue;
+      if (!sameCallSites(old.frames, state.frames)) continue;
+      clean(old, this.#comparison.live);
+      old.isClean = true;
+    }
   }
 
   /** A state on the same path. @returns whether the loop that it begins needs no further round. */
@@ -102,9 +131,7 @@ export class Explored {
       const isCallback = (point & JOIN) !== 0 && env.insn.opcode === CALL;
       const isOther = isCallback || old.mayGotoDepth !== state.mayGotoDepth;
       if (isOther && covers(old, state, "ranges", this.#comparison)) {
-        old.hits++;
-        inherit(env, old);
-        markIncomplete(env);
+        cutShort(env, old, true);
         return true;
       }
       if (isCallback) return false;
@@ -118,18 +145,31 @@ export class Explored {
     throw new Refusal(EINVAL, `infinite loop detected at insn ${slot}`);
   }
 
-  #leave(env: Environment, here: Checkpoint[]): void {
+  #leave(env: Environment, bucket: Checkpoint[]): void {
     const { state, slot } = env;
     this.#jumps = env.jumps;
     this.#processed = env.processed;
     env.totalStates++;
     env.peakStates++;
-    const checkpoint = new Checkpoint(state, slot);
+    const visit = this.#visits.of(state.frames, slot);
+    const checkpoint = new Checkpoint(state, slot, visit);
+    visit?.enter(checkpoint);
     state.parent = checkpoint;
     state.history = null;
     state.historyLength = 0;
-    state.written = null;
-    here.push(checkpoint);
+    bucket.push(checkpoint);
+  }
+
+  /** A path is at its end, and with it perhaps checkpoints: update_branch_counts() in Linux. */
+  finishPath(env: Environment): void {
+    for (let at = env.state.parent; at !== null; ) {
+      at.branches--;
+      if (at.branches > 0) return;
+      const { parent } = at;
+      at.visit?.leave(env, at);
+      at.finish();
+      at = parent;
+    }
   }
 }
 
@@ -145,29 +185,13 @@ function looksAlike({ frames }: Checkpoint, now: State): boolean {
   return now.frame.registers.every((register, i) => isIdentical(old.get(i), register));
 }
 
-/** What mattered from the earlier state on, matters on this path. */
-function inherit(env: Environment, old: Checkpoint): void {
-  for (const [depth, frame] of old.frames.entries()) {
-    if (!old.read.hasSlots(depth)) continue;
-    for (let index = 0; index < frame.stack.length; index++) {
-      if (old.read.hasSlot(depth, index)) markSlotRead(env.state, depth, index);
-    }
-  }
-  inheritPrecision(env, old);
-}
-
-/** A path came back: what matters later on in the loop may matter here, and isn't known yet. */
-function markIncomplete({ state }: Environment): void {
-  for (let at = state.parent; at !== null && !at.incomplete; at = at.parent) at.incomplete = true;
-}
-
-/** A path is at its end, and with it perhaps checkpoints on it: update_branch_counts() in Linux. */
-export function finishPath({ state }: Environment): void {
-  for (let at = state.parent; at !== null; ) {
-    at.branches--;
-    if (at.branches > 0) return;
-    const { parent } = at;
-    at.finish();
-    at = parent;
-  }
+/**
+ * The path needs no further walk: what matters from the earlier state on, matters on it.
+ *
+ * @param isRound - the earlier state's marks may be missing: they are asked for again later on.
+ */
+function cutShort(env: Environment, old: Checkpoint, isRound: boolean): void {
+  old.hits++;
+  inheritPrecision(env, env.state, env.slot, old);
+  if (isRound) old.visit?.addBackedge(env, old);
 }

@@ -4,14 +4,13 @@
  */
 
 import * as I from "../../abi/insn.ts";
-import { type Instruction, isLoadImm64, jumpOffset } from "../../asm/index.ts";
+import { type Instruction, isLoadImm64 } from "../../asm/index.ts";
+import type { Flow } from "./flow.ts";
 import { PROTOTYPES } from "./helper_prototypes.ts";
 
 const ALL = 0x7ff;
 const CALLER_SAVED = 0b11_1111;
 const ARGUMENTS = 0b11_1110;
-
-const EXIT = I.BPF_JMP | I.BPF_EXIT;
 
 /** Masks of the registers that an instruction reads and of those that it writes, in one number. */
 function effect(uses: number, defines: number): number {
@@ -72,50 +71,19 @@ function effectOfJump({ opcode, dst, src, imm }: Instruction): number {
   }
 }
 
-/** Where an instruction leads: to the next one, to one more, to neither. */
-interface Flow {
-  readonly uses: Uint16Array;
-  readonly defines: Uint16Array;
-  /** Slots, or NOWHERE. */
-  readonly next: Int32Array;
-  readonly target: Int32Array;
-  /** A jump leads back, so that what is found may matter to what was looked at before. */
-  readonly hasLoops: boolean;
-}
-
-const NOWHERE = -1;
-
-function flowOf(insns: readonly Instruction[]): Flow {
-  const { length } = insns;
-  const uses = new Uint16Array(length);
-  const defines = new Uint16Array(length);
-  const next = new Int32Array(length).fill(NOWHERE);
-  const target = new Int32Array(length).fill(NOWHERE);
-  let hasLoops = false;
-  for (let slot = 0; slot < length; slot++) {
-    const insn = insns[slot] as Instruction;
-    const masks = effectOf(insn);
-    uses[slot] = masks;
-    defines[slot] = masks >>> DEFINES;
-    if (insn.opcode === EXIT) continue;
-    const offset = jumpOffset(insn);
-    if (offset !== undefined) target[slot] = slot + offset + 1;
-    hasLoops ||= (offset ?? 0) < 0;
-    const isGoto = offset !== undefined && I.BPF_OP(insn.opcode) === I.BPF_JA;
-    if (!isGoto) next[slot] = slot + (isLoadImm64(insn) ? 2 : 1);
-  }
-  return { uses, defines, next, target, hasLoops };
-}
-
 /** By slot: a mask of the registers that are read before they are written. */
-export function liveRegisters(insns: readonly Instruction[]): Uint16Array {
-  const { uses, defines, next, target, hasLoops } = flowOf(insns);
+export function liveRegisters(
+  insns: readonly Instruction[],
+  { next, target, hasLoops }: Flow,
+): Uint16Array {
+  const effects = Uint32Array.from(insns, effectOf);
   const live = new Uint16Array(insns.length);
   for (let changed = true; changed; ) {
     changed = false;
     for (let slot = insns.length - 1; slot >= 0; slot--) {
+      const masks = effects[slot] as number;
       const after = (live[next[slot] as number] ?? 0) | (live[target[slot] as number] ?? 0);
-      const before = (uses[slot] as number) | (after & ~(defines[slot] as number));
+      const before = (masks & ALL) | (after & ~(masks >>> DEFINES));
       if (before === live[slot]) continue;
       live[slot] = before;
       changed = hasLoops;

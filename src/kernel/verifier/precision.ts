@@ -30,21 +30,30 @@ export function markPrecise(env: Environment, register: number): void {
   if (!state.frame.get(register).isScalar) return;
   const wanted = new Marks();
   wanted.addRegister(state.depth, register);
-  trace(env, wanted, state.depth, state.history?.before ?? null, env.slot);
+  trace(env, state, wanted, state.depth, state.history?.before ?? null, env.slot);
 }
 
 /** As {@link markPrecise}, for a spilled register. */
 export function markSlotPrecise(env: Environment, frame: number, index: number): void {
   const wanted = new Marks();
   wanted.addSlot(frame, index);
-  trace(env, wanted, env.state.depth, env.state.history?.before ?? null, env.slot);
+  const { state } = env;
+  trace(env, state, wanted, state.depth, state.history?.before ?? null, env.slot);
 }
 
-/** What matters from an equivalent checkpoint on, matters here. */
-export function inheritPrecision(env: Environment, { precise, frames }: Checkpoint): void {
-  if (precise.isEmpty || !env.subject.bpfCapable) return;
-  const wanted = precise.copy();
-  trace(env, wanted, frames.length - 1, env.state.history, env.slot);
+/**
+ * What matters from an equivalent checkpoint on, matters to a path that is at `slot`.
+ *
+ * @returns whether something had no mark yet.
+ */
+export function inheritPrecision(
+  env: Environment,
+  state: State,
+  slot: number,
+  { precise, frames }: Checkpoint,
+): boolean {
+  if (precise.isEmpty || !env.subject.bpfCapable) return false;
+  return trace(env, state, precise.copy(), frames.length - 1, state.history, slot);
 }
 
 /** Where the trace is. */
@@ -56,39 +65,46 @@ interface Trace {
 
 /**
  * @param frame - the innermost one. @param last - the last step before what wants the marks.
- * @param subsequent - the slot that follows it.
+ * @param subsequent - the slot that follows it. @returns whether something had no mark yet.
  */
 function trace(
   env: Environment,
+  state: State,
   wanted: Marks,
   frame: number,
   last: Step | null,
   subsequent: number,
-): void {
+): boolean {
   const at: Trace = { env, wanted, frame };
   let next = subsequent;
   let step = last;
-  let checkpoint = env.state.parent;
+  let checkpoint = state.parent;
+  let changed = false;
   for (;;) {
     for (; step !== null; step = step.before) {
       if (!goBack(at, step, next)) {
-        markAllPrecise(env.state);
-        return;
+        markAllPrecise(state);
+        return changed;
       }
-      if (wanted.isEmpty) return;
+      if (wanted.isEmpty) return changed;
       next = step.slot;
     }
-    if (checkpoint === null) return;
-    settle(checkpoint, wanted);
-    if (wanted.isEmpty) return;
+    if (checkpoint === null) return changed;
+    if (settle(checkpoint, wanted)) changed = true;
+    if (wanted.isEmpty) return changed;
     step = checkpoint.history;
     next = checkpoint.slot;
     checkpoint = checkpoint.parent;
   }
 }
 
-/** Marks a checkpoint and drops what needs no tracing further back. */
-function settle({ frames, precise }: Checkpoint, wanted: Marks): void {
+/**
+ * Marks a checkpoint and drops what needs no tracing further back.
+ *
+ * @returns whether something had no mark yet.
+ */
+function settle({ frames, precise }: Checkpoint, wanted: Marks): boolean {
+  let changed = false;
   for (let depth = 0; depth < frames.length; depth++) {
     const frame = frames[depth] as Frame;
     let mask = wanted.registersOf(depth);
@@ -96,6 +112,7 @@ function settle({ frames, precise }: Checkpoint, wanted: Marks): void {
       if ((mask & 1) === 0) continue;
       if (frame.get(register).isScalar && !precise.hasRegister(depth, register)) {
         precise.addRegister(depth, register);
+        changed = true;
       } else {
         wanted.dropRegister(depth, register);
       }
@@ -104,14 +121,19 @@ function settle({ frames, precise }: Checkpoint, wanted: Marks): void {
     for (let index = 0; index < 2 * 32; index++) {
       if (!wanted.hasSlot(depth, index)) continue;
       const isNumber = frame.slot(index).spilled?.isScalar === true;
-      if (isNumber && !precise.hasSlot(depth, index)) precise.addSlot(depth, index);
-      else wanted.dropSlot(depth, index);
+      if (isNumber && !precise.hasSlot(depth, index)) {
+        precise.addSlot(depth, index);
+        changed = true;
+      } else {
+        wanted.dropSlot(depth, index);
+      }
     }
   }
+  return changed;
 }
 
 /** The path can't be followed: everything matters. */
-function markAllPrecise(state: State): void {
+export function markAllPrecise(state: State): void {
   for (let at = state.parent; at !== null; at = at.parent) {
     for (const [depth, frame] of at.frames.entries()) {
       for (let register = 0; register < I.BPF_REG_10; register++) {
@@ -164,7 +186,7 @@ function takeBack(at: Trace, insn: Instruction, step: Step, next: number): boole
         return true;
       }
       if (I.BPF_MODE(opcode) === I.BPF_ATOMIC && imm !== I.BPF_STORE_REL) {
-        return takeBackAtomic(at, insn);
+        return takeBackAtomic(at, insn, step);
       }
       return takeBackStore(at, dst, src, step);
     case I.BPF_ST:
@@ -191,10 +213,19 @@ function takeBackLoad({ wanted, frame }: Trace, dst: number, { access }: Step): 
   if (access !== null) wanted.addSlot(access.frame, access.index);
 }
 
-/** What an atomic operation fetches comes out of memory, which tracks no numbers. */
-function takeBackAtomic({ wanted, frame }: Trace, { src, imm }: Instruction): boolean {
-  if (imm === I.BPF_CMPXCHG) wanted.dropRegister(frame, I.BPF_REG_0);
-  else if ((imm & I.BPF_FETCH) !== 0) wanted.dropRegister(frame, src);
+/**
+ * Linux 6.18 takes no notice of what an atomic operation fetches: its register stays wanted. Here
+ * the number that was spilled to where it comes from is wanted, too.
+ */
+function takeBackAtomic(
+  { wanted, frame }: Trace,
+  { dst, src, imm }: Instruction,
+  { access }: Step,
+): boolean {
+  if (wanted.hasRegister(frame, dst)) return false;
+  if ((imm & I.BPF_FETCH) === 0 || access === null) return true;
+  const fetched = imm === I.BPF_CMPXCHG ? I.BPF_REG_0 : src;
+  if (wanted.hasRegister(frame, fetched)) wanted.addSlot(access.frame, access.index);
   return true;
 }
 

@@ -41,10 +41,14 @@ export class Speculation {
   exploresLimits: boolean = false;
 }
 
+/** No guess gets to the instruction that is looked at. */
+export function isBarred({ slot, speculation }: Environment): boolean {
+  return speculation.barriers.has(slot);
+}
+
 /** Executes an instruction on a way that is only guessed. @returns as `execute`, or END. */
 export function speculate({ slot, speculation }: Environment, execute: () => number): number {
   const { barriers, barriersBehind, masks } = speculation;
-  if (barriers.has(slot)) return END;
   try {
     const next = execute();
     return barriersBehind.has(slot) ? END : next;

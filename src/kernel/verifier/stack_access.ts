@@ -14,7 +14,7 @@ import { Refusal } from "./refusal.ts";
 import { known, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { noteStore } from "./speculation.ts";
 import * as S from "./stack.ts";
-import { type Frame, markSlotRead } from "./state.ts";
+import type { Frame } from "./state.ts";
 import * as tnum from "./tnum.ts";
 import * as W from "./words.ts";
 
@@ -114,7 +114,7 @@ function loadFixed(
   const frame = frameOf(env, pointer);
   const index = S.slotIndex(off);
   const slot = frame.slot(index);
-  markSlotRead(env.state, pointer.frame, index);
+  env.noteRead(pointer.frame, index);
   const { spilled } = slot;
   if (spilled === null) {
     checkReadable(env, slot, off, size, false);
@@ -227,7 +227,7 @@ export function checkInitialized(
     const index = S.slotIndex(at);
     const slot = frame.slot(index);
     const kind = S.kindAt(slot, S.byteIndex(at));
-    markSlotRead(env.state, pointer.frame, index);
+    env.noteRead(pointer.frame, index);
     if (kind === S.MISC) continue;
     if (kind === S.ZERO_BYTE || (kind === S.INVALID && env.subject.perfmon)) {
       if (overwrites) {
@@ -296,10 +296,10 @@ function storeFixed(
       kinds = S.setKind(kinds, S.byteIndex(off + i), isZero ? S.ZERO_BYTE : S.MISC);
     }
     frame.setSlot(index, { kinds, spilled: null });
-    if (size === S.SLOT_BYTES) env.state.markWritten(pointer.frame, index);
+    if (size === S.SLOT_BYTES) env.noteWrite(pointer.frame, index);
     return;
   }
-  if (size === S.SLOT_BYTES) env.state.markWritten(pointer.frame, index);
+  if (size === S.SLOT_BYTES) env.noteWrite(pointer.frame, index);
   env.noteAccess(pointer.frame, index);
 }
 

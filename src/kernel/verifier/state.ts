@@ -4,9 +4,11 @@
  */
 
 import { BPF_REG_10, MAX_BPF_REG } from "../../abi/insn.ts";
+import type { StackUse } from "./live_stack.ts";
 import { Marks } from "./marks.ts";
 import { NOT_INIT, pointer, type Register } from "./register.ts";
 import { EMPTY_SLOT, type Slot } from "./stack.ts";
+import type { Visit } from "./visits.ts";
 
 /** One call of a function. */
 export class Frame {
@@ -19,6 +21,8 @@ export class Frame {
   readonly start: number;
   /** A helper called it. */
   readonly isCallback: boolean;
+  /** What is known of how the calls that led here use stacks. */
+  readonly use: StackUse;
   /** How often a helper called a callback from here, one after the other. */
   callbackDepth: number;
 
@@ -28,6 +32,7 @@ export class Frame {
     callSite: number,
     start: number,
     isCallback: boolean,
+    use: StackUse,
     callbackDepth: number,
   ) {
     this.registers = registers;
@@ -35,14 +40,21 @@ export class Frame {
     this.callSite = callSite;
     this.start = start;
     this.isCallback = isCallback;
+    this.use = use;
     this.callbackDepth = callbackDepth;
   }
 
   /** @param depth - its place among the frames. */
-  static enter(depth: number, callSite: number, start: number, isCallback: boolean): Frame {
+  static enter(
+    depth: number,
+    callSite: number,
+    start: number,
+    isCallback: boolean,
+    use: StackUse,
+  ): Frame {
     const registers: Register[] = Array.from({ length: MAX_BPF_REG }, () => NOT_INIT);
     registers[BPF_REG_10] = pointer("fp", { frame: depth });
-    return new Frame(registers, [], callSite, start, isCallback, 0);
+    return new Frame(registers, [], callSite, start, isCallback, use, 0);
   }
 
   copy(): Frame {
@@ -52,6 +64,7 @@ export class Frame {
       this.callSite,
       this.start,
       this.isCallback,
+      this.use,
       this.callbackDepth,
     );
   }
@@ -118,8 +131,6 @@ export class State {
   history: Step | null = null;
   /** How many of them Linux would have kept. */
   historyLength: number = 0;
-  /** Stack slots written as a whole since then. */
-  written: Marks | null = null;
   mayGotoDepth: number = 0;
   callbackDepth: number = 0;
   /** The path is one that a processor may only guess. */
@@ -143,17 +154,10 @@ export class State {
     copy.parent = this.parent;
     copy.history = this.history;
     copy.historyLength = this.historyLength;
-    copy.written = this.written?.copy() ?? null;
     copy.mayGotoDepth = this.mayGotoDepth;
     copy.callbackDepth = this.callbackDepth;
     copy.speculative = this.speculative;
     return copy;
-  }
-
-  /** Notes that a whole stack slot was written. */
-  markWritten(frame: number, index: number): void {
-    this.written ??= new Marks();
-    this.written.addSlot(frame, index);
   }
 
   /** Calls `change` for every register and spilled register; what it returns is the new one. */
@@ -195,46 +199,49 @@ export class Checkpoint {
   parent: Checkpoint | null;
   /** Instructions since then, the last first; null once all paths are at their ends. */
   history: Step | null;
-  readonly written: Marks | null;
   readonly mayGotoDepth: number;
   readonly callbackDepth: number;
   readonly speculative: boolean;
   /** Numbers on whose value the verdict depends. */
   readonly precise: Marks = new Marks();
-  /** Stack slots that are read later on. */
-  readonly read: Marks = new Marks();
   /** Paths from here that are not at their end yet. */
   branches: number = 1;
-  /** A path came back to here or to a state before: marks may be missing. */
-  incomplete: boolean = false;
+  /** The loop that it is in. */
+  readonly visit: Visit | null;
+  /** What nobody reads any more is forgotten. */
+  isClean: boolean = false;
+  /** Marks have to be traced back over it after all paths are at their ends. */
+  isKept: boolean = false;
   hits: number = 0;
   misses: number = 0;
 
-  constructor(state: State, slot: number) {
+  constructor(state: State, slot: number, visit: Visit | null) {
     this.slot = slot;
+    this.visit = visit;
     this.frames = state.frames.map((frame) => frame.copy());
     this.references = state.references;
     this.parent = state.parent;
     this.history = state.history;
-    this.written = state.written;
     this.mayGotoDepth = state.mayGotoDepth;
     this.callbackDepth = state.callbackDepth;
     this.speculative = state.speculative;
   }
 
-  /** All paths from here are at their ends: nobody traces back over this one any more. */
+  /** Marks may be missing: a path that came round waits for them. */
+  get isIncomplete(): boolean {
+    return this.visit?.isIncomplete === true;
+  }
+
+  /** All paths from here are at their ends: nobody traces back over this one, unless it is kept. */
   finish(): void {
+    if (this.isKept) return;
     this.parent = null;
     this.history = null;
   }
-}
 
-/** Notes that a stack slot was read, for all checkpoints since it was written. */
-export function markSlotRead(state: State, frame: number, index: number): void {
-  let written = state.written;
-  for (let at = state.parent; at !== null; at = at.parent) {
-    if (written?.hasSlot(frame, index) === true || at.read.hasSlot(frame, index)) return;
-    at.read.addSlot(frame, index);
-    written = at.written;
+  /** Nobody needs it to be kept any more. */
+  release(): void {
+    this.isKept = false;
+    this.finish();
   }
 }

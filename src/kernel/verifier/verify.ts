@@ -4,10 +4,14 @@
  */
 
 import { BPF_REG_1 } from "../../abi/insn.ts";
+import type { Instruction } from "../../asm/index.ts";
 import { Environment, type Subject } from "./environment.ts";
 import { Explored } from "./explored.ts";
+import { type Flow, findFlow } from "./flow.ts";
 import { initialContents, parametersOf } from "./global_function.ts";
+import { StackUse } from "./live_stack.ts";
 import type { VerifierLog } from "./log.ts";
+import { callsBack } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
 import { pointer } from "./register.ts";
 import { checkNamedFunctions } from "./removed_code.ts";
@@ -33,7 +37,8 @@ export interface Verdict {
 /** Verifies a program and writes the log's last lines. */
 export function verify(subject: Subject, log: VerifierLog): Verdict {
   const start = subject.monotonicNs();
-  const env = new Environment(subject, log, new State([Frame.enter(0, -1, 0, false)]));
+  const flow = findFlow(subject.insns);
+  const env = new Environment(subject, flow, log, firstState(subject, flow, 0));
   try {
     walkAll(env);
     return { errno: 0, processed: env.processed };
@@ -45,6 +50,19 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
     if (log.hasFigures) writeFigures(env, subject.monotonicNs() - start);
     log.statistics(env.processed, env);
   }
+}
+
+/** The state that a walk of a function begins with, but for its arguments. */
+function firstState({ insns, subprograms }: Subject, flow: Flow, start: number): State {
+  const use = new StackUse(
+    {
+      flow,
+      ends: new Map(subprograms.map((subprogram) => [subprogram.start, subprogram.end])),
+      callsBack: (slot) => callsBack(insns[slot] as Instruction),
+    },
+    start,
+  );
+  return new State([Frame.enter(0, -1, start, false, use)]);
 }
 
 /** Analogous to print_verification_stats() in Linux. */
@@ -67,7 +85,7 @@ function walkAll(env: Environment): void {
 }
 
 function walkGlobal(env: Environment, explored: Explored, start: number): void {
-  env.state = new State([Frame.enter(0, -1, start, false)]);
+  env.state = firstState(env.subject, env.flow, start);
   for (const [i, parameter] of parametersOf(env.subject, start).entries()) {
     env.state.frame.set(BPF_REG_1 + i, initialContents(env, parameter));
   }

@@ -12,7 +12,7 @@ import { exactlyWords } from "./bounds.ts";
 import { conditionalJump } from "./branch.ts";
 import { enterFunction, leaveFunction } from "./calls.ts";
 import type { Environment } from "./environment.ts";
-import { type Explored, finishPath } from "./explored.ts";
+import type { Explored } from "./explored.ts";
 import { callGlobal, isGlobal } from "./global_function.ts";
 import { callHelper } from "./helper_call.ts";
 import { COMPLEXITY_LIMIT } from "./log.ts";
@@ -21,7 +21,7 @@ import { markPrecise } from "./precision.ts";
 import { checkNothingHeld } from "./references.ts";
 import { Refusal } from "./refusal.ts";
 import { known, pointer, type RegisterType, scalar, UNKNOWN_SCALAR } from "./register.ts";
-import { speculate } from "./speculation.ts";
+import { isBarred, speculate } from "./speculation.ts";
 import type { Step } from "./state.ts";
 import { tracePath, traceStart, traceStep } from "./trace.ts";
 import { widen } from "./widen.ts";
@@ -39,7 +39,7 @@ const SIZES: Readonly<Record<number, number>> = {
 
 /** Walks from `start` on with the environment's state. @throws {Refusal} */
 export function walk(env: Environment, explored: Explored, start: number): void {
-  explored.begin(env);
+  explored.begin();
   env.slot = start;
   traceStart(env);
   for (;;) {
@@ -48,7 +48,8 @@ export function walk(env: Environment, explored: Explored, start: number): void 
       env.slot = next;
       continue;
     }
-    finishPath(env);
+    explored.finishPath(env);
+    env.state.frame.use.update();
     const waiting = env.waiting.pop();
     if (waiting === undefined) {
       env.log.forget(0);
@@ -88,8 +89,13 @@ function step(env: Environment, explored: Explored): number {
   };
   state.history = made;
   if (isJoin) state.historyLength++;
-  if (state.speculative) return speculate(env, () => loggedStep(env));
-  return loggedStep(env);
+  if (state.speculative && isBarred(env)) return END;
+  const { use } = state.frame;
+  env.writtenFrame = -1;
+  const next = state.speculative ? speculate(env, () => loggedStep(env)) : loggedStep(env);
+  // A call of the program's own function reads and writes what that does.
+  if (state.frame.use === use) use.settle(slot, env.writtenFrame, env.writtenIndex);
+  return next;
 }
 
 function loggedStep(env: Environment): number {
@@ -131,8 +137,7 @@ function execute(env: Environment): number {
         env.seen[slot + 1] = env.seen[slot] as number;
         return slot + 2;
       }
-      loadLegacy(env);
-      return slot + 1;
+      return loadLegacy(env);
     default:
       return jump(env);
   }
@@ -257,7 +262,7 @@ function loadImmediate(env: Environment): void {
 }
 
 /** Analogous to check_ld_abs() in Linux. */
-function loadLegacy(env: Environment): void {
+function loadLegacy(env: Environment): number {
   const { opcode, src } = env.insn;
   const context = readRegister(env, I.BPF_REG_6);
   if (context.type !== "ctx") {
@@ -269,6 +274,11 @@ function loadLegacy(env: Environment): void {
   checkNothingHeld(env, "BPF_LD_[ABS|IND]");
   clearCallerSaved(env);
   env.state.frame.set(I.BPF_REG_0, UNKNOWN_SCALAR);
+  if (env.state.depth === 0) return env.slot + 1;
+  // Behind the packet's end, it is as if the function returned.
+  env.branch(env.slot + 1, ENOMEM);
+  env.state.frame.set(I.BPF_REG_0, known(0n));
+  return leaveFunction(env);
 }
 
 function jump(env: Environment): number {

@@ -1,0 +1,32 @@
+/**
+ * What nobody reads any more is forgotten in checkpoints from which all paths are at their ends, so
+ * that more states are covered by them. Analogous to clean_verifier_state() in Linux.
+ */
+
+import type { SlotMask } from "./live_stack.ts";
+import { EMPTY_SLOT } from "./stack.ts";
+import type { Checkpoint, Frame } from "./state.ts";
+
+/** @param live - the registers that are read later on, by slot. */
+export function clean(checkpoint: Checkpoint, live: Uint16Array): void {
+  const { frames, slot, precise } = checkpoint;
+  for (const [depth, frame] of frames.entries()) {
+    precise.dropRegisters(depth, ~(live[frames[depth + 1]?.callSite ?? slot] as number));
+    const { low, high } = liveSlots(checkpoint, depth);
+    for (let index = 0; index < frame.stack.length; index++) {
+      if ((((index < 32 ? low : high) >>> (index & 31)) & 1) === 1) continue;
+      frame.stack[index] = EMPTY_SLOT;
+      precise.dropSlot(depth, index);
+    }
+  }
+}
+
+/** The slots of a frame's stack that are read by any of the frames. */
+function liveSlots({ frames, slot }: Checkpoint, depth: number): SlotMask {
+  const mask: SlotMask = { low: 0, high: 0 };
+  (frames.at(-1) as Frame).use.addLive(slot, depth, mask);
+  for (let i = depth; i < frames.length - 1; i++) {
+    (frames[i] as Frame).use.addLiveBehind((frames[i + 1] as Frame).callSite, depth, mask);
+  }
+  return mask;
+}
