@@ -135,7 +135,9 @@ await describeOnLinux("the same script on both kernels", () => {
     return text
       .replaceAll(/\b(?:init|nslink script -)(?= \(|"|\))/g, "HOLDER")
       .replaceAll(/\d+/g, "N")
-      .replaceAll(/ +/g, " ");
+      .replaceAll(/ +/g, " ")
+      // Columns of numbers are as wide as the largest.
+      .replaceAll(/^ /gm, "");
   }
 
   test("comes to the same", async () => {
