@@ -130,13 +130,15 @@ await describeOnLinux("the same script on both kernels", () => {
     scene[Symbol.dispose]();
   });
 
-  /** Ids and inodes become N, fds and pids too; the holder's name is each kernel's own. */
+  /**
+     * Ids and inodes become N, fds and pids too; the holder's name is each kernel's own, and so is
+     * how wide a column of ids is.
+     */
   function comparable(text: string): string {
     return text
       .replaceAll(/\b(?:init|nslink script -)(?= \(|"|\))/g, "HOLDER")
       .replaceAll(/\d+/g, "N")
       .replaceAll(/ +/g, " ")
-      // Columns of numbers are as wide as the largest.
       .replaceAll(/^ /gm, "");
   }
 
