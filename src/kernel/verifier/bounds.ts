@@ -254,10 +254,17 @@ export function learnFromBits(b: Bounds): void {
   lowerS64(b, valueHigh | (maskHigh & S32_MAX), valueLow | maskLow);
   raiseU64(b, valueHigh, valueLow);
   lowerU64(b, valueHigh | maskHigh, valueLow | maskLow);
-  if (!tnum.isRange(b.bits)) settleOnlyOne(b);
+  if (!tnum.isRange(b.bits) || isTurned(b)) settleOnlyOne(b);
 }
 
-/** Where only one value is in the range and has such bits, it is that one. */
+function isTurned({ uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boolean {
+  return W.compareUnsigned(uminHigh, uminLow, umaxHigh, umaxLow) > 0;
+}
+
+/**
+ * Where only one value is in the range and has such bits, it is that one. Where none is, Linux
+ * settles on one as well: the contradiction is gone then, and the branch not seen to be dead.
+ */
 function settleOnlyOne(b: Bounds): void {
   if (isAsWide(b) || hasTwo(b)) return;
   const { bits, umin, umax } = b;
