@@ -121,4 +121,29 @@ export const NUMBER_ROWS: readonly Row[] = [
     "r7 &= 63\nif r7 < 64 goto good\nr7 = 1000\ngood:",
   ),
   good("a 32-bit path that can't be taken", "w7 &= 63\nif w7 s>= 0 goto good\nr7 = 1000\ngood:"),
+  refused(
+    "EACCES",
+    "not-a-pointer",
+    "a path that leaves no number is walked where the bits alone would tell",
+    `call bpf_get_prandom_u32
+    r7 = r0
+    r7 &= 0xffc0
+    if r7 s<= 1 goto out
+    if r7 >= 8 goto out
+    r0 = *(u64 *)(r0 + 0)
+    out:
+    r0 = 1
+    exit`,
+  ),
+  refused(
+    "EACCES",
+    "not-a-pointer",
+    "a number that is compared with itself: both ways",
+    `call bpf_get_prandom_u32
+    if r0 <= r0 goto out
+    r0 = *(u64 *)(r0 + 0)
+    out:
+    r0 = 1
+    exit`,
+  ),
 ];
