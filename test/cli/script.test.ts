@@ -131,9 +131,9 @@ await describeOnLinux("the same script on both kernels", () => {
   });
 
   /**
-     * Ids and inodes become N, fds and pids too; the holder's name is each kernel's own, and so is
-     * how wide a column of ids is.
-     */
+   * Ids and inodes become N, fds and pids too; the holder's name is each kernel's own, and so is
+   * how wide a column of ids is.
+   */
   function comparable(text: string): string {
     return text
       .replaceAll(/\b(?:init|nslink script -)(?= \(|"|\))/g, "HOLDER")
