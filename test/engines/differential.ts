@@ -4,7 +4,7 @@
  */
 
 import { disassemble, encodeInstructions } from "../../src/asm/index.ts";
-import { Dice } from "../kernel/jit/generator.ts";
+import { Random } from "../random.ts";
 import type { TestProgram } from "../verifier/program.ts";
 import { randomPacket } from "./packets.ts";
 import { engineProgram, isRunnable, isSameOnLinux } from "./programs.ts";
@@ -97,8 +97,8 @@ export class Engines implements Disposable {
 
   /** A report of how engines differ in a program; null when they don't. */
   #differ(program: TestProgram, seed: number, counts: Counts): string | null {
-    const dice = new Dice(seed ^ 0x5eed);
-    const packets = Array.from({ length: PACKETS }, () => randomPacket(dice));
+    const random = new Random(seed ^ 0x5eed);
+    const packets = Array.from({ length: PACKETS }, () => randomPacket(random));
     const runOn = (world: World): string | null => {
       const fd = world.load(program);
       if (fd < 0) return null;

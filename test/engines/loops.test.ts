@@ -6,7 +6,7 @@
 import { expect, test } from "vitest";
 import { BPF_PROG_TYPE_XDP } from "../../src/abi/bpf.ts";
 import { reasonNotToUseLinux } from "../contract/linux_available.ts";
-import { Dice } from "../kernel/jit/generator.ts";
+import { Random } from "../random.ts";
 import { randomPacket } from "./packets.ts";
 import { fromText } from "./programs.ts";
 import { embeddedWorlds, linuxWorld } from "./world.ts";
@@ -80,7 +80,7 @@ test.each(LOOPS)(
     if (reason !== null) console.warn(`${name}: not compared with Linux: ${reason}`);
     const worlds = [...embeddedWorlds(2), ...(reason === null ? [await linuxWorld()] : [])];
     const program = fromText(BPF_PROG_TYPE_XDP, text, name);
-    const packet = randomPacket(new Dice(1));
+    const packet = randomPacket(new Random(1));
     const results = worlds.map((world) => {
       const fd = world.load(program);
       expect(fd, world.name).toBeGreaterThanOrEqual(0);

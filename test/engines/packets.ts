@@ -2,7 +2,8 @@
  * Packets for random programs to read, and contexts to come with them.
  */
 
-import { type Dice, PACKET_BYTES } from "../kernel/jit/generator.ts";
+import { PACKET_BYTES } from "../kernel/jit/generator.ts";
+import type { Random } from "../random.ts";
 
 /** What a program is run on. */
 export interface TestPacket {
@@ -20,13 +21,13 @@ const CONTEXT_BYTES = 192;
 /** Offsets of words of struct __sk_buff: mark, priority and five of cb. */
 const CONTEXT_WORDS = [8, 32, 48, 52, 56, 60, 64] as const;
 
-export function randomPacket(dice: Dice): TestPacket {
-  const length = dice.chance(4)
-    ? SHORTEST + dice.roll(LONGEST - SHORTEST)
+export function randomPacket(random: Random): TestPacket {
+  const length = random.once(4)
+    ? SHORTEST + random.below(LONGEST - SHORTEST)
     : PACKET_BYTES + ETHERTYPE_AT + 2;
-  const data = Uint8Array.from({ length }, () => (dice.chance(2) ? dice.roll(256) : 0));
-  new DataView(data.buffer).setUint16(ETHERTYPE_AT, dice.pick(ETHERTYPES), false);
+  const data = Uint8Array.from({ length }, () => (random.once(2) ? random.below(256) : 0));
+  new DataView(data.buffer).setUint16(ETHERTYPE_AT, random.pick(ETHERTYPES), false);
   const context = new DataView(new ArrayBuffer(CONTEXT_BYTES));
-  for (const at of CONTEXT_WORDS) context.setUint32(at, dice.roll(2 ** 32), true);
+  for (const at of CONTEXT_WORDS) context.setUint32(at, random.below(2 ** 32), true);
   return { data, context: new Uint8Array(context.buffer) };
 }

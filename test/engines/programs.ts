@@ -13,7 +13,8 @@ import {
   isLoadImm64,
 } from "../../src/asm/index.ts";
 import { MAY_GOTO } from "../../src/kernel/jit/function.ts";
-import { type Dialect, Dice, randomProgram, TAIL_PROGRAMS } from "../kernel/jit/generator.ts";
+import { type Dialect, randomProgram, TAIL_PROGRAMS } from "../kernel/jit/generator.ts";
+import { Random } from "../random.ts";
 import { debugTypes } from "../verifier/functions.ts";
 import { generate } from "../verifier/generate.ts";
 import { MAP_INDEX, MAPS, type TestMap } from "../verifier/maps.ts";
@@ -64,9 +65,10 @@ const FOREIGN_PERCENT = 30;
 
 /** The program of a seed. */
 export function engineProgram(seed: number): TestProgram {
-  const dice = new Dice(seed);
-  if (dice.roll(100) < FOREIGN_PERCENT) return deterministic(generate(dice.roll(2 ** 31)), dice);
-  return wellFormed(seed, dice.pick(DIALECTS));
+  const random = new Random(seed);
+  if (random.below(100) < FOREIGN_PERCENT)
+    return deterministic(generate(random.below(2 ** 31)), random);
+  return wellFormed(seed, random.pick(DIALECTS));
 }
 
 const WELL_FORMED = "well-formed";
@@ -113,14 +115,14 @@ const PURE: ReadonlySet<number> = new Set([
  * The program with a number in place of each clock, random number and the like, and with a stack of
  * zeros: Linux lets programs read what others left there. One that has functions keeps its stack.
  */
-function deterministic(program: TestProgram, dice: Dice): TestProgram {
+function deterministic(program: TestProgram, random: Random): TestProgram {
   const instructions = program.instructions.map((insn, slot) => {
     const before = program.instructions[slot - 1];
     if (before !== undefined && isLoadImm64(before)) return insn;
     const isHelper = insn.opcode === (I.BPF_JMP | I.BPF_CALL) && insn.src === 0;
     if (!isHelper || PURE.has(insn.imm)) return insn;
     const opcode = I.BPF_ALU64 | I.BPF_MOV | I.BPF_K;
-    return { opcode, dst: I.BPF_REG_0, src: 0, off: 0, imm: dice.roll(2 ** 32) | 0 };
+    return { opcode, dst: I.BPF_REG_0, src: 0, off: 0, imm: random.below(2 ** 32) | 0 };
   });
   const isOne = functionsOf(instructions).length === 0;
   return {

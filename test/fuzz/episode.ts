@@ -2,10 +2,10 @@
  * A run of the fuzzer: episodes that each begin on kernels with nothing on them.
  */
 
+import { Random } from "../random.ts";
 import { compare, type Difference, type Pair } from "./compare.ts";
 import { generate } from "./generate.ts";
 import type { Operation } from "./operation.ts";
-import { Random } from "./random.ts";
 import { Supply } from "./supply.ts";
 import type { Stage } from "./worlds.ts";
 

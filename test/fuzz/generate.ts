@@ -5,13 +5,13 @@
 import * as attr from "../../src/abi/attr.ts";
 import * as bpf from "../../src/abi/bpf.ts";
 import { BPF_PROG_INFO_SIZE } from "../../src/abi/info.ts";
+import type { Random } from "../random.ts";
 import { loadBtf } from "./btf.ts";
 import { mapCommand, mapCreate } from "./generate_map.ts";
 import { harmless } from "./harmless.ts";
 import type { Facts, ObjectTable } from "./objects.ts";
 import type { Block, BpfOperation, Caller, Label, Operation, Slot, Value } from "./operation.ts";
 import { BROKEN_PROGRAMS, GOOD_PROGRAMS, instructionsOf } from "./programs.ts";
-import type { Random } from "./random.ts";
 import { attrOf, call, type Draft, PATHS, type Supply } from "./supply.ts";
 import { tamper } from "./tamper.ts";
 

@@ -4,9 +4,9 @@
 
 import * as attr from "../../src/abi/attr.ts";
 import * as bpf from "../../src/abi/bpf.ts";
+import type { Random } from "../random.ts";
 import { type Facts, HASHES } from "./objects.ts";
 import type { Block, Label, Value } from "./operation.ts";
-import type { Random } from "./random.ts";
 import { attrOf, type Draft, type Supply } from "./supply.ts";
 
 /** Few keys, so that they are met again; never so many that an LRU map has to forget one. */

@@ -4,9 +4,9 @@
 
 import type { Layout } from "../../src/abi/layout.ts";
 import { endOf, sizeOf } from "../../src/abi/layout.ts";
+import type { Random } from "../random.ts";
 import type { Facts, ObjectTable } from "./objects.ts";
 import type { Block, BpfOperation, Label, Slot, Value } from "./operation.ts";
-import type { Random } from "./random.ts";
 
 export const PATHS: readonly string[] = [
   "@/a",

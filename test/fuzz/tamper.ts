@@ -7,8 +7,8 @@ import * as bpf from "../../src/abi/bpf.ts";
 import type { Layout } from "../../src/abi/layout.ts";
 import { sizeOf } from "../../src/abi/layout.ts";
 import { LAYOUTS } from "../contract/case.ts";
+import type { Random } from "../random.ts";
 import { type Block, type Value, withSlot } from "./operation.ts";
-import type { Random } from "./random.ts";
 import type { Draft, Supply } from "./supply.ts";
 
 /** What each command's attr looks like, those included that the contract has no need of. */

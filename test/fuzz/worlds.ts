@@ -6,8 +6,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ManualScheduler } from "../../src/kernel/index.ts";
 import { openEmbeddedWorld } from "../contract/embedded_world.ts";
 import type { World } from "../contract/world.ts";
+import { Random } from "../random.ts";
 import { Arena } from "./arena.ts";
-import { Random } from "./random.ts";
 import { Subject } from "./subject.ts";
 
 /** A kernel that episodes are played on. */

@@ -13,8 +13,8 @@ import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
 import { btfType, encodeBtf, RANDOM_STRINGS, randomTypes, type TypeWords } from "../btf.ts";
 import { describeOnLinux } from "../contract/linux_available.ts";
+import { Random } from "../random.ts";
 import { seedSetting } from "../settings.ts";
-import { Random } from "./random.ts";
 
 const RANDOM_BTF = 10_000;
 const SEED = seedSetting("NSLINK_VERIFIER_SEED");

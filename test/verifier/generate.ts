@@ -5,9 +5,9 @@
 import * as BPF from "../../src/abi/bpf.ts";
 import { jumpOffset } from "../../src/asm/index.ts";
 import { namesFunction } from "../../src/kernel/verifier/subprograms.ts";
+import { Random } from "../random.ts";
 import { mutate, mutatedProgram } from "./mutations.ts";
 import { programOf, type Rights, type TestProgram } from "./program.ts";
-import { Random } from "./random.ts";
 import { randomProgram } from "./random_program.ts";
 import { templateProgram } from "./templates.ts";
 

@@ -5,11 +5,11 @@
 
 import * as I from "../../src/abi/insn.ts";
 import { type Instruction, isLoadImm64 } from "../../src/asm/index.ts";
+import type { Random } from "../random.ts";
 import { FUNCTION_BTF } from "./functions.ts";
 import { FIRST_OBJECT_MAP } from "./maps.ts";
 import { type CompiledProgram, compiledPrograms } from "./objects.ts";
 import { programOf, type TestProgram } from "./program.ts";
-import type { Random } from "./random.ts";
 
 const MAX_MUTATIONS = 4;
 
@@ -87,7 +87,7 @@ function changed(random: Random, insn: Instruction, insns: readonly Instruction[
       return isLoadImm64(copy) || copy.opcode === 0 ? insn : copy;
     }
     default:
-      return { ...insn, imm: random.chance(50) ? -insn.imm | 0 : random.next() | 0 };
+      return { ...insn, imm: random.chance(50) ? -insn.imm | 0 : random.u32() | 0 };
   }
 }
 

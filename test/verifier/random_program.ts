@@ -12,7 +12,7 @@ import {
 } from "../../src/abi/bpf.ts";
 import * as I from "../../src/abi/insn.ts";
 import type { Instruction } from "../../src/asm/index.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../random.ts";
 
 /** A program, its maps by number: 0 the array, 1 the hash. */
 export interface RandomProgram {
@@ -173,8 +173,7 @@ class Generator {
   }
 
   #constant(): number {
-    const { next } = { next: () => this.#random.next() };
-    return this.#random.chance(80) ? this.#random.pick(CONSTANTS) : next() | 0;
+    return this.#random.chance(80) ? this.#random.pick(CONSTANTS) : this.#random.u32() | 0;
   }
 
   #loadFields(): void {

@@ -12,10 +12,10 @@ import { Run } from "../../src/kernel/interpreter/run.ts";
 import { findFlow } from "../../src/kernel/verifier/flow.ts";
 import { liveRegisters } from "../../src/kernel/verifier/live_registers.ts";
 import type { State } from "../../src/kernel/verifier/state.ts";
+import { Random } from "../random.ts";
 import { type Anchors, Beliefs } from "./beliefs.ts";
 import { generate } from "./generate.ts";
 import type { Rights, TestProgram } from "./program.ts";
-import { Random } from "./random.ts";
 import { type EmbeddedWorld, embeddedWorld } from "./world.ts";
 
 /** Packets or contexts that each program is run on. */
@@ -131,9 +131,9 @@ function lookup(random: Random): Uint8Array {
   const context = new DataView(new ArrayBuffer(SK_LOOKUP_SIZE));
   context.setUint32(8, AF_INET, true);
   context.setUint32(12, random.pick([6, 17]), true);
-  context.setUint32(16, random.next(), true);
+  context.setUint32(16, random.u32(), true);
   context.setUint16(36, random.below(0x10000), true);
-  context.setUint32(40, random.next(), true);
+  context.setUint32(40, random.u32(), true);
   context.setUint32(60, random.below(0x10000), true);
   return new Uint8Array(context.buffer);
 }

@@ -3,8 +3,8 @@
  * written with random choices at the places where one more or less decides.
  */
 
+import type { Random } from "../random.ts";
 import type { TestProgram } from "./program.ts";
-import type { Random } from "./random.ts";
 import { globalCalls, staticCalls, tailCalls } from "./templates/functions.ts";
 import { callbacks, counted, mayGoto } from "./templates/loops.ts";
 import { nested } from "./templates/nested.ts";

@@ -9,6 +9,7 @@ import { BPF_PROG_TYPE_XDP } from "../../../src/abi/bpf.ts";
 import { contextOf } from "../../../src/kernel/bpf/context.ts";
 import type { BpfMap } from "../../../src/kernel/bpf/map/map.ts";
 import { type Prog, ProgFile } from "../../../src/kernel/bpf/prog.ts";
+import { Random } from "../../random.ts";
 import {
   arrayMap,
   type BootOptions,
@@ -18,7 +19,7 @@ import {
   progArray,
   program,
 } from "../run/support.ts";
-import { Dice, PACKET_BYTES, randomProgram, TAIL_PROGRAMS } from "./generator.ts";
+import { PACKET_BYTES, randomProgram, TAIL_PROGRAMS } from "./generator.ts";
 
 const PROGRAMS = Number(process.env.DIFFERENTIAL_PROGRAMS ?? 3000);
 const FIRST_SEED = Number(process.env.DIFFERENTIAL_SEED ?? 1);
@@ -71,8 +72,9 @@ class Rig {
     const { memory } = machine;
     this.#bench.now = 1_000_000n;
     this.#bench.tick = 7n;
-    const dice = new Dice(seed);
-    for (let i = 0; i < PACKET_BYTES; i++) memory.view.setUint8(this.#packet + i, dice.roll(256));
+    const random = new Random(seed);
+    for (let i = 0; i < PACKET_BYTES; i++)
+      memory.view.setUint8(this.#packet + i, random.below(256));
     const end = this.#packet + PACKET_BYTES;
     memory.view.setUint32(this.#context, this.#packet, true);
     memory.view.setUint32(this.#context + 4, end, true);

@@ -7,6 +7,8 @@
  * stack, slots -8 to -64 are numbers, -72 is the fuel, and below that lie keys and values.
  */
 
+import { Random } from "../../random.ts";
+
 export const PACKET_BYTES = 64;
 /** Programs of a prog array that a program may tail call. */
 export const TAIL_PROGRAMS = 4;
@@ -40,39 +42,13 @@ const SIZES = [
   ["u64", 8],
 ] as const;
 
-/** A source of random numbers that a seed repeats (mulberry32). */
-export class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** 0 to `sides` - 1. */
-  roll(sides: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % sides;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return items[this.roll(items.length)] as T;
-  }
-
-  chance(oneIn: number): boolean {
-    return this.roll(oneIn) === 0;
-  }
-}
-
 /** The text of a random program. @param dialect - of one that passes a verifier. */
 export function randomProgram(seed: number, dialect: Dialect | null = null): string {
-  return new Generator(new Dice(seed), dialect).program();
+  return new Generator(new Random(seed), dialect).program();
 }
 
 class Generator {
-  readonly #dice: Dice;
+  readonly #random: Random;
   readonly #lines: string[] = [];
   /** Functions and callbacks that were called and are still to be written. */
   readonly #functions: { name: string; isCallback: boolean; depth: number }[] = [];
@@ -80,8 +56,8 @@ class Generator {
   readonly #dialect: Dialect | null;
   readonly #fuel: number;
 
-  constructor(dice: Dice, dialect: Dialect | null) {
-    this.#dice = dice;
+  constructor(random: Random, dialect: Dialect | null) {
+    this.#random = random;
     this.#dialect = dialect;
     this.#fuel = dialect === null ? FUEL : VERIFIED_FUEL;
   }
@@ -92,21 +68,21 @@ class Generator {
     this.#initialize([0, 1, 2, 3, 4, 5, 8, 9]);
     this.#body(
       "main",
-      this.#dialect === null ? 12 + this.#dice.roll(20) : 5 + this.#dice.roll(14),
+      this.#dialect === null ? 12 + this.#random.below(20) : 5 + this.#random.below(14),
       0,
     );
     for (let next = this.#functions.pop(); next !== undefined; next = this.#functions.pop()) {
       this.#emit(`${next.name}:`);
       if (next.isCallback) {
         this.#emit("r0 = *(u64 *)(r2 + 0)", "r0 += r1", "*(u64 *)(r2 + 0) = r0");
-        this.#emit(`r0 = r1`, `r0 >>= ${1 + this.#dice.roll(3)}`);
+        this.#emit(`r0 = r1`, `r0 >>= ${1 + this.#random.below(3)}`);
         // Verifiers want 0 or 1.
         if (this.#dialect !== null) this.#emit("r0 &= 1");
         this.#emit("exit");
       } else {
         this.#emit("r7 = r1", "r6 = r2");
         this.#initialize([0, 1, 2, 8, 9]);
-        this.#body(next.name, 3 + this.#dice.roll(8), next.depth);
+        this.#body(next.name, 3 + this.#random.below(8), next.depth);
       }
     }
     return this.#lines.join("\n");
@@ -138,23 +114,19 @@ class Generator {
   }
 
   #immediate(): string {
-    if (this.#dice.chance(2)) return this.#dice.pick(INTERESTING);
-    return `${this.#dice.roll(0x7fffffff) - 0x40000000}`;
+    if (this.#random.once(2)) return this.#random.pick(INTERESTING);
+    return `${this.#random.below(0x7fffffff) - 0x40000000}`;
   }
 
   #initialize(registers: readonly number[]): void {
     for (const register of registers) {
-      if (this.#dice.chance(3)) this.#emit(`r${register} = ${this.#wide()} ll`);
+      if (this.#random.once(3)) this.#emit(`r${register} = ${this.#wide()} ll`);
       else this.#emit(`r${register} = ${this.#immediate()}`);
     }
   }
 
   #wide(): string {
-    const half = (): string =>
-      this.#dice
-        .roll(2 ** 32)
-        .toString(16)
-        .padStart(8, "0");
+    const half = (): string => this.#random.u32().toString(16).padStart(8, "0");
     return `0x${half()}${half()}`;
   }
 
@@ -175,8 +147,8 @@ class Generator {
   }
 
   #statement(labels: readonly string[], at: number, depth: number): void {
-    const dice = this.#dice;
-    switch (dice.roll(14)) {
+    const random = this.#random;
+    switch (random.below(14)) {
       case 0:
         this.#memory();
         return;
@@ -198,7 +170,7 @@ class Generator {
         this.#call(depth);
         return;
       case 8:
-        if (dice.chance(3)) this.#tailCall();
+        if (random.once(3)) this.#tailCall();
         else this.#memory();
         return;
       case 9:
@@ -207,43 +179,43 @@ class Generator {
         else this.#arithmetic();
         return;
       default:
-        for (let i = 0; i <= dice.roll(4); i++) this.#arithmetic();
+        for (let i = 0; i <= random.below(4); i++) this.#arithmetic();
     }
   }
 
   #arithmetic(): void {
-    const dice = this.#dice;
-    const width = dice.pick(["r", "w"]);
-    const [to, from] = [dice.pick(NUMBERS), dice.pick(NUMBERS)];
-    const operand = dice.chance(2) ? `${width}${from}` : this.#immediate();
-    switch (dice.roll(8)) {
+    const random = this.#random;
+    const width = random.pick(["r", "w"]);
+    const [to, from] = [random.pick(NUMBERS), random.pick(NUMBERS)];
+    const operand = random.once(2) ? `${width}${from}` : this.#immediate();
+    switch (random.below(8)) {
       case 0:
         this.#emit(`${width}${to} = -${width}${to}`);
         return;
       case 1: {
-        const order = dice.pick(["be16", "be32", "be64", "le16", "le32", "bswap32", "bswap64"]);
+        const order = random.pick(["be16", "be32", "be64", "le16", "le32", "bswap32", "bswap64"]);
         this.#emit(`r${to} = ${order} r${to}`);
         return;
       }
       case 2: {
         const sizes = width === "r" ? ["s8", "s16", "s32"] : ["s8", "s16"];
-        this.#emit(`${width}${to} = (${dice.pick(sizes)})${width}${from}`);
+        this.#emit(`${width}${to} = (${random.pick(sizes)})${width}${from}`);
         return;
       }
       case 3:
         this.#emit(`${width}${to} = ${operand}`);
         return;
       case 4: {
-        const op = dice.pick(SIGNED_DIVISIONS);
-        const divisor = dice.chance(2) ? `${width}${from}` : dice.pick(["-1", "3", "-7"]);
+        const op = random.pick(SIGNED_DIVISIONS);
+        const divisor = random.once(2) ? `${width}${from}` : random.pick(["-1", "3", "-7"]);
         this.#emit(`${width}${to} ${op} ${divisor}`);
         return;
       }
       default: {
-        const op = dice.pick(BINARY);
+        const op = random.pick(BINARY);
         const limit = width === "r" ? 64 : 32;
         const immediate =
-          op.endsWith("<<=") || op.endsWith(">>=") ? `${dice.roll(limit)}` : operand;
+          op.endsWith("<<=") || op.endsWith(">>=") ? `${random.below(limit)}` : operand;
         const isDivision = op === "/=" || op === "%=";
         this.#emit(`${width}${to} ${op} ${isDivision && immediate === "0" ? "5" : immediate}`);
       }
@@ -251,15 +223,15 @@ class Generator {
   }
 
   #memory(): void {
-    const dice = this.#dice;
-    const [type, size] = dice.pick(SIZES);
-    const number = dice.pick(NUMBERS);
+    const random = this.#random;
+    const [type, size] = random.pick(SIZES);
+    const number = random.pick(NUMBERS);
     const packet = this.#dialect === null ? PACKETS.xdp : PACKETS[this.#dialect];
-    const inPacket = packet !== null && dice.chance(2);
+    const inPacket = packet !== null && random.once(2);
     const place = inPacket
-      ? `(r7 + ${dice.roll(PACKET_BYTES - size + 1)})`
+      ? `(r7 + ${random.below(PACKET_BYTES - size + 1)})`
       : `(r10 - ${this.#stackOffset(size)})`;
-    const choice = dice.roll(4);
+    const choice = random.below(4);
     if (inPacket && !packet.isWritable && choice < 2) return;
     switch (choice) {
       case 0:
@@ -278,44 +250,44 @@ class Generator {
 
   /** Below r10, of an access; verifiers want it aligned. */
   #stackOffset(size: number): number {
-    const dice = this.#dice;
-    if (this.#dialect === null) return 8 + dice.roll(57);
-    return 8 * (1 + dice.roll(8)) - size * dice.roll(8 / size);
+    const random = this.#random;
+    if (this.#dialect === null) return 8 + random.below(57);
+    return 8 * (1 + random.below(8)) - size * random.below(8 / size);
   }
 
   /** Reads or writes flow keys. */
   #keys(): void {
-    const dice = this.#dice;
-    const [type, size] = dice.pick(SIZES);
-    const [pointer, number] = [dice.pick([8, 9]), dice.pick([0, 1, 2, 3, 4, 5] as const)];
-    const place = `r${pointer} + ${size * dice.roll(KEYS_BYTES / size)}`;
+    const random = this.#random;
+    const [type, size] = random.pick(SIZES);
+    const [pointer, number] = [random.pick([8, 9]), random.pick([0, 1, 2, 3, 4, 5] as const)];
+    const place = `r${pointer} + ${size * random.below(KEYS_BYTES / size)}`;
     this.#emit(`r${pointer} = *(u64 *)(r6 + ${KEYS_AT})`);
-    if (dice.chance(2)) this.#emit(`r${number} = *(${type} *)(${place})`);
+    if (random.once(2)) this.#emit(`r${number} = *(${type} *)(${place})`);
     else this.#emit(`*(${type} *)(${place}) = r${number}`);
     this.#emit(`r${pointer} = ${this.#immediate()}`);
   }
 
   /** Loads by LD_ABS or LD_IND, now and then behind the packet's end, which ends the program. */
   #legacyLoad(): void {
-    const dice = this.#dice;
-    const type = dice.pick(["u8", "u16", "u32"]);
-    const at = dice.roll(dice.chance(8) ? 2 * PACKET_BYTES : PACKET_BYTES / 2);
-    if (dice.chance(2)) {
+    const random = this.#random;
+    const type = random.pick(["u8", "u16", "u32"]);
+    const at = random.below(random.once(8) ? 2 * PACKET_BYTES : PACKET_BYTES / 2);
+    if (random.once(2)) {
       this.#emit(`r0 = *(${type} *)skb[${at}]`);
     } else {
-      const register = dice.pick([8, 9]);
+      const register = random.pick([8, 9]);
       this.#emit(`r${register} &= 7`, `r0 = *(${type} *)skb[r${register} + ${at}]`);
     }
     this.#afterCall(1);
   }
 
   #atomic(): void {
-    const dice = this.#dice;
-    const isWide = dice.chance(2);
+    const random = this.#random;
+    const isWide = random.once(2);
     const [type, width, suffix] = isWide ? ["u64", "r", "_64"] : ["u32", "w", "32_32"];
-    const place = `r10 - ${8 * (1 + dice.roll(8))}`;
-    const operand = dice.pick(NUMBERS);
-    switch (dice.roll(4)) {
+    const place = `r10 - ${8 * (1 + random.below(8))}`;
+    const operand = random.pick(NUMBERS);
+    switch (random.below(4)) {
       case 0:
         this.#emit(`${width}${operand} = xchg${suffix}(${place}, ${width}${operand})`);
         return;
@@ -323,13 +295,13 @@ class Generator {
         this.#emit(`${width}0 = cmpxchg${suffix}(${place}, ${width}0, ${width}${operand})`);
         return;
       case 2: {
-        const name = dice.pick(["add", "or", "and", "xor"]);
+        const name = random.pick(["add", "or", "and", "xor"]);
         const call = `atomic_fetch_${name}((${type} *)(${place}), ${width}${operand})`;
         this.#emit(`${width}${operand} = ${call}`);
         return;
       }
       default: {
-        const op = dice.pick(["+", "|", "&", "^"]);
+        const op = random.pick(["+", "|", "&", "^"]);
         this.#emit(`lock *(${type} *)(${place}) ${op}= ${width}${operand}`);
       }
     }
@@ -337,14 +309,14 @@ class Generator {
 
   /** A conditional jump to any label of the function; what goes backwards costs fuel. */
   #jump(labels: readonly string[], at: number): void {
-    const dice = this.#dice;
-    const to = dice.roll(labels.length);
-    const width = dice.pick(["r", "w"]);
-    const operand = dice.chance(2) ? `${width}${dice.pick(NUMBERS)}` : this.#immediate();
-    const condition = `${width}${dice.pick(NUMBERS)} ${dice.pick(COMPARISONS)} ${operand}`;
+    const random = this.#random;
+    const to = random.below(labels.length);
+    const width = random.pick(["r", "w"]);
+    const operand = random.once(2) ? `${width}${random.pick(NUMBERS)}` : this.#immediate();
+    const condition = `${width}${random.pick(NUMBERS)} ${random.pick(COMPARISONS)} ${operand}`;
     if (to > at) {
       // What a verifier can't reach it refuses.
-      const isPlain = this.#dialect === null && dice.chance(6);
+      const isPlain = this.#dialect === null && random.once(6);
       this.#emit(isPlain ? `goto ${labels[to]}` : `if ${condition} goto ${labels[to]}`);
       return;
     }
@@ -358,11 +330,11 @@ class Generator {
   }
 
   #arrayLookup(): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const skip = this.#label();
     // Which CPU's value it is would depend on where a program runs.
-    const map = this.#dialect === null ? dice.pick(["array", "percpu"]) : "array";
-    const key = `r${dice.pick(NUMBERS)}`;
+    const map = this.#dialect === null ? random.pick(["array", "percpu"]) : "array";
+    const key = `r${random.pick(NUMBERS)}`;
     this.#emit(`r0 = ${key}`, "r0 &= 7", "*(u32 *)(r10 - 80) = r0");
     this.#emit(`r1 = map_fd[${map}]`, "r2 = r10", "r2 += -80", "call bpf_map_lookup_elem");
     this.#emit(`if r0 == 0 goto ${skip}`);
@@ -373,21 +345,21 @@ class Generator {
 
   /** Reads and writes the 16 bytes that r0 points to. */
   #useValue(): void {
-    const value = this.#dice.pick([8, 9]);
+    const value = this.#random.pick([8, 9]);
     this.#emit(`r${value} = *(u64 *)(r0 + 8)`, `r${value} += 1`);
-    this.#emit(`*(u64 *)(r0 + ${8 * this.#dice.roll(2)}) = r${value}`);
-    if (this.#dice.chance(2)) this.#emit(`lock *(u64 *)(r0 + 0) += r${value}`);
+    this.#emit(`*(u64 *)(r0 + ${8 * this.#random.below(2)}) = r${value}`);
+    if (this.#random.once(2)) this.#emit(`lock *(u64 *)(r0 + 0) += r${value}`);
   }
 
   /** Keys of 12 bytes, of which one has any say. */
   #hash(): void {
-    const dice = this.#dice;
+    const random = this.#random;
     const skip = this.#label();
-    const map = dice.pick(["hash", "lru", "bytes"]);
-    const key = `r${dice.pick(NUMBERS)}`;
+    const map = random.pick(["hash", "lru", "bytes"]);
+    const key = `r${random.pick(NUMBERS)}`;
     this.#emit("*(u64 *)(r10 - 120) = 5", `r0 = ${key}`, "r0 &= 7", "*(u64 *)(r10 - 112) = r0");
     this.#emit(`r1 = map_fd[${map}]`, "r2 = r10", "r2 += -117");
-    switch (dice.roll(3)) {
+    switch (random.below(3)) {
       case 0:
         this.#emit("call bpf_map_lookup_elem", `if r0 == 0 goto ${skip}`);
         this.#useValue();
@@ -395,7 +367,7 @@ class Generator {
         this.#afterCall(0);
         return;
       case 1:
-        this.#emit("r3 = r10", "r3 += -64", `r4 = ${dice.roll(3)}`, "call bpf_map_update_elem");
+        this.#emit("r3 = r10", "r3 += -64", `r4 = ${random.below(3)}`, "call bpf_map_update_elem");
         break;
       default:
         this.#emit("call bpf_map_delete_elem");
@@ -404,11 +376,11 @@ class Generator {
   }
 
   #call(depth: number): void {
-    const dice = this.#dice;
-    switch (dice.roll(4)) {
+    const random = this.#random;
+    switch (random.below(4)) {
       case 0: {
         if (this.#dialect !== null) return;
-        const helper = dice.pick(["get_prandom_u32", "get_smp_processor_id", "ktime_get_ns"]);
+        const helper = random.pick(["get_prandom_u32", "get_smp_processor_id", "ktime_get_ns"]);
         this.#emit(`call bpf_${helper}`);
         this.#afterCall(1);
         return;
@@ -416,7 +388,7 @@ class Generator {
       case 1: {
         const name = `callback_${this.#labels++}`;
         this.#functions.push({ name, isCallback: true, depth });
-        this.#emit(`r1 = ${dice.roll(20)}`, `r2 = func[${name}]`, "r3 = r10", "r3 += -96");
+        this.#emit(`r1 = ${random.below(20)}`, `r2 = func[${name}]`, "r3 = r10", "r3 += -96");
         this.#emit("r4 = 0", "call bpf_loop", "r8 = *(u64 *)(r10 - 96)");
         this.#afterCall(1);
         return;
@@ -433,7 +405,7 @@ class Generator {
   }
 
   #tailCall(): void {
-    const index = this.#dice.roll(TAIL_PROGRAMS + 2);
+    const index = this.#random.below(TAIL_PROGRAMS + 2);
     this.#emit("r1 = r6", "r2 = map_fd[progs]", `r3 = ${index}`, "call bpf_tail_call");
     this.#findPacketAgain();
     this.#afterCall(0);

@@ -3,9 +3,9 @@
  * verified by themselves.
  */
 
+import type { Random } from "../../random.ts";
 import type { FunctionKind } from "../functions.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { bound } from "./numbers.ts";
 import { Writer } from "./writer.ts";
 

@@ -2,8 +2,8 @@
  * Loops: counted ones, may_goto, and helpers that call back.
  */
 
+import type { Random } from "../../random.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { bound, shape } from "./numbers.ts";
 import { CONDITIONS, Writer } from "./writer.ts";
 

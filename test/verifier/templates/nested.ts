@@ -2,8 +2,8 @@
  * Functions, loops and callbacks within each other, and numbers and pointers handed through them.
  */
 
+import type { Random } from "../../random.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { CONDITIONS, Writer } from "./writer.ts";
 
 /** Goes on with r7 and r8, and perhaps with a pointer into the main function's stack in r9. */

@@ -2,8 +2,8 @@
  * Numbers that are bounded in all the ways there are, and then used where a bound counts.
  */
 
+import type { Random } from "../../random.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { CONDITIONS, Writer, wide } from "./writer.ts";
 
 // biome-ignore format: a list of numbers reads best filled

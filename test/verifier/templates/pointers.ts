@@ -3,8 +3,8 @@
  */
 
 import * as BPF from "../../../src/abi/bpf.ts";
+import type { Random } from "../../random.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { bound, shape } from "./numbers.ts";
 import { CONDITIONS, Writer } from "./writer.ts";
 

@@ -4,8 +4,8 @@
  */
 
 import * as BPF from "../../../src/abi/bpf.ts";
+import type { Random } from "../../random.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { Writer } from "./writer.ts";
 
 /** Where a tuple lies, and slots that sockets are spilled to, from the frame pointer. */

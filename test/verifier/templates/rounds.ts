@@ -3,8 +3,8 @@
  * them: whether a verifier sees that they have no end.
  */
 
+import type { Random } from "../../random.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { CONDITIONS, Writer } from "./writer.ts";
 
 /** How deep rounds and functions are within each other. */

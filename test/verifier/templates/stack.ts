@@ -2,8 +2,8 @@
  * Spills of all sizes, fills of parts of them, variable offsets, helpers that read and write there.
  */
 
+import type { Random } from "../../random.ts";
 import type { TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 import { bound, shape } from "./numbers.ts";
 import { CONDITIONS, Writer } from "./writer.ts";
 

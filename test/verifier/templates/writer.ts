@@ -6,10 +6,10 @@
 
 import * as BPF from "../../../src/abi/bpf.ts";
 import { assemble, decodeInstructions } from "../../../src/asm/index.ts";
+import type { Random } from "../../random.ts";
 import { debugTypes, type FunctionKind } from "../functions.ts";
 import { MAP_INDEX } from "../maps.ts";
 import { programOf, type TestProgram } from "../program.ts";
-import type { Random } from "../random.ts";
 
 /** Numbers in the context, by program type: what to write behind `*(`. */
 const FIELDS: Readonly<Record<number, readonly string[]>> = {

@@ -1,5 +1,5 @@
 /**
- * Random numbers that a seed replays.
+ * Random numbers that a seed replays: a failure can be made to happen again.
  */
 
 /** A generator with 32 bits of state (mulberry32, Tommy Ettinger, public domain). */
@@ -25,6 +25,11 @@ export class Random {
   /** Whether something that happens once in `times` times happens now. */
   once(times: number): boolean {
     return this.below(times) === 0;
+  }
+
+  /** Whether something happens now that happens so often in 100 times. */
+  chance(percent: number): boolean {
+    return this.below(100) < percent;
   }
 
   pick<T>(choices: readonly T[]): T {
