@@ -28,6 +28,11 @@ const EXPLANATIONS: readonly Explanation[] = [
       here.errno === -EINVAL && /Linux has helper .*, the embedded kernel does not/.test(log),
   },
   {
+    reason: "Linux 6.18 cuts paths through callbacks short too early, later versions don't",
+    covers: ({ there, log }) =>
+      there.errno === 0 && log.includes("a callback's path was cut short too early"),
+  },
+  {
     reason: "Linux lets programs read struct bpf_map, by types of its own",
     covers: ({ here, log }) => here.errno === -EACCES && log.includes("mem access 'map_ptr'"),
   },

@@ -23,7 +23,9 @@ vi.mock(import("../../src/kernel/verifier/equality.ts"), async (original) => {
   };
 });
 // Stack slots that nobody reads any more are compared, too.
-vi.mock(import("../../src/kernel/verifier/cleaning.ts"), () => ({ clean: () => {} }));
+vi.mock(import("../../src/kernel/verifier/cleaning.ts"), async (original) => {
+  return { ...(await original()), clean: (checkpoint) => ({ checkpoint, slots: [] }) };
+});
 vi.mock(import("../../src/kernel/verifier/verify.ts"), async (original) => {
   const real = await original();
   return { ...real, verify: (subject, log) => real.verify({ ...subject, observer }, log) };

@@ -91,6 +91,8 @@ export class Environment {
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
   readonly speculation: Speculation = new Speculation();
+  /** A path was cut short at a helper that calls back before all was known that mattered to it. */
+  isDoubtful: boolean = false;
   /** The stack slot that this instruction writes as a whole: its frame, or -1, and its index. */
   writtenFrame: number = -1;
   writtenIndex: number = 0;

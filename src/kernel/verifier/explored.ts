@@ -34,12 +34,16 @@ export class Explored {
   readonly points: Uint8Array;
   readonly #comparison: Comparison;
   readonly #components: Uint32Array;
+  /** The same with the loops that helpers make by calling back; null: they are in it already. */
+  readonly #withCallbacks: Uint32Array | null;
   readonly #buckets: Map<number, Checkpoint[]> = new Map();
   #visits: Visits;
+  #doubts: Visits | null;
   #jumps: number = 0;
   #processed: number = 0;
 
-  constructor({ subject, flow }: Environment) {
+  /** @param waits - paths that came round to a helper that calls back wait, as others do. */
+  constructor({ subject, flow }: Environment, waits: boolean) {
     const { insns, bpfCapable, perfmon } = subject;
     this.points = findPoints(insns);
     this.#comparison = {
@@ -49,13 +53,18 @@ export class Explored {
       ids: new IdMap(),
       exploresLimits: false,
     };
-    this.#components = findComponents(flow, (slot) => callsBack(insns[slot] as Instruction));
+    const repeats = (slot: number): boolean => callsBack(insns[slot] as Instruction);
+    this.#components = findComponents(flow, waits ? repeats : () => false);
+    const hasDoubts = !waits && flow.target.some((_, slot) => repeats(slot));
+    this.#withCallbacks = hasDoubts ? findComponents(flow, repeats) : null;
     this.#visits = new Visits(this.#components);
+    this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
   }
 
   /** Another walk begins. */
   begin(): void {
     this.#visits = new Visits(this.#components);
+    this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
     this.#buckets.clear();
   }
 
@@ -118,8 +127,9 @@ export class Explored {
     for (const old of bucket) {
       if (old.isClean || old.branches > 0 || old.slot !== slot || old.isIncomplete) continue;
       if (!sameCallSites(old.frames, state.frames)) continue;
-      clean(old, this.#comparison.live);
+      const forgotten = clean(old, this.#comparison.live);
       old.isClean = true;
+      if (old.doubts?.isIncomplete === true) old.doubts.noteForgotten(forgotten);
     }
   }
 
@@ -131,7 +141,8 @@ export class Explored {
       const isCallback = (point & JOIN) !== 0 && env.insn.opcode === CALL;
       const isOther = isCallback || old.mayGotoDepth !== state.mayGotoDepth;
       if (isOther && covers(old, state, "ranges", this.#comparison)) {
-        cutShort(env, old, true);
+        cutShort(env, old, !isCallback || this.#doubts === null);
+        if (isCallback) old.doubts?.addBackedge(env, old);
         return true;
       }
       if (isCallback) return false;
@@ -152,8 +163,10 @@ export class Explored {
     env.totalStates++;
     env.peakStates++;
     const visit = this.#visits.of(state.frames, slot);
-    const checkpoint = new Checkpoint(state, slot, visit);
+    const doubts = this.#doubts?.of(state.frames, slot) ?? null;
+    const checkpoint = new Checkpoint(state, slot, visit, doubts);
     visit?.enter(checkpoint);
+    doubts?.enter(checkpoint);
     state.parent = checkpoint;
     state.history = null;
     state.historyLength = 0;
@@ -167,6 +180,7 @@ export class Explored {
       if (at.branches > 0) return;
       const { parent } = at;
       at.visit?.leave(env, at);
+      if (at.doubts?.leavesDoubt(env, at) === true) env.isDoubtful = true;
       at.finish();
       at = parent;
     }

@@ -56,6 +56,18 @@ export function inheritPrecision(
   return trace(env, state, precise.copy(), frames.length - 1, state.history, slot);
 }
 
+/** Whether {@link inheritPrecision} would find something without a mark; it gets none. */
+export function lacksPrecision(
+  env: Environment,
+  state: State,
+  slot: number,
+  { precise, frames }: Checkpoint,
+): boolean {
+  if (precise.isEmpty || !env.subject.bpfCapable) return false;
+  const { history } = state;
+  return trace(env, state, precise.copy(), frames.length - 1, history, slot, false);
+}
+
 /** Where the trace is. */
 interface Trace {
   readonly env: Environment;
@@ -65,7 +77,8 @@ interface Trace {
 
 /**
  * @param frame - the innermost one. @param last - the last step before what wants the marks.
- * @param subsequent - the slot that follows it. @returns whether something had no mark yet.
+ * @param subsequent - the slot that follows it. @param marks - whether it only looks.
+ * @returns whether something had no mark yet.
  */
 function trace(
   env: Environment,
@@ -74,6 +87,7 @@ function trace(
   frame: number,
   last: Step | null,
   subsequent: number,
+  marks: boolean = true,
 ): boolean {
   const at: Trace = { env, wanted, frame };
   let next = subsequent;
@@ -83,19 +97,34 @@ function trace(
   for (;;) {
     for (; step !== null; step = step.before) {
       if (!goBack(at, step, next)) {
-        markAllPrecise(state);
-        return changed;
+        if (marks) markAllPrecise(state);
+        return changed || !marks;
       }
       if (wanted.isEmpty) return changed;
       next = step.slot;
     }
     if (checkpoint === null) return changed;
+    if (!marks && lacksMark(checkpoint, wanted)) return true;
     if (settle(checkpoint, wanted)) changed = true;
     if (wanted.isEmpty) return changed;
     step = checkpoint.history;
     next = checkpoint.slot;
     checkpoint = checkpoint.parent;
   }
+}
+
+/** Whether a number that is wanted has no mark. */
+function lacksMark({ frames, precise }: Checkpoint, wanted: Marks): boolean {
+  return frames.some((frame, depth) => {
+    const registers = wanted.registersOf(depth) & ~precise.registersOf(depth);
+    if (frame.registers.some((register, i) => ((registers >> i) & 1) === 1 && register.isScalar)) {
+      return true;
+    }
+    return frame.stack.some(
+      ({ spilled }, i) =>
+        spilled?.isScalar === true && wanted.hasSlot(depth, i) && !precise.hasSlot(depth, i),
+    );
+  });
 }
 
 /**

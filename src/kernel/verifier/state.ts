@@ -210,14 +210,17 @@ export class Checkpoint {
   readonly visit: Visit | null;
   /** What nobody reads any more is forgotten. */
   isClean: boolean = false;
-  /** Marks have to be traced back over it after all paths are at their ends. */
-  isKept: boolean = false;
+  /** The loop that it is in when those that helpers make count, too; null: nobody asks. */
+  readonly doubts: Visit | null;
+  /** How many stays have marks traced back over it after all paths are at their ends. */
+  #holders: number = 0;
   hits: number = 0;
   misses: number = 0;
 
-  constructor(state: State, slot: number, visit: Visit | null) {
+  constructor(state: State, slot: number, visit: Visit | null, doubts: Visit | null) {
     this.slot = slot;
     this.visit = visit;
+    this.doubts = doubts;
     this.frames = state.frames.map((frame) => frame.copy());
     this.references = state.references;
     this.parent = state.parent;
@@ -234,14 +237,19 @@ export class Checkpoint {
 
   /** All paths from here are at their ends: nobody traces back over this one, unless it is kept. */
   finish(): void {
-    if (this.isKept) return;
+    if (this.#holders > 0) return;
     this.parent = null;
     this.history = null;
   }
 
-  /** Nobody needs it to be kept any more. */
+  /** A stay needs the way back over it. */
+  keep(): void {
+    this.#holders++;
+  }
+
+  /** It doesn't any more, since it is over. */
   release(): void {
-    this.isKept = false;
+    this.#holders--;
     this.finish();
   }
 }

@@ -4,8 +4,9 @@
  * matters to a verdict later in the loop. Analogous to struct bpf_scc_visit in Linux.
  */
 
+import { type Forgotten, isReadNow } from "./cleaning.ts";
 import type { Environment } from "./environment.ts";
-import { inheritPrecision, markAllPrecise } from "./precision.ts";
+import { inheritPrecision, lacksPrecision, markAllPrecise } from "./precision.ts";
 import type { Checkpoint, Frame, State } from "./state.ts";
 
 /** How often marks go round a loop before all numbers are marked (MAX_BACKEDGE_ITERS). */
@@ -24,16 +25,13 @@ export class Visit {
   /** The checkpoint that the current stay began with. */
   #entry: Checkpoint | null = null;
   #backedges: Backedge[] = [];
+  #early: Forgotten[] = [];
   /** Checkpoints that marks have to be traced back over. */
-  #kept: Checkpoint[] = [];
+  readonly #kept: Set<Checkpoint> = new Set();
 
   /** Marks may be missing in all of the stay's checkpoints. */
   get isIncomplete(): boolean {
     return this.#backedges.length > 0;
-  }
-
-  get backedges(): number {
-    return this.#backedges.length;
   }
 
   /** A checkpoint within the loop is left. */
@@ -44,9 +42,9 @@ export class Visit {
   /** Cuts a path short: what matters from `equal` on matters to it, when that is known. */
   addBackedge({ state, slot }: Environment, equal: Checkpoint): void {
     this.#backedges.push({ state, slot, equal });
-    for (let at = state.parent; at !== null && !at.isKept; at = at.parent) {
-      at.isKept = true;
-      this.#kept.push(at);
+    for (let at = state.parent; at !== null && !this.#kept.has(at); at = at.parent) {
+      at.keep();
+      this.#kept.add(at);
       if (at === this.#entry) return;
     }
   }
@@ -54,8 +52,31 @@ export class Visit {
   /** All paths from a checkpoint are at their ends, and with it perhaps the stay. */
   leave(env: Environment, checkpoint: Checkpoint): void {
     if (checkpoint !== this.#entry) return;
-    this.#entry = null;
     if (this.#backedges.length > 0) this.#propagate(env);
+    this.#end();
+  }
+
+  /** As {@link Visit.leave}, but only looks. @returns whether marks are missing. */
+  leavesDoubt(env: Environment, checkpoint: Checkpoint): boolean {
+    if (checkpoint !== this.#entry) return false;
+    const doubt =
+      this.#early.some(isReadNow) ||
+      this.#backedges.some(({ state, slot, equal }) => lacksPrecision(env, state, slot, equal));
+    this.#end();
+    return doubt;
+  }
+
+  /** Slots were forgotten in a checkpoint before the stay was over. */
+  noteForgotten(forgotten: Forgotten): void {
+    this.#early.push(forgotten);
+  }
+
+  #end(): void {
+    this.#entry = null;
+    this.#backedges = [];
+    this.#early = [];
+    for (const checkpoint of this.#kept) checkpoint.release();
+    this.#kept.clear();
   }
 
   #propagate(env: Environment): void {
@@ -66,9 +87,6 @@ export class Visit {
       for (const { state } of this.#backedges) markAllPrecise(state);
       break;
     }
-    this.#backedges = [];
-    for (const checkpoint of this.#kept) checkpoint.release();
-    this.#kept = [];
   }
 
   /** @returns whether there were marks that were missing. */
