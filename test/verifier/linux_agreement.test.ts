@@ -21,7 +21,7 @@ const WANTED_AGREEMENT = 995;
 const MAX_SHOWN = 3;
 /** Instructions processed here for each one that Linux processes: the most, but for a few. */
 const MAX_RATIO = 1.5;
-const MAX_OVER_RATIO = 0.002;
+const MAX_OVER_RATIO = 0.001;
 
 await describeOnLinux("verdicts", () => {
   test("on the compiled programs are Linux's", async () => {
