@@ -8,36 +8,35 @@ import { BPF_F_TEST_STATE_FREQ } from "../../src/abi/bpf.ts";
 import { embeddedJudge, type Judge } from "./table/judge.ts";
 import { refused } from "./table/row.ts";
 
-/** A round may write a map's value where the caller's stack says, and then may change that. */
+/** A round may read a map's value where the caller's stack says, and then may change that. */
 const PROGRAM = `
   *(u64 *)(r10 - 8) = 0
   r1 = 100
   r2 = func[round]
   r3 = r10
-  r3 += -8
   r4 = 0
   call bpf_loop
   r0 = 0
   exit
 round:
   r7 = r2
-  r8 = *(u64 *)(r7 + 0)
+  r8 = *(u64 *)(r7 - 8)
   call bpf_ktime_get_ns
-  if r0 & 1 goto write
-move:
+  if r0 > 5 goto read
+again:
   call bpf_ktime_get_ns
-  if r0 & 2 goto past
+  if r0 > 5 goto change
+end:
   r0 = 0
   exit
-write:
+read:
   r1 = map_value[data][0]
   r1 += r8
-  *(u8 *)(r1 + 0) = 1
-  goto move
-past:
-  *(u64 *)(r7 + 0) = 4096
-  r0 = 0
-  exit`;
+  r0 = *(u8 *)(r1 + 0)
+  goto again
+change:
+  *(u64 *)(r7 - 8) = 4096
+  goto end`;
 
 let judge: Judge;
 beforeAll(() => {
