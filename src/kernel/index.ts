@@ -18,7 +18,7 @@ export {
 } from "./jit/replica.ts";
 export type { Spread } from "./jit/spread.ts";
 export type { WasmFunction, WasmInstruction } from "./jit/wasm_text.ts";
-export type { Clock } from "./machine.ts";
+export type { Clock, UnprivilegedBpf } from "./machine.ts";
 export { type PacketBatch, type PlacedBatch, RECORD, VERDICT } from "./net/packet_batch.ts";
 export { type Support, type SupportEntry, support } from "./support.ts";
 export { ALL_CAPABILITIES, type Capability } from "./task.ts";

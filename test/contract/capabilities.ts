@@ -8,6 +8,7 @@ import { BPF_LINK_INFO_SIZE, BPF_PROG_INFO_SIZE, PROG_INFO } from "../../src/abi
 import { decode, encode, type Layout, type Values } from "../../src/abi/layout.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { type Case, type Command, type Fields, LAYOUTS, outcomeOf } from "./case.ts";
+import { unprivilegedBpf } from "./open_to_all.ts";
 import type { Chapter, Rules } from "./rules.ts";
 
 /** bpf(2) by field name on another task's kernel; an fd that comes back is closed at once. */
@@ -40,10 +41,16 @@ export const capabilities: Chapter = {
 
 function needed({ rule }: Rules): void {
   rule("programs and maps can't be made: EPERM", (c) => {
-    const [program, map] = [c.programFields(), c.mapFields()];
+    // Of types that nobody may have without CAP_BPF, whatever the sysctl is.
+    const [program, map] = [
+      c.programFields(),
+      c.mapFields({ map_type: bpf.BPF_MAP_TYPE_LRU_HASH }),
+    ];
+    const isOpen = unprivilegedBpf(c.world.kernel) === 0;
     unprivileged(c, [], (kernel) => {
       expect(call(kernel, bpf.BPF_PROG_LOAD, program)).toBe("EPERM");
       expect(call(kernel, bpf.BPF_MAP_CREATE, map)).toBe("EPERM");
+      expect(call(kernel, bpf.BPF_MAP_CREATE, c.mapFields())).toBe(isOpen ? "ok" : "EPERM");
     });
   });
 

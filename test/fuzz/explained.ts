@@ -117,6 +117,10 @@ export const UNLIKE_IN_PROG_INFO: readonly {
 }[] = [
   { reason: "a time", fields: [PROG_INFO.load_time] },
   {
+    reason: "on Linux the fuzzer becomes somebody else for files only",
+    fields: [PROG_INFO.created_by_uid],
+  },
+  {
     reason: "the embedded kernel has no machine code",
     fields: [PROG_INFO.jited_prog_len, PROG_INFO.jited_prog_insns, PROG_INFO.nr_jited_line_info],
   },

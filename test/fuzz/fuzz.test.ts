@@ -14,7 +14,6 @@ import { embeddedStage, linuxStage, type Stage } from "./worlds.ts";
 
 const CALLS = 50_000;
 const EMBEDDED_CALLS = 5_000;
-const CPUS = 2;
 const TIMEOUT_MS = 300_000;
 /** NSLINK_FUZZ_SEED=random for calls that nobody has tried yet; the seed is printed. */
 const SEED = seedSetting("NSLINK_FUZZ_SEED");
@@ -27,7 +26,10 @@ function show({ calls, explained, differences }: FuzzOutcome, name: string): voi
 }
 
 describe("the embedded kernel", () => {
-  const stages = { tried: embeddedStage(CPUS), oracle: embeddedStage(CPUS) };
+  const stages = {
+    tried: embeddedStage(),
+    oracle: embeddedStage(),
+  };
 
   test("gives the same answers to the same calls", { timeout: TIMEOUT_MS }, async () => {
     show(await fuzz(stages, { seed: SEED, calls: EMBEDDED_CALLS }), "two embedded kernels");
@@ -56,7 +58,7 @@ describe("the embedded kernel", () => {
 
 /** An embedded kernel whose LINK_UPDATE does nothing. */
 function lyingStage(): Stage {
-  const honest = embeddedStage(CPUS);
+  const honest = embeddedStage();
   return {
     ...honest,
     open() {
@@ -83,7 +85,7 @@ await describeOnLinux("random calls on Linux", async () => {
   });
 
   test.each(FOUND)("$what", async ({ operations, result }) => {
-    const stages = { tried: embeddedStage(linux.possibleCpus), oracle: linux };
+    const stages = { tried: embeddedStage(linux.settings), oracle: linux };
     expect((await replay(stages, operations)).difference).toBeNull();
     const subject = linux.open();
     expect(operations.map((each) => subject.execute(each).result).at(-1)).toBe(result);
@@ -91,7 +93,7 @@ await describeOnLinux("random calls on Linux", async () => {
   });
 
   test("every answer is the embedded kernel's too", { timeout: TIMEOUT_MS }, async () => {
-    const stages = { tried: embeddedStage(linux.possibleCpus), oracle: linux };
+    const stages = { tried: embeddedStage(linux.settings), oracle: linux };
     show(await fuzz(stages, { seed: SEED, calls: CALLS }), "the embedded kernel and Linux");
   });
 

@@ -21,10 +21,9 @@ class UsageError extends Error {
 async function openStages(kernels: string): Promise<Stages> {
   const names = kernels.split(",");
   const linux = names.includes("linux") ? await linuxStage() : null;
-  const cpus = linux?.possibleCpus ?? 2;
   const [tried, oracle] = names.map((name) => {
     if (name === "linux" && linux !== null) return linux;
-    if (name === "embedded") return embeddedStage(cpus);
+    if (name === "embedded") return embeddedStage(linux?.settings);
     throw new UsageError(`there is no kernel ${name}`);
   });
   if (tried === undefined || oracle === undefined || names.length > 2 || tried === oracle) {

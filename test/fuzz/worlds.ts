@@ -3,17 +3,27 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { ManualScheduler } from "../../src/kernel/index.ts";
+import { ManualScheduler, type UnprivilegedBpf } from "../../src/kernel/index.ts";
 import { openEmbeddedWorld } from "../contract/embedded_world.ts";
+import { unprivilegedBpf } from "../contract/open_to_all.ts";
 import type { World } from "../contract/world.ts";
 import { Random } from "../random.ts";
 import { Arena } from "./arena.ts";
 import { Subject } from "./subject.ts";
 
+/** How a kernel is set, which answers depend on. */
+export interface Settings {
+  readonly possibleCpus: number;
+  readonly unprivilegedBpfDisabled: UnprivilegedBpf;
+}
+
+/** Where there is no other kernel. */
+const DEFAULT_SETTINGS: Settings = { possibleCpus: 2, unprivilegedBpfDisabled: 2 };
+
 /** A kernel that episodes are played on. */
 export interface Stage {
   readonly name: string;
-  readonly possibleCpus: number;
+  readonly settings: Settings;
   /** A kernel with nothing of the fuzzer's on it. */
   open(): Subject;
   /** Puts away what an episode left. */
@@ -29,17 +39,17 @@ const TICK_NS = 1_000n;
 const GAP_MS = 150;
 const BPFFS = "/sys/fs/bpf";
 
-/** @param possibleCpus - as many as the other kernel has. */
-export function embeddedStage(possibleCpus: number): Stage {
+/** @param settings - those of the other kernel. */
+export function embeddedStage(settings: Settings = DEFAULT_SETTINGS): Stage {
   return {
     name: "embedded",
-    possibleCpus,
+    settings,
     open() {
       const scheduler = new ManualScheduler();
-      const random = new Random(possibleCpus);
+      const random = new Random(settings.possibleCpus);
       let nowNs = 0n;
       const embedded = openEmbeddedWorld({
-        possibleCpus,
+        ...settings,
         scheduler,
         random: () => random.u32(),
         clock: { monotonicNs: () => (nowNs += TICK_NS) },
@@ -62,7 +72,10 @@ export async function linuxStage(): Promise<Stage> {
   const arena = Arena.ofPages();
   return {
     name: "linux",
-    possibleCpus: world.kernel.possibleCpus,
+    settings: {
+      possibleCpus: world.kernel.possibleCpus,
+      unprivilegedBpfDisabled: unprivilegedBpf(world.kernel),
+    },
     open: () => new Subject(world, arena, () => {}),
     clear: (subject) => subject.end(),
     // A flow dissector in the root namespace has to wait until no other namespace has one.
