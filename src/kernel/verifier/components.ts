@@ -66,25 +66,31 @@ class Search {
 
   /** A follower that wasn't met yet; when there is none, what the others lead back to is known. */
   #nextOf(slot: number): number | undefined {
-    const { next, target } = this.#flow;
-    for (const follower of [next[slot] as number, target[slot] as number]) {
-      if (follower === NOWHERE || follower >= this.#met.length) continue;
-      if (this.#met[follower] === 0) return follower;
-      if (this.#isOpen[follower] === 0) continue;
-      const earliest = this.#earliest[follower] as number;
-      if (earliest < (this.#earliest[slot] as number)) this.#earliest[slot] = earliest;
-    }
-    return undefined;
+    const next = this.#flow.next[slot] as number;
+    if (this.#leadsOn(slot, next)) return next;
+    const target = this.#flow.target[slot] as number;
+    return this.#leadsOn(slot, target) ? target : undefined;
+  }
+
+  /** Whether a follower wasn't met yet. */
+  #leadsOn(slot: number, follower: number): boolean {
+    if (follower === NOWHERE || follower >= this.#met.length) return false;
+    if (this.#met[follower] === 0) return true;
+    if (this.#isOpen[follower] === 0) return false;
+    const earliest = this.#earliest[follower] as number;
+    if (earliest < (this.#earliest[slot] as number)) this.#earliest[slot] = earliest;
+    return false;
   }
 
   /** The component that begins with `slot` is complete; one slot by itself need not be a loop. */
   #close(slot: number): void {
-    const members = this.#open.splice(this.#open.lastIndexOf(slot));
-    const isLoop = members.length > 1 || this.#flow.target[slot] === slot || this.#repeats(slot);
+    const isAlone = this.#open.at(-1) === slot;
+    const isLoop = !isAlone || this.#flow.target[slot] === slot || this.#repeats(slot);
     if (isLoop) this.#count++;
-    for (const member of members) {
+    for (let member = this.#open.pop(); member !== undefined; member = this.#open.pop()) {
       this.#isOpen[member] = 0;
       if (isLoop) this.components[member] = this.#count;
+      if (member === slot) return;
     }
   }
 }

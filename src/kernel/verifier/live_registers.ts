@@ -76,7 +76,11 @@ export function liveRegisters(
   insns: readonly Instruction[],
   { next, target, hasLoops }: Flow,
 ): Uint16Array {
-  const effects = Uint32Array.from(insns, effectOf);
+  // No Uint32Array.from() here: it goes by way of an iterator.
+  const effects = new Uint32Array(insns.length);
+  for (let slot = 0; slot < insns.length; slot++) {
+    effects[slot] = effectOf(insns[slot] as Instruction);
+  }
   const live = new Uint16Array(insns.length);
   for (let changed = true; changed; ) {
     changed = false;

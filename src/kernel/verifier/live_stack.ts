@@ -172,7 +172,7 @@ export class StackUse {
       for (let changed = true; changed; ) {
         changed = false;
         for (let slot = this.#end - 1; slot >= this.#start; slot--) {
-          if (this.#solveSlot(sets, slot)) changed = true;
+          if (this.#solveSlot(sets, slot)) changed = this.#program.flow.hasLoops;
         }
       }
     }
