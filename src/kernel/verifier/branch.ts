@@ -56,7 +56,7 @@ export function conditionalJump(env: Environment): number {
     guessOtherWay(env, isTaken ? slot + 1 : target);
     return isTaken ? target : slot + 1;
   }
-  const linked = findLinked(state, [byRegister ? b : null, a]);
+  const linked = findLinked(env, [byRegister ? b : null, a]);
   if (linked.length > 1) env.noteLinked(linked);
   const taken = env.branch(target, EFAULT);
   refineNumbers(taken, learnt?.taken ?? null, dst, byRegister ? src : null);
@@ -115,19 +115,24 @@ function isNeverNull({ type }: Register): boolean {
 }
 
 /** Places of numbers that share an id with one of the operands, the innermost frame first. */
-function findLinked(state: State, operands: readonly (Register | null)[]): Place[] {
+function findLinked(env: Environment, operands: readonly (Register | null)[]): Place[] {
+  const { state, live, slot } = env;
   const found: Place[] = [];
   let done = 0;
   for (const operand of operands) {
     if (operand === null || !operand.isScalar || operand.id === done) continue;
     done = operand.id;
     if (done === 0) continue;
-    for (let frame = state.depth; frame >= 0; frame--) collect(state, frame, done, found);
+    for (let frame = state.depth; frame >= 0; frame--) {
+      const asked = live[state.frames[frame + 1]?.callSite ?? slot] as number;
+      collect(state, frame, asked, done, found);
+    }
   }
   return found;
 }
 
-function collect(state: State, frame: number, id: number, found: Place[]): void {
+/** @param asked - a mask of the registers that are read later on: others needn't learn. */
+function collect(state: State, frame: number, asked: number, id: number, found: Place[]): void {
   const { registers, stack } = state.frames[frame] as State["frame"];
   const visit = (register: Register | null, place: Place): void => {
     if (register?.isScalar !== true || register.id !== id) return;
@@ -136,6 +141,7 @@ function collect(state: State, frame: number, id: number, found: Place[]): void 
     else state.put(place, register.unlinked());
   };
   for (let index = 0; index < I.BPF_REG_10; index++) {
+    if (((asked >> index) & 1) === 0) continue;
     visit(registers[index] as Register, { frame, isSlot: false, index });
   }
   for (let index = 0; index < stack.length; index++) {

@@ -9,6 +9,7 @@ import type { ContextLayout } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { Flow } from "./flow.ts";
 import type { InstructionFault } from "./instructions.ts";
+import { liveRegisters } from "./live_registers.ts";
 import type { VerifierLog } from "./log.ts";
 import { Refusal } from "./refusal.ts";
 import type { Register } from "./register.ts";
@@ -88,6 +89,8 @@ export class Environment {
   /** By slot: 1 where a path led that is more than a guess. */
   readonly seen: Uint8Array;
   readonly flow: Flow;
+  /** By slot: a mask of the registers that are read from there on. */
+  readonly live: Uint16Array;
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
   readonly speculation: Speculation = new Speculation();
@@ -101,6 +104,7 @@ export class Environment {
   constructor(subject: Subject, flow: Flow, log: VerifierLog, state: State) {
     this.subject = subject;
     this.flow = flow;
+    this.live = liveRegisters(subject.insns, flow);
     this.seen = new Uint8Array(subject.insns.length);
     this.log = log;
     this.state = state;

@@ -9,7 +9,6 @@ import { clean } from "./cleaning.ts";
 import { findComponents } from "./components.ts";
 import type { Environment } from "./environment.ts";
 import { type Comparison, covers, IdMap, isIdentical } from "./equality.ts";
-import { liveRegisters } from "./live_registers.ts";
 import { FORCE, findPoints, JOIN } from "./points.ts";
 import { callsBack, inheritPrecision } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -43,11 +42,11 @@ export class Explored {
   #processed: number = 0;
 
   /** @param waits - paths that came round to a helper that calls back wait, as others do. */
-  constructor({ subject, flow }: Environment, waits: boolean) {
+  constructor({ subject, flow, live }: Environment, waits: boolean) {
     const { insns, bpfCapable, perfmon } = subject;
     this.points = findPoints(insns);
     this.#comparison = {
-      live: liveRegisters(insns, flow),
+      live,
       bpfCapable,
       perfmon,
       ids: new IdMap(),
