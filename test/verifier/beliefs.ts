@@ -61,6 +61,7 @@ export class Beliefs {
    */
   objection(slot: number, found: Found, live: number): string | null {
     const here = this.#bySlot.get(slot) ?? [];
+    dropAnchors(here, found, live);
     let last = "no path was seen to lead here";
     for (let i = 0; i < here.length; i++) {
       const objection = objectionTo(here[i] as Belief, found, live);
@@ -122,13 +123,29 @@ function describe(b: Readonly<B.Bounds>): string {
 /** Types of pointers that all begin at the same place in one run. */
 const ANCHORED: ReadonlySet<RegisterType> = new Set(["ctx", "pkt", "pkt_end", "flow_keys"]);
 
+/** Finds out where things lie: from registers that are the same in whatever state this may be. */
+function dropAnchors(here: readonly Belief[], { registers, anchors }: Found, live: number): void {
+  for (let i = 0; i < 10; i++) {
+    const first = here[0]?.frame.get(i);
+    if (first === undefined || ((live >> i) & 1) === 0) continue;
+    const { type, off, bounds, mayBeNull } = first;
+    if (!ANCHORED.has(type) || anchors.has(type) || mayBeNull || bounds.bits.mask !== 0n) continue;
+    const isSure = here.every(({ frame }) => {
+      const other = frame.get(i);
+      const isSame = other.type === type && other.off === off && !other.mayBeNull;
+      return isSame && other.bounds.bits.mask === 0n && other.bounds.smin === bounds.smin;
+    });
+    if (isSure) anchors.set(type, registers.get(i) - BigInt(off) - bounds.smin);
+  }
+}
+
 function valueObjection(
   contents: Register,
   value: bigint,
   depth: number,
   found: Found,
 ): string | null {
-  const { type, bounds, off, frame } = contents;
+  const { type, bounds, frame } = contents;
   if (type === "?" || contents.mayBeNull) return null;
   if (type === "scalar") return isWithin(bounds, value) ? null : `not in ${describe(bounds)}`;
   if (value === 0n) return `null, not ${type}`;
@@ -139,10 +156,7 @@ function valueObjection(
   if (type === "map_value") return mapValueObjection(contents, value);
   if (!ANCHORED.has(type)) return null;
   const anchor = found.anchors.get(type);
-  if (anchor === undefined) {
-    if (bounds.bits.mask === 0n) found.anchors.set(type, value - BigInt(off) - bounds.smin);
-    return null;
-  }
+  if (anchor === undefined) return null;
   if (!movedFrom(contents, value, anchor)) return `not that far from 0x${anchor.toString(16)}`;
   return type === "pkt" ? rangeObjection(contents, value, found.anchors.get("pkt_end")) : null;
 }
