@@ -292,7 +292,7 @@ function isAsWide({ bits, uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boole
   );
 }
 
-/** Whether both ends of the range have such bits, and are not the same. */
+/** Whether both ends of the range have such bits, and one is above the other. */
 function hasTwo({ bits, uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boolean {
   const { valueHigh, valueLow, maskHigh, maskLow } = bits;
   return (
@@ -300,7 +300,7 @@ function hasTwo({ bits, uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boolean
     (uminHigh & ~maskHigh) === valueHigh &&
     (umaxLow & ~maskLow) === valueLow &&
     (umaxHigh & ~maskHigh) === valueHigh &&
-    (uminLow !== umaxLow || uminHigh !== umaxHigh)
+    W.compareUnsigned(uminHigh, uminLow, umaxHigh, umaxLow) < 0
   );
 }
 

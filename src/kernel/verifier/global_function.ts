@@ -10,10 +10,11 @@ import { clearCallerSaved } from "./alu.ts";
 import * as KIND from "./btf_parse.ts";
 import type { Environment, Subject } from "./environment.ts";
 import { forgetPacket } from "./helper_call.ts";
+import { checkUnmoved } from "./memory.ts";
 import { changesPacket } from "./packet_changes.ts";
 import { checkPassedMemory } from "./passed_memory.ts";
 import { Refusal } from "./refusal.ts";
-import { pointer, type Register, UNKNOWN_SCALAR } from "./register.ts";
+import { pointer, type Register, type RegisterType, UNKNOWN_SCALAR } from "./register.ts";
 
 /** linkage of a FUNC (BTF_FUNC_GLOBAL) */
 const GLOBAL = 1;
@@ -103,6 +104,17 @@ export function callGlobal(env: Environment, start: number): void {
   if (changesPacket(env.subject, start)) forgetPacket(env);
 }
 
+/** Of what else is passed, it is looked first whether it was moved. */
+const MAY_BE_MOVED: ReadonlySet<RegisterType> = new Set([
+  "scalar",
+  "fp",
+  "pkt",
+  "pkt_meta",
+  "map_key",
+  "map_value",
+  "mem",
+]);
+
 function checkPassed(env: Environment, register: number, parameter: Parameter): void {
   const contents = env.state.frame.get(register);
   switch (parameter.kind) {
@@ -110,7 +122,8 @@ function checkPassed(env: Environment, register: number, parameter: Parameter): 
       if (!contents.isScalar) throw refuse(`R${register} is not a scalar`);
       return;
     case "context":
-      if (contents.type !== "ctx" || contents.off !== 0) {
+      if (!MAY_BE_MOVED.has(contents.type)) checkUnmoved(contents, register);
+      if (contents.type !== "ctx") {
         throw refuse(`arg#${register - BPF_REG_1} expects pointer to ctx`);
       }
       return;

@@ -165,7 +165,7 @@ export class Register implements Details {
 }
 
 /** Never written. */
-export const NOT_INIT: Register = new Register("?", {});
+export const NOT_INIT: Register = new Register("?", { bounds: UNBOUNDED });
 /** Any number. */
 export const UNKNOWN_SCALAR: Register = new Register("scalar", { bounds: UNBOUNDED });
 

@@ -57,11 +57,21 @@ export function spillSize(slot: Slot): number {
 }
 
 /** The slot without its spilled register, whose bytes are something now. */
+export function unspill(slot: Slot): Slot {
+  return withSomething(slot, (kind) => kind === SPILL);
+}
+
+/** As {@link unspill}; and so are, as for Linux, zeros beside the register. */
 export function scrub(slot: Slot): Slot {
+  return withSomething(slot, (kind) => kind !== INVALID);
+}
+
+function withSomething(slot: Slot, where: (kind: number) => boolean): Slot {
   if (slot.spilled === null) return slot;
   let { kinds } = slot;
-  for (let i = 0; i < SLOT_BYTES; i++)
-    if (((kinds >> (2 * i)) & 3) === SPILL) kinds = setKind(kinds, i, MISC);
+  for (let i = 0; i < SLOT_BYTES; i++) {
+    if (where((kinds >> (2 * i)) & 3)) kinds = setKind(kinds, i, MISC);
+  }
   return { kinds, spilled: null };
 }
 

@@ -341,7 +341,7 @@ function storeVariable(
     }
     const keepsZero = isZero && kind === S.ZERO_BYTE;
     zeroKept ||= keepsZero;
-    const { kinds } = S.scrub(slot);
+    const { kinds } = S.unspill(slot);
     const next = S.setKind(kinds, S.byteIndex(off), keepsZero ? S.ZERO_BYTE : S.MISC);
     frame.setSlot(index, { kinds: next, spilled: null });
   }

@@ -146,4 +146,17 @@ export const NUMBER_ROWS: readonly Row[] = [
     r0 = 1
     exit`,
   ),
+  accepted(
+    "a range that a comparison turned round is the one number that is left",
+    `call bpf_get_prandom_u32
+    r0 &= 1
+    r9 = r0
+    if r9 >= r9 goto +0
+    *(u64 *)(r10 - 8) = 0
+    r1 = r10
+    r1 += -8
+    r1 += r9
+    r0 = 1
+    exit`,
+  ),
 ];

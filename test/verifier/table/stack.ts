@@ -25,6 +25,31 @@ export const STACK_ROWS: readonly Row[] = [
     `*(u64 *)(r10 - 12) = 1\n${END}`,
   ),
   accepted("what was never written, by a task with CAP_PERFMON", `r2 = *(u64 *)(r10 - 8)\n${END}`),
+  refused(
+    "EACCES",
+    "map-value-bounds",
+    "zeros beside a register that was spilled and overwritten are any number",
+    `r7 = *(u32 *)(r1 + 16)
+    *(u32 *)(r10 - 4) = 0
+    *(u32 *)(r10 - 8) = r7
+    *(u8 *)(r10 - 7) = r7
+    r8 = *(u16 *)(r10 - 2)
+    r9 = map_value[data][0]
+    r9 += r8
+    r0 = *(u8 *)(r9 + 1)
+    ${END}`,
+  ),
+  accepted(
+    "zeros beside a register that was spilled are zeros",
+    `r7 = *(u32 *)(r1 + 16)
+    *(u32 *)(r10 - 4) = 0
+    *(u32 *)(r10 - 8) = r7
+    r8 = *(u16 *)(r10 - 2)
+    r9 = map_value[data][0]
+    r9 += r8
+    r0 = *(u8 *)(r9 + 1)
+    ${END}`,
+  ),
   accepted("what was written", `*(u64 *)(r10 - 8) = 7\nr0 = *(u64 *)(r10 - 8)\n${END}`),
   accepted("parts of what was written", `*(u64 *)(r10 - 8) = 7\nr0 = *(u8 *)(r10 - 3)\n${END}`),
   accepted(
