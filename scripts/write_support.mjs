@@ -65,6 +65,12 @@ try {
 
 What a program may do depends on who loads it: [capabilities.md](capabilities.md).
 
+Verdicts are those of Linux 6.18, and as a rule so are the instructions that were walked for them. One
+thing is taken from later versions: 6.18 cuts paths short that come round to \`bpf_loop\` or
+\`bpf_for_each_map_elem\`, and loses what turns out to matter later on, so that it may accept a program
+whose callback leaves its bounds in a later round. Where that can happen, the log says that a
+callback's path was cut short too early, and the program is walked once more.
+
 The causes, made from their table by \`npm run docs\`:
 
 | cause | what is wrong | what usually mends it |
