@@ -54,7 +54,7 @@ export function invocationOf(machine: Machine, batch: PacketBatch, index: number
   const end = start + view.getUint32(descriptor + DESCRIPTOR.length, true);
   const keys = batch.record(index);
   const regions: Region[] = [
-    { start, end, writable: false },
+    { start, end, writable: true },
     { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
   ];
   const layout = contextOf(BPF_PROG_TYPE_FLOW_DISSECTOR) ?? null;

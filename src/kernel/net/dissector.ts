@@ -134,7 +134,7 @@ export abstract class Dissector {
 
 /** The bytes of the packet, as its context has them. */
 class PacketRegion implements Region {
-  readonly writable: boolean = false;
+  readonly writable: boolean = true;
   readonly #memory: LinearMemory;
   readonly #context: number;
 

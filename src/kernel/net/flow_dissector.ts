@@ -30,8 +30,8 @@ export interface FlowRunOptions extends RunOptions {
 }
 
 /**
- * Runs a flow dissector program on a frame. The program reads the packet but can't write it, and
- * finds no socket buffer.
+ * Runs a flow dissector program on a frame. The program finds no socket buffer. It can't write the
+ * packet itself, but, as verifiers let pass, hand it to a global function that does.
  *
  * @param flags - input flags, BPF_FLOW_DISSECTOR_F_….
  * @returns null when there is no memory for the packet.
@@ -69,7 +69,7 @@ function dissectArea(
     context: area.context,
     layout: contextOf(prog.type) ?? null,
     regions: [
-      { start: packet, end, writable: false },
+      { start: packet, end, writable: true },
       { start: keys, end: keys + BPF_FLOW_KEYS_SIZE, writable: true },
     ],
     skb: null,

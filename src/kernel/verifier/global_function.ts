@@ -117,17 +117,16 @@ const MAY_BE_MOVED: ReadonlySet<RegisterType> = new Set([
 
 function checkPassed(env: Environment, register: number, parameter: Parameter): void {
   const contents = env.state.frame.get(register);
-  switch (parameter.kind) {
-    case "number":
-      if (!contents.isScalar) throw refuse(`R${register} is not a scalar`);
-      return;
-    case "context":
-      if (!MAY_BE_MOVED.has(contents.type)) checkUnmoved(contents, register);
-      if (contents.type !== "ctx") {
-        throw refuse(`arg#${register - BPF_REG_1} expects pointer to ctx`);
-      }
-      return;
-    case "memory":
-      if (!contents.isNull) checkPassedMemory(env, register, contents, parameter.size);
+  const { kind } = parameter;
+  if (kind === "number") {
+    if (!contents.isScalar) throw refuse(`R${register} is not a scalar`);
+    return;
+  }
+  if (kind === "memory" && contents.isNull) return;
+  if (!MAY_BE_MOVED.has(contents.type)) checkUnmoved(contents, register);
+  if (kind === "memory") {
+    checkPassedMemory(env, register, contents, parameter.size);
+  } else if (contents.type !== "ctx") {
+    throw refuse(`arg#${register - BPF_REG_1} expects pointer to ctx`);
   }
 }
