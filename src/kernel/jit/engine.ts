@@ -27,8 +27,8 @@ import type { HelperCall } from "./replica.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
 import { STACK_MASK } from "./run_state.ts";
 import { Spread } from "./spread.ts";
-import { makeStubs, type Stubs } from "./stub.ts";
 import { tailCallThrough } from "./tail_call.ts";
+import { makeTrampolines, type Trampolines } from "./trampoline.ts";
 import { slotOfTrap } from "./trap.ts";
 
 /** What a program's module exports; see program.ts. */
@@ -81,7 +81,7 @@ export class JitEngine implements Engine, DissectorEngine {
   readonly #table: WebAssembly.Table;
   readonly #tail: CallableFunction;
   readonly #loaded: Map<Prog, LoadedProgram> = new Map();
-  readonly #stubs: Stubs;
+  readonly #trampolines: Trampolines;
   /** Programs by their place in the table, and places that nobody has. */
   readonly #placed: Map<number, Prog> = new Map();
   readonly #freeEntries: number[] = [];
@@ -106,7 +106,7 @@ export class JitEngine implements Engine, DissectorEngine {
       translate: (entry: number): void => this.#translate(entry),
       interpret: (entry: number, frame: number): void => this.#interpret(entry, frame),
     };
-    this.#stubs = makeStubs(imports, this.#shared);
+    this.#trampolines = makeTrampolines(imports, this.#shared);
     for (let entry = FIRST_ENTRIES - 1; entry > 0; entry--) this.#freeEntries.push(entry);
   }
 
@@ -240,7 +240,7 @@ export class JitEngine implements Engine, DissectorEngine {
       prog.entry = this.#freeEntries.pop() ?? this.#growTable();
       this.#placed.set(prog.entry, prog);
       // It may never be called: most packets meet few of the programs of a prog array.
-      this.#table.set(prog.entry, this.#stubs.untranslated);
+      this.#table.set(prog.entry, this.#trampolines.untranslated);
     }
     return prog.entry;
   }
@@ -351,10 +351,10 @@ export class JitEngine implements Engine, DissectorEngine {
     return run;
   }
 
-  /** Puts what is to be called for a program into its place, which a stub has kept so far. */
+  /** Puts what is to be called for a program into its place, which a trampoline has kept so far. */
   #translate(entry: number): void {
     const loaded = this.#load(this.#progAt(entry));
-    const target = "refused" in loaded ? this.#stubs.interpreted : loaded.exports.main;
+    const target = "refused" in loaded ? this.#trampolines.interpreted : loaded.exports.main;
     this.#table.set(entry, target);
   }
 

@@ -20,7 +20,7 @@ let compiled: WebAssembly.Module | null = null;
 
 /**
  * The function (r1, frame, entry) -> r0 that goes on in the program with that entry. The program
- * finds its entry in r2: stubs ask for it, and verified programs don't read r2 before they set it.
+ * finds its entry in r2: trampolines ask for it, and verified programs set r2 before they read it.
  */
 export function tailCallThrough(table: WebAssembly.Table): CallableFunction {
   compiled ??= new WebAssembly.Module(tailCallModule());

@@ -11,7 +11,7 @@ const { Module } = WebAssembly;
 /** A platform that compiles so many modules and then no more. */
 function platformWith(modules: number): void {
   let left = modules;
-  const Stub = class extends Module {
+  const Limited = class extends Module {
     constructor(bytes: BufferSource) {
       if (left-- <= 0) throw new WebAssembly.CompileError("not here");
       super(bytes);
@@ -21,7 +21,7 @@ function platformWith(modules: number): void {
     ...Object.fromEntries(
       Object.getOwnPropertyNames(WebAssembly).map((name) => [name, Reflect.get(WebAssembly, name)]),
     ),
-    Module: Stub,
+    Module: Limited,
   });
   // What was found out about the platform is forgotten.
   vi.resetModules();

@@ -1,6 +1,6 @@
 /**
- * What stands in the table for programs that aren't translated: functions that call JavaScript with
- * the entry, which a program finds in r2 when it is entered through the table.
+ * Trampolines: what stands in the table for programs that aren't translated. They call JavaScript
+ * with the entry, which a program finds in r2 when it is entered through the table.
  */
 
 import { Code } from "./code.ts";
@@ -11,7 +11,7 @@ import { TAIL_PARAMETERS } from "./tail_call.ts";
 import { I32, I64 } from "./wasm.ts";
 
 /** What is done about a program that isn't translated, by its entry. */
-export interface StubImports {
+export interface TrampolineImports {
   readonly memory: WebAssembly.Memory;
   /** What goes on in the program with an entry: see tail_call.ts. */
   readonly tail: CallableFunction;
@@ -21,8 +21,8 @@ export interface StubImports {
   readonly interpret: (entry: number, frame: number) => void;
 }
 
-/** Functions to put into the table, for any number of programs. */
-export interface Stubs {
+/** Functions to put into the table, each for any number of programs. */
+export interface Trampolines {
   /** For a program that is translated once it is called. */
   readonly untranslated: CallableFunction;
   /** For a program that only the interpreter can run. */
@@ -33,14 +33,14 @@ export interface Stubs {
 const compiled: Map<boolean, WebAssembly.Module> = new Map();
 
 /** @param shared - whether other threads have the memory as well. */
-export function makeStubs(imports: StubImports, shared: boolean): Stubs {
-  const module = compiled.get(shared) ?? new WebAssembly.Module(stubModule(shared));
+export function makeTrampolines(imports: TrampolineImports, shared: boolean): Trampolines {
+  const module = compiled.get(shared) ?? new WebAssembly.Module(trampolineModule(shared));
   compiled.set(shared, module);
   const { exports } = new WebAssembly.Instance(module, { [IMPORT_MODULE]: { ...imports } });
-  return exports as unknown as Stubs;
+  return exports as unknown as Trampolines;
 }
 
-function stubModule(shared: boolean): Uint8Array<ArrayBuffer> {
+function trampolineModule(shared: boolean): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   module.importMemory("memory", shared);
   const tail = module.importFunction("tail", module.type(TAIL_PARAMETERS, [I64]));
