@@ -5,7 +5,7 @@ import { MAX_BTF_TYPES } from "./limits.ts";
 import { Cursor, StringTable, slice } from "./reader.ts";
 
 /** Magic of .BTF and .BTF.ext. */
-export const BTF_MAGIC = 0xeb9f;
+const BTF_MAGIC = 0xeb9f;
 /** Linkage of a function or variable. */
 export const BTF_STATIC = 0;
 /** Bytes of struct btf_header as far as it is read. */
@@ -174,17 +174,7 @@ const KINDS = [
  */
 export function parseBtf(raw: Uint8Array): BtfSection {
   const header = new Cursor(raw, ".BTF");
-  const magic = header.u16();
-  if (magic !== BTF_MAGIC) {
-    throw new ObjectError(".BTF", 0, `magic 0x${magic.toString(16)} is not that of BTF`);
-  }
-  const version = header.u8();
-  if (version !== 1) throw new ObjectError(".BTF", 2, `version ${version} of BTF`);
-  header.skip(1);
-  const headerSize = header.u32();
-  if (headerSize < BTF_HEADER_SIZE) {
-    throw new ObjectError(".BTF", 4, `a header of ${headerSize} bytes`);
-  }
+  const headerSize = readHeaderStart(header, BTF_HEADER_SIZE);
   const [typeOffset, typeSize] = [header.u32(), header.u32()];
   const [stringOffset, stringSize] = [header.u32(), header.u32()];
   const stringBytes = slice(raw, headerSize + stringOffset, stringSize, ".BTF");
@@ -193,6 +183,29 @@ export function parseBtf(raw: Uint8Array): BtfSection {
   const types = readTypes(new Cursor(typesEnd, ".BTF", headerSize + typeOffset), strings);
   checkReferences(types);
   return describeBtf(raw, types, strings);
+}
+
+/**
+ * Reads what the headers of .BTF and .BTF.ext begin with: magic, version, flags, and size.
+ *
+ * @param smallest - bytes of the smallest header there is.
+ * @returns bytes of the header, from which offsets in it count.
+ */
+export function readHeaderStart(header: Cursor, smallest: number): number {
+  const { section } = header;
+  const magic = header.u16();
+  if (magic !== BTF_MAGIC) {
+    throw new ObjectError(section, 0, `magic 0x${magic.toString(16)} is not that of BTF`);
+  }
+  const version = header.u8();
+  if (version !== 1) throw new ObjectError(section, 2, `version ${version} of BTF`);
+  const flags = header.u8();
+  if (flags !== 0) {
+    throw new ObjectError(section, 3, `flags 0x${flags.toString(16)} of BTF, which has none`);
+  }
+  const headerSize = header.u32();
+  if (headerSize < smallest) throw new ObjectError(section, 4, `a header of ${headerSize} bytes`);
+  return headerSize;
 }
 
 /** Puts together what {@link BtfSection} asks for. */

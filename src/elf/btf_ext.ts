@@ -1,6 +1,6 @@
 /** .BTF.ext: which function, source line and CO-RE relocation belongs to which instruction. */
 
-import { BTF_MAGIC, type BtfSection } from "./btf.ts";
+import { type BtfSection, readHeaderStart } from "./btf.ts";
 import { ObjectError } from "./error.ts";
 import { Cursor, slice } from "./reader.ts";
 
@@ -52,17 +52,7 @@ const CORE_FIELDS = 3;
 /** Reads a .BTF.ext section; names of sections are strings of `btf`. */
 export function parseBtfExt(raw: Uint8Array, btf: BtfSection): BtfExt {
   const header = new Cursor(raw, NAME);
-  const magic = header.u16();
-  if (magic !== BTF_MAGIC) {
-    throw new ObjectError(NAME, 0, `magic 0x${magic.toString(16)} is not that of BTF`);
-  }
-  const version = header.u8();
-  if (version !== 1) throw new ObjectError(NAME, 2, `version ${version} of BTF`);
-  header.skip(1);
-  const headerSize = header.u32();
-  if (headerSize < SMALLEST_HEADER) {
-    throw new ObjectError(NAME, 4, `a header of ${headerSize} bytes`);
-  }
+  const headerSize = readHeaderStart(header, SMALLEST_HEADER);
   const table = (fieldCount: number): ExtRecords => {
     const [offset, size] = [header.u32(), header.u32()];
     const end = slice(raw, 0, headerSize + offset + size, NAME);
@@ -94,6 +84,7 @@ function readRecords(cursor: Cursor, fieldCount: number, btf: BtfSection): ExtRe
     for (let index = 0; index < count; index++) {
       offsets.push(cursor.offset);
       for (let word = 0; word < stride; word++) words.push(cursor.u32());
+      // Fields that later compilers put at the end of a record.
       cursor.skip(recordSize - 4 * stride);
     }
     records.set(section, { words, offsets });

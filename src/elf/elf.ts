@@ -33,6 +33,9 @@ const SYMBOL_SIZE = 24;
 const REL_SIZE = 16;
 const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
+const EV_CURRENT = 1;
+/** Bytes of e_ident, which the header begins with. */
+const EI_NIDENT = 16;
 const ET_REL = 1;
 const EM_NONE = 0;
 const EM_BPF = 247;
@@ -136,16 +139,18 @@ function readHeader(bytes: Uint8Array): ElfHeader {
   if (byteOrder !== ELFDATA2LSB) {
     throw new ObjectError(name, 5, `byte order ${byteOrder} is not little-endian (bpfel)`);
   }
-  cursor.skip(10);
+  const version = cursor.u8();
+  if (version !== EV_CURRENT) throw new ObjectError(name, 6, `version ${version} of ELF`);
+  cursor.skip(EI_NIDENT - cursor.offset); // OSABI, its version, padding
   const type = cursor.u16();
   if (type !== ET_REL) throw new ObjectError(name, 16, `type ${type} is not an object file`);
   const machine = cursor.u16();
   if (machine !== EM_BPF && machine !== EM_NONE) {
     throw new ObjectError(name, 18, `machine ${machine} is not BPF (${EM_BPF})`);
   }
-  cursor.skip(20);
+  cursor.skip(4 + 8 + 8); // e_version (which libelf doesn't look at either), e_entry, e_phoff
   const sectionTable = cursor.size64();
-  cursor.skip(10);
+  cursor.skip(4 + 2 + 2 + 2); // e_flags, e_ehsize, e_phentsize, e_phnum
   const entrySize = cursor.u16();
   if (entrySize !== SECTION_HEADER_SIZE) {
     throw new ObjectError(name, 58, `section headers of ${entrySize} bytes`);
@@ -166,12 +171,12 @@ function readSections(bytes: Uint8Array): ElfSection[] {
     const nameOffset = cursor.u32();
     const type = cursor.u32();
     const flags = cursor.size64();
-    cursor.skip(8);
+    cursor.skip(8); // sh_addr
     const offset = cursor.size64();
     const size = cursor.size64();
     const link = cursor.u32();
     const info = cursor.u32();
-    cursor.skip(16);
+    cursor.skip(8 + 8); // sh_addralign, sh_entsize
     return { nameOffset, type, flags, offset, size, link, info };
   });
   const names = headers[nameTable];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { SHF_ALLOC, SHT_NOBITS } from "../../src/elf/elf.ts";
+import { parseElf, SHF_ALLOC, SHT_NOBITS } from "../../src/elf/elf.ts";
 import { loadObject, ObjectError } from "../../src/elf/index.ts";
 import { buildBtf, buildElf, code, functionSymbol, info, returnsZero } from "./build_elf.ts";
 import { fixture } from "./fixtures.ts";
@@ -22,6 +22,15 @@ function withHeaderByte(offset: number, value: number): Uint8Array {
   return bytes;
 }
 
+/** A fixture with BTF, one byte of a section changed. */
+function withByte(section: string, offset: number, value: number): Uint8Array {
+  const bytes = fixture("everything.v3.o");
+  const found = parseElf(bytes).sectionsByName.get(section);
+  if (found === undefined) throw new RangeError(`section: no ${section} in the fixture`);
+  bytes[found.offset + offset] = value;
+  return bytes;
+}
+
 /** ld_imm64 of an address that a relocation fills in, then exit: 24 bytes. */
 const LOADS = new Uint8Array([0x18, ...new Array(15).fill(0), 0x95, ...new Array(7).fill(0)]);
 /** A call that a relocation fills in, then exit: 16 bytes. */
@@ -33,7 +42,7 @@ const CALLS = new Uint8Array([
   ...new Array(7).fill(0),
 ]);
 
-describe("an object that Linux's loader would not take either", () => {
+describe("an object that Linux or its loader would not take either", () => {
   // Breaks if an error loses the name of the section or the place in it.
   const CASES: readonly (readonly [string, () => Uint8Array, string])[] = [
     ["no bytes", () => new Uint8Array(0), "ELF header+0x0: not an ELF file"],
@@ -45,6 +54,7 @@ describe("an object that Linux's loader would not take either", () => {
       () => withHeaderByte(5, 2),
       "ELF header+0x5: byte order 2 is not little-endian (bpfel)",
     ],
+    ["ELF of the future", () => withHeaderByte(6, 2), "ELF header+0x6: version 2 of ELF"],
     ["a program", () => withHeaderByte(16, 2), "ELF header+0x10: type 2 is not an object file"],
     ["x86", () => withHeaderByte(18, 62), "ELF header+0x12: machine 62 is not BPF (247)"],
     [
@@ -52,6 +62,22 @@ describe("an object that Linux's loader would not take either", () => {
       () => fixture("minimal.o").slice(0, 900),
       "section headers+0x0: 640 bytes at",
     ],
+    ["no BTF", () => withByte(".BTF", 0, 0), ".BTF+0x0: magic 0xeb00 is not that of BTF"],
+    ["BTF of the future", () => withByte(".BTF", 2, 2), ".BTF+0x2: version 2 of BTF"],
+    ["BTF with flags", () => withByte(".BTF", 3, 1), ".BTF+0x3: flags 0x1 of BTF, which has none"],
+    ["BTF with a short header", () => withByte(".BTF", 4, 23), ".BTF+0x4: a header of 23 bytes"],
+    [
+      "no .BTF.ext",
+      () => withByte(".BTF.ext", 1, 0),
+      ".BTF.ext+0x0: magic 0x9f is not that of BTF",
+    ],
+    ["a later .BTF.ext", () => withByte(".BTF.ext", 2, 2), ".BTF.ext+0x2: version 2 of BTF"],
+    [
+      "a .BTF.ext with flags",
+      () => withByte(".BTF.ext", 3, 128),
+      ".BTF.ext+0x3: flags 0x80 of BTF, which has none",
+    ],
+    ["a short .BTF.ext", () => withByte(".BTF.ext", 4, 16), ".BTF.ext+0x4: a header of 16 bytes"],
     ["extern", () => fixture("bad-extern.o"), "socket+0x0: variable CONFIG_HZ is extern"],
     ["CO-RE", () => fixture("bad-core.o"), "socket+0x0: a CO-RE relocation (kind 0) of struct"],
     ["pointers in data", () => fixture("bad-pointer.o"), ".data+0x8: a pointer (to one) in data"],
