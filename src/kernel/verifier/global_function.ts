@@ -12,9 +12,9 @@ import type { Environment, Subject } from "./environment.ts";
 import { forgetPacket } from "./helper_call.ts";
 import { checkUnmoved } from "./memory.ts";
 import { changesPacket } from "./packet_changes.ts";
-import { checkPassedMemory } from "./passed_memory.ts";
+import { checkPassedMemory, PASSED_KINDS } from "./passed_memory.ts";
 import { Refusal } from "./refusal.ts";
-import { pointer, type Register, type RegisterType, UNKNOWN_SCALAR } from "./register.ts";
+import { pointer, type Register, UNKNOWN_SCALAR } from "./register.ts";
 
 /** linkage of a FUNC (BTF_FUNC_GLOBAL) */
 const GLOBAL = 1;
@@ -104,17 +104,6 @@ export function callGlobal(env: Environment, start: number): void {
   if (changesPacket(env.subject, start)) forgetPacket(env);
 }
 
-/** Of what else is passed, it is looked first whether it was moved. */
-const MAY_BE_MOVED: ReadonlySet<RegisterType> = new Set([
-  "scalar",
-  "fp",
-  "pkt",
-  "pkt_meta",
-  "map_key",
-  "map_value",
-  "mem",
-]);
-
 function checkPassed(env: Environment, register: number, parameter: Parameter): void {
   const contents = env.state.frame.get(register);
   const { kind } = parameter;
@@ -123,7 +112,8 @@ function checkPassed(env: Environment, register: number, parameter: Parameter): 
     return;
   }
   if (kind === "memory" && contents.isNull) return;
-  if (!MAY_BE_MOVED.has(contents.type)) checkUnmoved(contents, register);
+  const mayBeMoved = contents.isScalar || PASSED_KINDS.has(contents.type);
+  if (!mayBeMoved) checkUnmoved(contents, register);
   if (kind === "memory") {
     checkPassedMemory(env, register, contents, parameter.size);
   } else if (contents.type !== "ctx") {

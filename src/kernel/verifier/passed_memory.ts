@@ -7,10 +7,10 @@ import { EINVAL } from "../../abi/errno.ts";
 import type { Environment } from "./environment.ts";
 import { checkMemory } from "./helper_call.ts";
 import { Refusal } from "./refusal.ts";
-import { notNull, type Register } from "./register.ts";
+import { notNull, type Register, type RegisterType } from "./register.ts";
 
 /** Kinds of memory that a function may be handed. */
-const KINDS: ReadonlySet<string> = new Set([
+export const PASSED_KINDS: ReadonlySet<RegisterType> = new Set([
   "fp",
   "pkt",
   "pkt_meta",
@@ -28,7 +28,7 @@ export function checkPassedMemory(
 ): void {
   // The function has to find out for itself whether it was given anything.
   const given = contents.mayBeNull ? notNull(contents) : contents;
-  if (!KINDS.has(given.type)) {
+  if (!PASSED_KINDS.has(given.type)) {
     const text = `R${register} type=${contents.type} expected=fp, pkt, map_value, mem`;
     throw new Refusal(EINVAL, text);
   }
