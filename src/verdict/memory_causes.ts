@@ -60,7 +60,7 @@ export const MEMORY_CAUSES: readonly CauseRule[] = [
     id: "uninitialized-register",
     sentence: "a register is read into which nothing was put on this path",
     mend: "give the variable a value on every path that leads here; calls destroy r1 to r5",
-    words: [/R\d+ !read_ok/],
+    words: [/R\d+ !read_ok/, /variable \? access/],
   },
   {
     id: "unchecked-packet-access",

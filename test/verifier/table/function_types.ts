@@ -8,13 +8,14 @@ import type { FunctionKind } from "./row.ts";
 // Kinds of types, where they stand in a type's info.
 const INT = 1 << 24;
 const PTR = 2 << 24;
+const STRUCT = 4 << 24;
 const FUNC = 12 << 24;
 const FUNC_PROTO = 13 << 24;
 const GLOBAL = 1;
 
-/** Strings: "int" at 1, "long" at 5, "f" at 10. */
-const STRINGS: Uint8Array = new TextEncoder().encode("\0int\0long\0f\0");
-const [INT_NAME, LONG_NAME, FUNCTION_NAME] = [1, 5, 10];
+/** Strings: "int" at 1, "long" at 5, "f" at 10, "xdp_md" at 12. */
+const STRINGS: Uint8Array = new TextEncoder().encode("\0int\0long\0f\0xdp_md\0");
+const [INT_NAME, LONG_NAME, FUNCTION_NAME, CONTEXT_NAME] = [1, 5, 10, 12];
 
 /** struct btf_type and what follows it, type by type; ids count from 1. */
 const TYPES: readonly (readonly number[])[] = [
@@ -28,6 +29,10 @@ const TYPES: readonly (readonly number[])[] = [
   [FUNCTION_NAME, FUNC | GLOBAL, 4], // 8: int f(int)
   [FUNCTION_NAME, FUNC | GLOBAL, 5], // 9: int f(long *)
   [FUNCTION_NAME, FUNC | GLOBAL, 6], // 10: void f(int)
+  [CONTEXT_NAME, STRUCT, 0], // 11: struct xdp_md
+  [0, PTR, 11], // 12: struct xdp_md *
+  [0, FUNC_PROTO | 1, 1, FUNCTION_NAME, 12], // 13: int (struct xdp_md *)
+  [FUNCTION_NAME, FUNC | GLOBAL, 13], // 14: int f(struct xdp_md *)
 ];
 
 /** Ids of the FUNCs above. */
@@ -36,6 +41,7 @@ export const FUNCTION_IDS: Readonly<Record<FunctionKind, number>> = {
   static: 7,
   "int f(int)": 8,
   "int f(long *)": 9,
+  "int f(struct xdp_md *)": 14,
   "void f(int)": 10,
 };
 

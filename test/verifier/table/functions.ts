@@ -6,6 +6,7 @@ const END = "r0 = 1\nexit";
 const STATIC: RowOptions = { functions: ["main", "static"] };
 const GLOBAL: RowOptions = { functions: ["main", "int f(int)"] };
 const BY_REFERENCE: RowOptions = { functions: ["main", "int f(long *)"] };
+const WITH_CONTEXT: RowOptions = { functions: ["main", "int f(struct xdp_md *)"] };
 
 /** A chain of so many functions below the main one. */
 function chain(length: number): string {
@@ -236,6 +237,53 @@ export const FUNCTION_ROWS: readonly Row[] = [
     "the context for its pointer",
     `call f\n${END}\nf:\nr0 = 0\nexit`,
     BY_REFERENCE,
+  ),
+  refused(
+    "EACCES",
+    "uninitialized-register",
+    "nothing for its pointer",
+    `call bpf_get_prandom_u32\ncall f\n${END}\nf:\nr0 = 0\nexit`,
+    BY_REFERENCE,
+  ),
+  accepted(
+    "the context for its context",
+    `call f\n${END}\nf:\nr0 = *(u32 *)(r1 + 12)\nexit`,
+    WITH_CONTEXT,
+  ),
+  refused(
+    "EINVAL",
+    "call-argument",
+    "a number for its context",
+    `r1 = 8\ncall f\n${END}\nf:\nr0 = 0\nexit`,
+    WITH_CONTEXT,
+  ),
+  refused(
+    "EINVAL",
+    "call-argument",
+    "the stack for its context",
+    `r1 = r10\nr1 += -8\ncall f\n${END}\nf:\nr0 = 0\nexit`,
+    WITH_CONTEXT,
+  ),
+  refused(
+    "EACCES",
+    "context-access",
+    "a context that was moved",
+    `r1 += 4\ncall f\n${END}\nf:\nr0 = 0\nexit`,
+    WITH_CONTEXT,
+  ),
+  refused(
+    "EACCES",
+    "uninitialized-register",
+    "nothing for its context",
+    `call bpf_get_prandom_u32\ncall f\n${END}\nf:\nr0 = 0\nexit`,
+    WITH_CONTEXT,
+  ),
+  refused(
+    "EINVAL",
+    "call-argument",
+    "nothing for its number",
+    `call bpf_get_prandom_u32\ncall f\n${END}\nf:\nr0 = 0\nexit`,
+    GLOBAL,
   ),
   accepted("bpf_loop calls back", loop("r0 = 0\nexit"), STATIC),
   refused("EINVAL", "callback-return", "a callback returns 2", loop("r0 = 2\nexit"), STATIC),

@@ -13,7 +13,13 @@ export const TYPES = {
 } as const;
 
 /** What a function of a program is in its BTF. */
-export type FunctionKind = "main" | "static" | "int f(int)" | "int f(long *)" | "void f(int)";
+export type FunctionKind =
+  | "main"
+  | "static"
+  | "int f(int)"
+  | "int f(long *)"
+  | "int f(struct xdp_md *)"
+  | "void f(int)";
 
 /** What else there is to know of a program. */
 export interface RowOptions {
