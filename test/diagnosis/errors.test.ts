@@ -17,20 +17,11 @@ import {
   VerifierError,
 } from "../../src/index.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
+import { thrownBy } from "../thrown.ts";
 
 function dissector(kernel: Kernel, text: string = "r0 = 0\nexit"): Program {
   const type = BPF_PROG_TYPE_FLOW_DISSECTOR;
   return Program.load(kernel, { type, instructions: assemble(text), name: "example" });
-}
-
-function thrownBy(call: () => unknown): BpfError {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof BpfError) return error;
-    throw error;
-  }
-  throw new TypeError("call: nothing was refused");
 }
 
 /** A kernel that counts the calls to it. */

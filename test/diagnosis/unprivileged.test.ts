@@ -7,8 +7,9 @@ import { describe, expect, test } from "vitest";
 import * as BPF from "../../src/abi/bpf.ts";
 import { assemble } from "../../src/asm/index.ts";
 import { examine, formatCheckup } from "../../src/doctor/index.ts";
-import { BpfError, BpfMap, Program, VerifierError } from "../../src/index.ts";
+import { BpfMap, Program, VerifierError } from "../../src/index.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
+import { thrownBy } from "../thrown.ts";
 
 function task(unprivilegedBpfDisabled: 0 | 1 | 2): EmbeddedKernel {
   return EmbeddedKernel.boot({ unprivilegedBpfDisabled }).task({ capabilities: [] });
@@ -22,16 +23,6 @@ function makeMap(kernel: EmbeddedKernel, type: number, flags: number = 0): BpfMa
   return BpfMap.create(kernel, { type, keySize: 4, valueSize: 8, maxEntries: 4, flags });
 }
 
-function errorOf(call: () => unknown): BpfError {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof BpfError) return error;
-    throw error;
-  }
-  throw new TypeError("call: nothing was refused");
-}
-
 const END = "r0 = 0\nexit";
 
 describe("without CAP_BPF, where everybody is let in", () => {
@@ -43,7 +34,7 @@ describe("without CAP_BPF, where everybody is let in", () => {
 
   test("a program of another type is refused for its type", () => {
     using kernel = task(0);
-    const error = errorOf(() => load(kernel, END, BPF.BPF_PROG_TYPE_XDP));
+    const error = thrownBy(() => load(kernel, END, BPF.BPF_PROG_TYPE_XDP));
     expect([error.reason, error.hint]).toEqual([
       "no-cap-bpf",
       "programs of this type need CAP_BPF",
@@ -52,9 +43,9 @@ describe("without CAP_BPF, where everybody is let in", () => {
 
   test("so is a map, and a flag that wants CAP_SYS_ADMIN isn't said to want CAP_BPF", () => {
     using kernel = task(0);
-    const error = errorOf(() => makeMap(kernel, BPF.BPF_MAP_TYPE_LRU_HASH));
+    const error = thrownBy(() => makeMap(kernel, BPF.BPF_MAP_TYPE_LRU_HASH));
     expect([error.reason, error.hint]).toEqual(["no-cap-bpf", "maps of this type need CAP_BPF"]);
-    const seeded = errorOf(() => makeMap(kernel, BPF.BPF_MAP_TYPE_HASH, BPF.BPF_F_ZERO_SEED));
+    const seeded = thrownBy(() => makeMap(kernel, BPF.BPF_MAP_TYPE_HASH, BPF.BPF_F_ZERO_SEED));
     expect(seeded.reason).not.toBe("no-cap-bpf");
   });
 
@@ -63,7 +54,7 @@ describe("without CAP_BPF, where everybody is let in", () => {
     ["unprivileged-loop", `r6 = 0\nagain:\nr6 += 1\nif r6 < 9 goto again\n${END}`],
   ])("what the verifier has against it is said by its cause: %s", (cause, text) => {
     using kernel = task(0);
-    const error = errorOf(() => load(kernel, text));
+    const error = thrownBy(() => load(kernel, text));
     expect(error.reason).toBe("verifier-rejected");
     expect(error instanceof VerifierError && error.cause?.id).toBe(cause);
   });
@@ -80,13 +71,13 @@ describe.each([1, 2] as const)("without CAP_BPF, where nobody is let in (%i)", (
   test("the sysctl is what is said to keep a task out", () => {
     using kernel = task(value);
     const refused = [
-      errorOf(() => load(kernel, END)),
-      errorOf(() => makeMap(kernel, BPF.BPF_MAP_TYPE_HASH)),
+      thrownBy(() => load(kernel, END)),
+      thrownBy(() => makeMap(kernel, BPF.BPF_MAP_TYPE_HASH)),
     ];
     for (const { reason, hint } of refused) {
       expect(reason).toBe("unprivileged-bpf-off");
       expect(hint).toContain(`kernel.unprivileged_bpf_disabled = ${value}`);
     }
-    expect(errorOf(() => makeMap(kernel, BPF.BPF_MAP_TYPE_LRU_HASH)).reason).toBe("no-cap-bpf");
+    expect(thrownBy(() => makeMap(kernel, BPF.BPF_MAP_TYPE_LRU_HASH)).reason).toBe("no-cap-bpf");
   });
 });

@@ -7,12 +7,12 @@ import {
   BPF_PROG_TYPE_SOCKET_FILTER,
   BPF_PROG_TYPE_XDP,
   BPF_SK_LOOKUP,
-  BpfError,
   decodeFlowKeys,
   Program,
   readStatistics,
   VerifierError,
 } from "../../src/index.ts";
+import { thrownBy } from "../thrown.ts";
 import type { Scene } from "./scenes.ts";
 import { FLOW, MISTAKES, UDP_PACKET } from "./stage.ts";
 
@@ -171,13 +171,3 @@ export const programs: Scene = (stage) => {
     expect(stage().program(1, options).info.type).toBe(BPF_PROG_TYPE_SK_LOOKUP);
   });
 };
-
-function thrownBy(call: () => unknown): unknown {
-  try {
-    call();
-  } catch (error) {
-    expect(error).toBeInstanceOf(BpfError);
-    return error;
-  }
-  return undefined;
-}
