@@ -1,18 +1,9 @@
 /** Rows about what tasks without all capabilities may load. */
 
+import { FOUND } from "./maps.ts";
 import { accepted, type Row, refused, withOptions } from "./row.ts";
 
 const END = "r0 = 1\nexit";
-
-/** r0 is a value of the hash. */
-const FOUND = `
-    *(u64 *)(r10 - 8) = 0
-    r6 = r1
-    r1 = map_fd[hash]
-    r2 = r10
-    r2 += -8
-    call bpf_map_lookup_elem
-    if r0 == 0 goto out`;
 
 export const CAPABILITY_ROWS: readonly Row[] = [
   refused("EPERM", "", "nothing without CAP_BPF", END, { without: "CAP_BPF" }),

@@ -21,6 +21,16 @@ const MAPS = {
   wronly: { ...ARRAY, flags: BPF.BPF_F_WRONLY_PROG },
 } as const;
 
+/** What finds a value of the hash, to which r0 points then, and keeps the context in r6. */
+export const FOUND = `
+    *(u64 *)(r10 - 8) = 0
+    r6 = r1
+    r1 = map_fd[hash]
+    r2 = r10
+    r2 += -8
+    call bpf_map_lookup_elem
+    if r0 == 0 goto out`;
+
 /** The constants: "text" and its end, 7 as a u64 at 8, and four bytes at 60 that don't end. */
 const RODATA: Uint8Array = new Uint8Array(64);
 RODATA.set(new TextEncoder().encode("text"));

@@ -1,19 +1,10 @@
 /** Rows about what tasks without any capability may load, where they are let in. */
 
 import * as BPF from "../../../src/abi/bpf.ts";
+import { FOUND } from "./maps.ts";
 import { accepted, type Row, refused, withOptions } from "./row.ts";
 
 const END = "r0 = 1\nexit";
-
-/** r0 is a value of the hash, r6 the context. */
-const FOUND = `
-    *(u64 *)(r10 - 8) = 0
-    r6 = r1
-    r1 = map_fd[hash]
-    r2 = r10
-    r2 += -8
-    call bpf_map_lookup_elem
-    if r0 == 0 goto out`;
 
 /** r7 is a number up to 31, which goes through the stack. */
 const SPILLED = `
