@@ -20,11 +20,17 @@ function judged(judge: Judge, row: Row, expected: Verdict): void {
   expect(verdict, `${row.text}\n${log}`).toEqual({ errno, cause });
 }
 
+/** Registers the rows that are tried, for one verifier. */
 function registerAll(
-  judge: () => Judge,
+  open: () => Judge | Promise<Judge>,
   expectation: (row: Row) => Verdict,
   isTried: (row: Row) => boolean = () => true,
 ): void {
+  let judge: Judge;
+  beforeAll(async () => {
+    judge = await open();
+  });
+  afterAll(() => judge[Symbol.dispose]());
   for (const [subject, all] of TABLE) {
     const rows = all.filter(isTried);
     if (rows.length === 0) continue;
@@ -32,50 +38,25 @@ function registerAll(
       for (const row of rows) {
         const { errno, cause } = expectation(row);
         const verdict = errno === "" ? "accepted" : `${errno} ${cause}`;
-        test(`${row.title}: ${verdict}`, () => judged(judge(), row, { errno, cause }));
+        test(`${row.title}: ${verdict}`, () => judged(judge, row, { errno, cause }));
       }
     });
   }
 }
 
 describe("the embedded verifier", () => {
-  let judge: Judge;
-  beforeAll(() => {
-    judge = embeddedJudge();
-  });
-  afterAll(() => judge[Symbol.dispose]());
-  registerAll(
-    () => judge,
-    (row) => row,
-  );
+  registerAll(embeddedJudge, (row) => row);
 });
 
+const onLinux = (row: Row): Verdict => row.onLinux ?? row;
 const isUnprivileged = ({ without }: Row): boolean => without === "all capabilities";
 
 await describeOnLinux("Linux's verifier", () => {
-  let judge: Judge;
-  beforeAll(async () => {
-    judge = await linuxJudge();
-  });
-  afterAll(() => judge[Symbol.dispose]());
-  registerAll(
-    () => judge,
-    (row) => row.onLinux ?? row,
-    (row) => !isUnprivileged(row),
-  );
+  registerAll(linuxJudge, onLinux, (row) => !isUnprivileged(row));
 });
 
 await describeOnOpenLinux("Linux's verifier of unprivileged programs", () => {
-  let judge: Judge;
-  beforeAll(async () => {
-    judge = await linuxJudge();
-  });
-  afterAll(() => judge[Symbol.dispose]());
-  registerAll(
-    () => judge,
-    (row) => row.onLinux ?? row,
-    isUnprivileged,
-  );
+  registerAll(linuxJudge, onLinux, isUnprivileged);
 });
 
 describe("the table", () => {
