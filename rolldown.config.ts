@@ -1,6 +1,7 @@
 /**
  * The nslink command in a few files: Node takes longer to find and open hundreds of modules than the
- * command takes for its work.
+ * command takes for its work. They are CommonJS, of which V8's compiled code can be kept: see
+ * scripts/write_code_cache.mjs.
  */
 
 import { readFileSync } from "node:fs";
@@ -17,19 +18,24 @@ const common: RolldownOptions = {
 };
 const output = {
   dir: "dist/bin",
-  format: "esm",
+  format: "cjs",
   entryFileNames: "[name].js",
   chunkFileNames: "[name].js",
   banner: ({ moduleIds }: { readonly moduleIds: readonly string[] }) =>
     moduleIds.some((id) => id.includes(COMMANDER)) ? `/*\ncommander\n\n${license}*/` : "",
 } as const;
 
+/** Says what the files are, as the project's own says that all others are ES modules. */
+const MANIFEST = { fileName: "package.json", source: '{ "type": "commonjs" }\n' };
+
 const config: RolldownOptions[] = defineConfig([
   {
     ...common,
-    input: { nslink: "src/cli/main.ts" },
+    input: { main: "src/cli/main.ts" },
     output: {
       ...output,
+      // Compiled code of files as they were before is worse than none.
+      cleanDir: true,
       codeSplitting: {
         // With all that they import: what every command line takes, and what a run takes.
         groups: [
@@ -39,6 +45,19 @@ const config: RolldownOptions[] = defineConfig([
         ],
       },
     },
+  },
+  {
+    ...common,
+    input: { nslink: "src/cli/start.ts" },
+    output,
+    plugins: [
+      {
+        name: "manifest",
+        generateBundle() {
+          this.emitFile({ type: "asset", ...MANIFEST });
+        },
+      },
+    ],
   },
   // By itself: it is the main module of a thread, and nothing else may import it.
   { ...common, input: "src/cli/spread_worker.ts", output },

@@ -158,7 +158,7 @@ describe("imports", () => {
       .filter((path) => path.endsWith(".js"))
       .map((path) => path.replace(/^(\.\/)?dist\//, "src/").replace(/\.js$/, ".ts"))
       // What the command is put together from: see rolldown.config.ts.
-      .concat("src/cli/main.ts");
+      .concat("src/cli/main.ts", "src/cli/start.ts");
     const byPath = new Map(sources.map((file) => [file.path, file]));
     const reached = new Set<string>();
     const queue = [...entries];

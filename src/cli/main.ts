@@ -24,10 +24,13 @@ async function main(): Promise<number> {
   return await parse(session, process.argv.slice(2));
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  const { text, exitCode } = describeFailure(error);
-  output.complain(text);
-  process.exitCode = exitCode;
-}
+main().then(
+  (exitCode) => {
+    process.exitCode = exitCode;
+  },
+  (error: unknown) => {
+    const { text, exitCode } = describeFailure(error);
+    output.complain(text);
+    process.exitCode = exitCode;
+  },
+);
