@@ -4,6 +4,7 @@ import { accepted, type Row, refused } from "./row.ts";
 
 const END = "r0 = 0\nexit";
 const FUNCTIONS = { functions: ["main", "static"] } as const;
+const TWO_FUNCTIONS = { functions: ["main", "static", "static"] } as const;
 
 /** bpf_loop() calls `round` so many times, with a pointer to the stack. */
 function loop(rounds: string): string {
@@ -13,6 +14,20 @@ function loop(rounds: string): string {
 /** What follows the program's end: a callback. */
 function round(body: string): string {
   return `round:\n${body}\nr0 = 0\nexit`;
+}
+
+/** Calls `round` for each element of a map. */
+const FOR_EACH = `
+    r1 = map_fd[array]
+    r2 = func[round]
+    r3 = 0
+    r4 = 0
+    call bpf_for_each_map_elem`;
+
+/** A program whose callback does something with a loop of its own, around another callback. */
+function nested(around: (inner: string) => string): string {
+  const inner = "r1 = 4\nr2 = func[inner]\nr3 = 0\nr4 = 0\ncall bpf_loop";
+  return `${loop("3")}\n${END}\n${round(around(inner))}\ninner:\nr0 = 1\nexit`;
 }
 
 export const CALLBACK_LOOP_ROWS: readonly Row[] = [
@@ -44,7 +59,7 @@ export const CALLBACK_LOOP_ROWS: readonly Row[] = [
       r7 = r1
       exit
       ${round("")}`,
-    { functions: ["main", "static", "static"] },
+    TWO_FUNCTIONS,
   ),
   refused(
     "EINVAL",
@@ -115,70 +130,22 @@ export const CALLBACK_LOOP_ROWS: readonly Row[] = [
   ),
   accepted(
     "a callback that calls a callback",
-    `
-      ${loop("3")}
-      ${END}
-      round:
-      r1 = 4
-      r2 = func[inner]
-      r3 = 0
-      r4 = 0
-      call bpf_loop
-      r0 = 0
-      exit
-      inner:
-      r0 = 1
-      exit`,
-    { functions: ["main", "static", "static"] },
+    nested((inner) => inner),
+    TWO_FUNCTIONS,
   ),
   accepted(
     "endless rounds around a callback within a callback, likewise",
-    `
-      ${loop("3")}
-      ${END}
-      round:
-      again:
-      r1 = 4
-      r2 = func[inner]
-      r3 = 0
-      r4 = 0
-      call bpf_loop
-      if r0 != 9 goto again
-      r0 = 0
-      exit
-      inner:
-      r0 = 1
-      exit`,
-    { functions: ["main", "static", "static"] },
+    nested((inner) => `again:\n${inner}\nif r0 != 9 goto again`),
+    TWO_FUNCTIONS,
   ),
   accepted(
     "elements of a map in each of three rounds",
-    `
-      r6 = 0
-      again:
-      r1 = map_fd[array]
-      r2 = func[round]
-      r3 = 0
-      r4 = 0
-      call bpf_for_each_map_elem
-      r6 += 1
-      if r6 < 3 goto again
-      ${END}
-      ${round("")}`,
+    `r6 = 0\nagain:\n${FOR_EACH}\nr6 += 1\nif r6 < 3 goto again\n${END}\n${round("")}`,
     FUNCTIONS,
   ),
   accepted(
     "elements of a map in endless rounds, likewise",
-    `
-      again:
-      r1 = map_fd[array]
-      r2 = func[round]
-      r3 = 0
-      r4 = 0
-      call bpf_for_each_map_elem
-      if r0 != 9 goto again
-      ${END}
-      ${round("")}`,
+    `again:\n${FOR_EACH}\nif r0 != 9 goto again\n${END}\n${round("")}`,
     FUNCTIONS,
   ),
 ];
