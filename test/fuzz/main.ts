@@ -3,9 +3,10 @@
  */
 
 import { parseArgs } from "node:util";
+import { wholeNumber } from "../settings.ts";
 import type { Stages } from "./episode.ts";
-import { fuzz } from "./fuzz.ts";
-import { embeddedStage, linuxStage } from "./worlds.ts";
+import { type FuzzOptions, fuzz } from "./fuzz.ts";
+import { embeddedStage, linuxStage, type Stage } from "./worlds.ts";
 
 const USAGE = `usage: npm run fuzz -- [--seed S] [--calls N] [--kernels TRIED,ORACLE] [--max N]
 
@@ -13,33 +14,21 @@ Throws random calls at two kernels and compares every answer. TRIED and ORACLE a
 "linux" (as root); by default embedded,linux. --max is how many differences are looked for.`;
 
 const DEFAULT_CALLS = 50_000;
+const KERNELS: readonly string[] = ["embedded", "linux"];
 
-class UsageError extends Error {
-  override readonly name = "usage";
+/** What the command line asks for. */
+interface Wanted extends FuzzOptions {
+  /** Names of the kernel that is tried, and of the other one. */
+  readonly kernels: readonly string[];
 }
 
-async function openStages(kernels: string): Promise<Stages> {
-  const names = kernels.split(",");
-  const linux = names.includes("linux") ? await linuxStage() : null;
-  const [tried, oracle] = names.map((name) => {
-    if (name === "linux" && linux !== null) return linux;
-    if (name === "embedded") return embeddedStage(linux?.settings);
-    throw new UsageError(`there is no kernel ${name}`);
-  });
-  if (tried === undefined || oracle === undefined || names.length > 2 || tried === oracle) {
-    throw new UsageError("--kernels takes two kernels, of which one may be linux");
-  }
-  return { tried, oracle };
-}
-
-/** A whole number from the command line. */
-function numberOf(text: string, option: string): number {
-  const number = Number(text);
-  if (Number.isSafeInteger(number) && number >= 0) return number;
-  throw new UsageError(`${option} takes a number, not ${text}`);
-}
-
-async function main(): Promise<void> {
+/**
+ * Reads the command line.
+ *
+ * @returns null when it asks how the command is used.
+ * @throws {TypeError | RangeError} when there is something wrong with it.
+ */
+function wanted(): Wanted | null {
   const { values } = parseArgs({
     options: {
       seed: { type: "string" },
@@ -49,20 +38,34 @@ async function main(): Promise<void> {
       help: { type: "boolean" },
     },
   });
-  if (values.help === true) {
-    console.log(USAGE);
-    return;
+  if (values.help === true) return null;
+  const kernels = (values.kernels ?? KERNELS.join()).split(",");
+  const unknown = kernels.find((name) => !KERNELS.includes(name));
+  if (unknown !== undefined) throw new RangeError(`--kernels: there is no kernel ${unknown}`);
+  if (kernels.length !== 2 || kernels.every((name) => name === "linux")) {
+    throw new RangeError("--kernels takes two kernels, of which one may be linux");
   }
-  const seed = numberOf(values.seed ?? `${Date.now() % 2 ** 31}`, "--seed");
-  const calls = numberOf(values.calls ?? `${DEFAULT_CALLS}`, "--calls");
-  const stages = await openStages(values.kernels ?? "embedded,linux");
+  return {
+    seed: wholeNumber("--seed", values.seed, Date.now() % 2 ** 31),
+    calls: wholeNumber("--calls", values.calls, DEFAULT_CALLS),
+    ...(values.max === undefined ? {} : { maxDifferences: wholeNumber("--max", values.max, 0) }),
+    kernels,
+  };
+}
+
+async function openStages([tried, oracle]: readonly string[]): Promise<Stages> {
+  const linux = tried === "linux" || oracle === "linux" ? await linuxStage() : null;
+  const open = (name: string | undefined): Stage =>
+    name === "linux" && linux !== null ? linux : embeddedStage(linux?.settings);
+  return { tried: open(tried), oracle: open(oracle) };
+}
+
+async function run({ kernels, ...options }: Wanted): Promise<void> {
+  const { seed, calls } = options;
+  const stages = await openStages(kernels);
   console.log(`seed ${seed}, ${calls} calls on ${stages.tried.name} and ${stages.oracle.name}`);
   const start = performance.now();
-  const outcome = await fuzz(stages, {
-    seed,
-    calls,
-    ...(values.max === undefined ? {} : { maxDifferences: numberOf(values.max, "--max") }),
-  });
+  const outcome = await fuzz(stages, options);
   const seconds = (performance.now() - start) / 1000;
   for (const difference of outcome.differences) console.log(`\n${difference}`);
   for (const passing of outcome.passing) console.log(`\ndid not come again: ${passing}`);
@@ -77,14 +80,18 @@ async function main(): Promise<void> {
   if (outcome.differences.length > 0) process.exitCode = 1;
 }
 
-try {
-  await main();
-} catch (error) {
-  // What the command line got wrong; anything else is the fuzzer's own fault.
-  const isUsage =
-    error instanceof UsageError ||
-    `${(error as { code?: unknown }).code}`.startsWith("ERR_PARSE_ARGS");
-  if (!isUsage) throw error;
-  console.error(`${String(error)}\n\n${USAGE}`);
-  process.exitCode = 2;
+/** The command line's mistakes are told; all others are the fuzzer's own. */
+function wantedOrUsage(): Wanted | null {
+  try {
+    const options = wanted();
+    if (options === null) console.log(USAGE);
+    return options;
+  } catch (error) {
+    console.error(`${String(error)}\n\n${USAGE}`);
+    process.exitCode = 2;
+    return null;
+  }
 }
+
+const options = wantedOrUsage();
+if (options !== null) await run(options);
