@@ -50,10 +50,9 @@ export function inheritPrecision(
   env: Environment,
   state: State,
   slot: number,
-  { precise, frames }: Checkpoint,
+  equivalent: Checkpoint,
 ): boolean {
-  if (precise.isEmpty || !env.subject.bpfCapable) return false;
-  return trace(env, state, precise.copy(), frames.length - 1, state.history, slot);
+  return traceFrom(env, state, slot, equivalent, true);
 }
 
 /** Whether {@link inheritPrecision} would find something without a mark; it gets none. */
@@ -61,11 +60,20 @@ export function lacksPrecision(
   env: Environment,
   state: State,
   slot: number,
+  equivalent: Checkpoint,
+): boolean {
+  return traceFrom(env, state, slot, equivalent, false);
+}
+
+function traceFrom(
+  env: Environment,
+  state: State,
+  slot: number,
   { precise, frames }: Checkpoint,
+  marks: boolean,
 ): boolean {
   if (precise.isEmpty || !env.subject.bpfCapable) return false;
-  const { history } = state;
-  return trace(env, state, precise.copy(), frames.length - 1, history, slot, false);
+  return trace(env, state, precise.copy(), frames.length - 1, state.history, slot, marks);
 }
 
 /** Where the trace is. */
@@ -77,7 +85,7 @@ interface Trace {
 
 /**
  * @param frame - the innermost one. @param last - the last step before what wants the marks.
- * @param subsequent - the slot that follows it. @param marks - whether it only looks.
+ * @param subsequent - the slot that follows it. @param marks - false: it only looks.
  * @returns whether something had no mark yet.
  */
 function trace(
