@@ -1,4 +1,8 @@
-// Honest timing: rounds of the candidates in turn, medians and spread, ratios last.
+// Honest figures: rounds of the candidates in turn, medians and spread, ratios last; and memory.
+
+import { existsSync, readFileSync } from "node:fs";
+
+const STATUS = "/proc/self/status";
 
 /**
  * Lets candidates run in turn, so that what slows the machine down for a while slows all of them.
@@ -38,6 +42,15 @@ export function cpuTime(call, operations = 1) {
   call();
   const { user, system } = process.cpuUsage(before);
   return (1e3 * (user + system)) / operations;
+}
+
+/**
+ * The most memory that this process has had at a time. On Linux ru_maxrss won't do: it begins with
+ * what the process that started this one had.
+ */
+export function peakMemoryKiB() {
+  if (!existsSync(STATUS)) return process.resourceUsage().maxRSS;
+  return Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(STATUS, "utf8"))[1]);
 }
 
 /** @param {number[]} values */

@@ -20,9 +20,7 @@ const RECORD_HEADER_BYTES = 16;
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const OBJECT = path("bpf/flow.bpf.o");
-/** Tells what memory the process took at most, in KiB. */
-const TELL_MEMORY =
-  "data:text/javascript,process.on('exit',()=>console.error(process.resourceUsage().maxRSS))";
+const TELL_MEMORY = new URL("tell_memory.mjs", import.meta.url).href;
 
 /** Writes the packets of the example capture, over and over. */
 function writeCapture(file, packets) {

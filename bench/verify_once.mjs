@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { Collection, VerifierError } from "nslink";
 import { loadObject } from "nslink/elf";
 import { EmbeddedKernel } from "nslink/embedded";
+import { peakMemoryKiB } from "./measure.mjs";
 
 const [file] = process.argv.slice(2);
 const kernel = EmbeddedKernel.boot();
@@ -16,5 +17,5 @@ try {
   log = error.log;
 }
 globalThis.gc?.();
-const residentMb = process.resourceUsage().maxRSS / 1024;
+const residentMb = peakMemoryKiB() / 1024;
 console.log(JSON.stringify({ residentMb, log: log.slice(-500) }));
