@@ -48,8 +48,6 @@ export class FlowTable {
   readonly #keys: Int32Array = new Int32Array(MAX_FLOWS * KEY_WORDS);
   readonly #packets: Float64Array = new Float64Array(MAX_FLOWS);
   readonly #bytes: Float64Array = new Float64Array(MAX_FLOWS);
-  /** A packet's key: what makes no difference between flows is 0, or isn't looked at. */
-  readonly #key: Int32Array = new Int32Array(KEY_WORDS);
   /** Unknown to whoever makes a capture, who could fill one part of the table otherwise. */
   readonly #seed: number = Math.floor(Math.random() * 2 ** 32);
   #size: number = 0;
@@ -63,17 +61,7 @@ export class FlowTable {
    * @param bytes - its length.
    */
   add(words: Int32Array, at: number, bytes: number): void {
-    const key = this.#key;
-    const from = at + FIRST_WORD;
-    const addrProto = (words[from] as number) & 0xffff;
-    const protocols = words[from + PROTOCOLS] as number;
-    const addressWords = addressWordsOf(addrProto);
-    key[0] = addrProto;
-    // The IP protocol, or without one what follows Ethernet.
-    key[PROTOCOLS] = protocols & (addrProto === 0 ? 0xffff_0000 : 0xff00);
-    key[PORTS] = addressWords === 0 ? 0 : (words[from + PORTS] as number);
-    for (let i = ADDRESSES; i < ADDRESSES + addressWords; i++) key[i] = words[from + i] as number;
-    this.#count(key, 0, 1, bytes);
+    this.#count(words, at + FIRST_WORD, 1, bytes);
   }
 
   /** The same from a `struct bpf_flow_keys` by itself. */
@@ -136,8 +124,9 @@ export class FlowTable {
     };
   }
 
-  #count(keys: Int32Array, at: number, packets: number, bytes: number): void {
-    const slot = this.#slotOf(keys, at);
+  /** @param words - hold a key from `at` on, and perhaps what makes no difference between flows. */
+  #count(words: Int32Array, at: number, packets: number, bytes: number): void {
+    const slot = this.#slotOf(words, at);
     let flow = (this.#slots[slot] as number) - 1;
     if (flow < 0) {
       if (this.#size === MAX_FLOWS) {
@@ -146,10 +135,7 @@ export class FlowTable {
       }
       flow = this.#size++;
       this.#slots[slot] = flow + 1;
-      const words = keyWords(keys[at] as number);
-      const start = flow * KEY_WORDS;
-      this.#keys.fill(0, start + words, start + KEY_WORDS);
-      for (let i = 0; i < words; i++) this.#keys[start + i] = keys[at + i] as number;
+      this.#keep(flow * KEY_WORDS, words, at);
       this.#packets[flow] = 0;
       this.#bytes[flow] = 0;
     }
@@ -157,15 +143,32 @@ export class FlowTable {
     (this.#bytes[flow] as number) += bytes;
   }
 
+  /** Writes down a key. */
+  #keep(start: number, words: Int32Array, at: number): void {
+    const keys = this.#keys;
+    const family = familyOf(words, at);
+    const addressWords = addressWordsOf(family);
+    keys[start] = family;
+    keys[start + PROTOCOLS] = protocolsOf(words, at, family);
+    keys[start + PORTS] = addressWords === 0 ? 0 : (words[at + PORTS] as number);
+    const [from, end] = [at + ADDRESSES, at + ADDRESSES + addressWords];
+    keys.set(words.subarray(from, end), start + ADDRESSES);
+    keys.fill(0, start + ADDRESSES + addressWords, start + KEY_WORDS);
+  }
+
   /** Where a flow is in the slots, or is to be. */
-  #slotOf(keys: Int32Array, at: number): number {
-    const words = keyWords(keys[at] as number);
+  #slotOf(words: Int32Array, at: number): number {
+    const family = familyOf(words, at);
+    const protocols = protocolsOf(words, at, family);
+    const addressWords = addressWordsOf(family);
+    const ports = addressWords === 0 ? 0 : (words[at + PORTS] as number);
     // Two at a time: a word needn't wait for the one before it.
-    let even = mix(this.#seed, keys[at] as number);
-    let odd = this.#seed;
-    for (let i = 1; i < words; i += 2) {
-      odd = mix(odd, keys[at + i] as number);
-      even = mix(even, keys[at + i + 1] as number);
+    let even = mix(this.#seed, ports);
+    let odd = mix(mix(this.#seed, family), protocols);
+    const end = at + ADDRESSES + addressWords;
+    for (let i = at + ADDRESSES; i < end; i += 2) {
+      even = mix(even, words[i] as number);
+      odd = mix(odd, words[i + 1] as number);
     }
     const hash = mix(odd, even);
     const slots = this.#slots;
@@ -175,9 +178,12 @@ export class FlowTable {
       const flow = (slots[slot] as number) - 1;
       if (flow < 0) return slot;
       const start = flow * KEY_WORDS;
-      let i = 0;
-      while (i < words && known[start + i] === keys[at + i]) i++;
-      if (i === words) return slot;
+      if (known[start] !== family || known[start + PROTOCOLS] !== protocols) continue;
+      if (known[start + PORTS] !== ports) continue;
+      const toKnown = start - at;
+      let i = at + ADDRESSES;
+      while (i < end && known[toKnown + i] === words[i]) i++;
+      if (i === end) return slot;
     }
   }
 }
@@ -187,13 +193,18 @@ function mix(hash: number, word: number): number {
   return mixed ^ (mixed >>> 15);
 }
 
-/** How many words of addresses keys have. */
-function addressWordsOf(addrProto: number): number {
-  if (addrProto === ETH_P_IP) return 2;
-  return addrProto === ETH_P_IPV6 ? 8 : 0;
+/** The EtherType of the addresses; 0 when there are none. */
+function familyOf(words: Int32Array, at: number): number {
+  return (words[at] as number) & 0xffff;
 }
 
-/** How many words tell flows apart, an odd number; those behind are 0 in the table. */
-function keyWords(addrProto: number): number {
-  return ADDRESSES + addressWordsOf(addrProto);
+/** The IP protocol, or without one what follows Ethernet. */
+function protocolsOf(words: Int32Array, at: number, family: number): number {
+  return (words[at + PROTOCOLS] as number) & (family === 0 ? 0xffff_0000 : 0xff00);
+}
+
+/** How many words of addresses keys have: an even number. */
+function addressWordsOf(family: number): number {
+  if (family === ETH_P_IP) return 2;
+  return family === ETH_P_IPV6 ? 8 : 0;
 }

@@ -45,16 +45,19 @@ export interface Page {
   readonly first: number;
 }
 
-/** A packet's record, as an address; 0 for a packet that was not dissected. */
-export function recordAt({ records, places }: Page, index: number): number {
-  const place = places[index] as number;
+/**
+ * A packet's record, as an address; 0 for a packet that was not dissected.
+ *
+ * @param records - address of the page's first. @param place - see {@link Page.places}.
+ */
+export function recordAt(records: number, place: number): number {
   return place < 0 ? 0 : records + place * RECORD_BYTES;
 }
 
 /** What a packet came to. Its keys are a view. */
 export function outcomeAt(page: Page, index: number): Outcome {
   const { words, places } = page;
-  const record = recordAt(page, index);
+  const record = recordAt(page.records, places[index] as number);
   if (record === 0) {
     const reason = reasonFor(places[index] === SHORT_PACKET ? "short" : "no-protocol");
     return { by: null, reason };
@@ -138,10 +141,12 @@ export class PageWriter implements PacketSink {
       bytes === this.#chunk
         ? this.#chunkAddress + start
         : this.batch.place(bytes.subarray(start, start + capturedLength));
-    const skipped = linkHeaderLength(linkType);
-    const networkOffset = linkType === LINKTYPE_ETHERNET ? ETH_HLEN : 0;
-    const length = capturedLength - skipped;
-    this.batch.addPlaced(address + skipped, length, networkOffset, protocol, this.#flags);
+    if (linkType === LINKTYPE_ETHERNET) {
+      this.batch.addPlaced(address, capturedLength, ETH_HLEN, protocol, this.#flags);
+    } else {
+      const skipped = linkHeaderLength(linkType);
+      this.batch.addPlaced(address + skipped, capturedLength - skipped, 0, protocol, this.#flags);
+    }
   }
 
   get count(): number {

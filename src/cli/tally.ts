@@ -41,15 +41,20 @@ export class Tally {
   }
 
   /** Counts the packets of a page that was dissected. */
-  addPage(page: Page): void {
-    const { words, lengths, count } = page;
+  addPage({ words, lengths, places, records, count }: Page): void {
+    const flows = this.flows;
+    const verdicts = this.#verdicts;
+    let sum = 0;
     for (let i = 0; i < count; i++) {
       const bytes = lengths[i] as number;
-      const record = recordAt(page, i);
-      const verdict = record === 0 ? NONE : verdictAt(words, record / 4);
-      this.#count(verdict, bytes);
-      if (verdict === OK) this.flows?.add(words, record / 4, bytes);
+      const at = recordAt(records, places[i] as number) / 4;
+      const verdict = at === 0 ? NONE : verdictAt(words, at);
+      (verdicts[verdict] as number)++;
+      sum += bytes;
+      if (verdict === OK) flows?.add(words, at, bytes);
     }
+    this.packets += count;
+    this.bytes += sum;
   }
 
   /** How many packets came to a verdict. */

@@ -80,6 +80,12 @@ export class CaptureScanner {
     const from = stretch(chunk, this.#offset - at);
     // Ends: every record has a length of at least 12 bytes.
     while (at < chunk.length) {
+      const next = this.#parser?.records?.(from, at, this.#sink) ?? at;
+      if (next > at) {
+        this.#offset += next - at;
+        at = next;
+        continue;
+      }
       const available = chunk.length - at;
       const length = this.#recordLength(from, at, available);
       if (length > available) {

@@ -72,6 +72,31 @@ export class PcapParser implements RecordParser {
     );
   }
 
+  records({ view, bytes }: Stretch, at: number, sink: PacketSink): number {
+    const linkType = this.#linkType;
+    if (linkType === undefined) return at;
+    const [littleEndian, clock] = [this.#littleEndian, this.#clock];
+    let next = at;
+    while (next + PCAP_RECORD_HEADER_LENGTH <= bytes.length) {
+      const capturedLength = view.getUint32(next + 8, littleEndian);
+      const start = next + PCAP_RECORD_HEADER_LENGTH;
+      if (capturedLength > MAX_PACKET_LENGTH || start + capturedLength > bytes.length) break;
+      this.#packets++;
+      sink.packet(
+        linkType,
+        capturedLength,
+        view.getUint32(next + 12, littleEndian),
+        bytes,
+        start,
+        clock,
+        view.getUint32(next, littleEndian),
+        view.getUint32(next + 4, littleEndian),
+      );
+      next = start + capturedLength;
+    }
+    return next;
+  }
+
   #fileHeader(from: Stretch, at: number): LinkType {
     const major = from.view.getUint16(at + 4, this.#littleEndian);
     const minor = from.view.getUint16(at + 6, this.#littleEndian);

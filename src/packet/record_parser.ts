@@ -56,4 +56,13 @@ export interface RecordParser {
    * @throws {CaptureError} if the record contradicts itself, or is of a kind that isn't read here.
    */
   record(from: Stretch, at: number, length: number, sink: PacketSink): void;
+
+  /**
+   * Takes records as {@link record} does, one after another from `at` on: those that lie whole in
+   * the stretch and with which nothing is wrong. For formats where most of the time goes otherwise
+   * into being asked for one record at a time.
+   *
+   * @returns where it stopped.
+   */
+  records?(from: Stretch, at: number, sink: PacketSink): number;
 }
