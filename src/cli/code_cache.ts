@@ -42,7 +42,7 @@ export class CachedModules {
     const known = this.#loaded.get(name);
     if (known !== undefined) return known.exports;
     const filename = join(this.#folder, name);
-    const source = `${BEFORE}${readFileSync(filename, "utf8").replace(/^#!.*/, "")}${BEHIND}`;
+    const source = `${BEFORE}${readFileSync(filename, "utf8")}${BEHIND}`;
     const cachedData = readIfThere(cacheOf(filename));
     // V8 rejects what another one made, or one with other flags.
     const script = new Script(source, { filename, ...(cachedData && { cachedData }) });

@@ -108,7 +108,8 @@ async function traffic(
   { netns, link, before, after, counters }: Scene,
 ): Promise<void> {
   const frames = [];
-  for await (const packet of readCapture((await openCapture(shipped(CAPTURE))).chunks)) {
+  await using capture = await openCapture(shipped(CAPTURE));
+  for await (const packet of readCapture(capture.chunks)) {
     const frame = networkFrame(packet);
     if (frame.data !== null) frames.push({ ...frame, data: frame.data.slice() });
   }

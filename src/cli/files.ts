@@ -3,7 +3,8 @@
  */
 
 import { createReadStream } from "node:fs";
-import { open, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
 import {
   BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_SK_LOOKUP,
@@ -13,6 +14,7 @@ import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { loadObject, ObjectError } from "../elf/index.ts";
 import { UsageError } from "./failure.ts";
 import { CHUNK_BYTES } from "./page.ts";
+import { ReadAhead } from "./read_ahead.ts";
 
 /** Bytes of a capture that are read at once: enough that asking for them costs little. */
 const READ_BYTES: number = 4 * CHUNK_BYTES;
@@ -29,45 +31,37 @@ export async function readObject(path: string): Promise<ObjectSpec> {
 }
 
 /** A capture's bytes, and how many they are when that can be known. */
-export interface CaptureFile {
+export interface CaptureFile extends AsyncDisposable {
   /** What messages call it. */
   readonly label: string;
   readonly chunks: AsyncIterable<Uint8Array>;
   readonly sizeBytes: number | null;
 }
 
-/** Opens a capture; `-` is standard input. A chunk holds until the next one is asked for. */
+/**
+ * Opens a capture; `-` is standard input. A chunk holds until the next one is asked for. The first
+ * of a regular file is read while there is something else to do.
+ */
 export async function openCapture(path: string): Promise<CaptureFile> {
-  if (path === "-") {
-    const label = "standard input";
-    return { label, chunks: readable(process.stdin, label), sizeBytes: null };
-  }
+  if (path === "-") return streamed(process.stdin, "standard input");
   const facts = await stat(path).catch((error: unknown) => cannotRead("capture", path, error));
   if (facts.isDirectory()) cannotRead("capture", path, { code: "EISDIR" });
-  if (!facts.isFile()) {
-    const stream = createReadStream(path, { highWaterMark: CHUNK_BYTES });
-    return { label: path, chunks: readable(stream, path), sizeBytes: null };
-  }
-  return { label: path, chunks: readable(readChunks(path), path), sizeBytes: facts.size };
+  if (!facts.isFile())
+    return streamed(createReadStream(path, { highWaterMark: CHUNK_BYTES }), path);
+  const file = await ReadAhead.open(path, READ_BYTES).catch((error: unknown) =>
+    cannotRead("capture", path, error),
+  );
+  return {
+    label: path,
+    chunks: readable(file, path),
+    sizeBytes: facts.size,
+    [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+  };
 }
 
-/** Reads a regular file: the next bytes of it while the last ones are worked on. */
-async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
-  const file = await open(path, "r");
-  const buffers = [new Uint8Array(READ_BYTES), new Uint8Array(READ_BYTES)] as const;
-  let reading = file.read(buffers[0]);
-  try {
-    for (let turn = 0; ; turn = 1 - turn) {
-      const { bytesRead, buffer } = await reading;
-      if (bytesRead === 0) return;
-      reading = file.read(buffers[turn === 0 ? 1 : 0]);
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    // It writes into memory of ours until it is over, whoever still wants it.
-    await reading.catch(() => {});
-    await file.close();
-  }
+function streamed(stream: Readable, label: string): CaptureFile {
+  const chunks = readable(stream, label);
+  return { label, chunks, sizeBytes: null, [Symbol.asyncDispose]: async () => {} };
 }
 
 async function* readable(

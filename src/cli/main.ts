@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * The nslink command: one command line, its exit code, and what becomes of its output.
  */

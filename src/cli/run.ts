@@ -47,7 +47,7 @@ export async function run(
 ): Promise<void> {
   const object = await readObject(objectPath);
   const spec = chooseDissector(object, objectPath, options.program);
-  const capture = await openCapture(capturePath);
+  await using capture = await openCapture(capturePath);
 
   const { output } = session;
   const { jobs = 1, flags = 0 } = options;
