@@ -181,6 +181,8 @@ export function learnOfItself(a: Bounds, operation: number, is32: boolean): Lear
 function refinedTwice(a: Bounds, operation: number, is32: boolean): Pair {
   const both = B.copyBounds(a);
   refine(both, both, operation, is32);
+  // Once for either operand: ranges that nothing is left of go on telling bits.
+  B.sync(both);
   B.sync(both);
   const left = settled(both);
   return [left, left];

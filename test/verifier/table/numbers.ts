@@ -147,6 +147,22 @@ export const NUMBER_ROWS: readonly Row[] = [
     exit`,
   ),
   accepted(
+    "a number compared with itself in a way that can't be: the ranges tell of its bits all the same",
+    `call bpf_get_prandom_u32
+    r6 = r0
+    call bpf_get_prandom_u32
+    if r0 s>= 65535 goto out
+    if r6 & 0x7fffffff goto out
+    if r6 s> r0 goto out
+    if w6 >= w6 goto out
+    r6 >>= 63
+    if r6 == 1 goto out
+    r0 = *(u64 *)(r0 + 0)
+    out:
+    r0 = 1
+    exit`,
+  ),
+  accepted(
     "a range that a comparison turned round is the one number that is left",
     `call bpf_get_prandom_u32
     r0 &= 1
