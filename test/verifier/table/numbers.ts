@@ -147,7 +147,7 @@ export const NUMBER_ROWS: readonly Row[] = [
     exit`,
   ),
   accepted(
-    "a number compared with itself in a way that can't be: the ranges tell of its bits all the same",
+    "of a number compared with itself, ranges that nothing is left of tell the bits",
     `call bpf_get_prandom_u32
     r6 = r0
     call bpf_get_prandom_u32
