@@ -8,22 +8,29 @@ import type { EmbeddedKernel, Spread } from "../kernel/index.ts";
 import type { PacketSink } from "../packet/index.ts";
 import type { Dissection, DissectionOptions } from "./dissection.ts";
 import { PageWriter } from "./page.ts";
-import type { Format, Report, ReportPart } from "./report.ts";
-import { ANSWER, type PageJob, type ThreadMessage, type ThreadStart } from "./spread_messages.ts";
+import type { Format, Report } from "./report.ts";
+import {
+  ANSWER,
+  type PageJob,
+  type PageResult,
+  type ThreadMessage,
+  type ThreadStart,
+} from "./spread_messages.ts";
 
 /** Each thread has one page to work on, and one that is being filled or waits. */
 const PAGES_PER_THREAD = 2;
 
 /** A page on its way: dissected by a thread, in time. */
 interface Sent {
-  readonly page: number;
-  readonly part: Promise<ReportPart>;
+  readonly cpu: number;
+  readonly result: Promise<PageResult>;
 }
 
 /** Page by page, each on the thread whose turn it is. */
 export class SpreadDissection implements Dissection {
   readonly sink: PacketSink;
   readonly #report: Report;
+  readonly #spread: Spread;
   readonly #pages: readonly PageWriter[];
   readonly #threads: readonly Thread[];
   /** Pages that threads have, the oldest first. */
@@ -38,6 +45,7 @@ export class SpreadDissection implements Dissection {
     { spread, threads, format }: { spread: Spread; threads: number; format: Format },
   ) {
     this.#report = report;
+    this.#spread = spread;
     const pages = Array.from({ length: threads * PAGES_PER_THREAD }, () => {
       return new PageWriter(kernel, flags);
     });
@@ -63,11 +71,12 @@ export class SpreadDissection implements Dissection {
   async end(): Promise<number> {
     const { count, batch } = this.#writer;
     const page = this.#page;
-    const thread = this.#threads[page % this.#threads.length] as Thread;
+    const cpu = page % this.#threads.length;
+    const thread = this.#threads[cpu] as Thread;
     const { context, descriptors, records } = batch;
     const place = { context, descriptors, records, count: batch.count };
-    const part = thread.dissect({ ...place, page, packets: count, first: this.#packets + 1 });
-    this.#sent.push({ page, part });
+    const result = thread.dissect({ ...place, page, packets: count, first: this.#packets + 1 });
+    this.#sent.push({ cpu, result });
     this.#packets += count;
     if (this.#sent.length === this.#pages.length) await this.#takeOldest();
     this.#page = (page + 1) % this.#pages.length;
@@ -83,8 +92,11 @@ export class SpreadDissection implements Dissection {
   }
 
   async #takeOldest(): Promise<void> {
-    const part = await this.#sent.shift()?.part;
-    if (part !== undefined) this.#report.addPart(part);
+    const sent = this.#sent.shift();
+    if (sent === undefined) return;
+    const { part, stops } = await sent.result;
+    this.#report.addPart(part);
+    this.#spread.note(sent.cpu, stops);
   }
 }
 
@@ -94,8 +106,8 @@ class Thread implements Disposable {
   readonly #pages: readonly PageWriter[];
   readonly #worker: Worker;
   readonly #answer: Int32Array = new Int32Array(new SharedArrayBuffer(4));
-  /** Those who wait for parts, in order. */
-  readonly #waiting: { resolve: (part: ReportPart) => void; reject: (error: Error) => void }[] = [];
+  /** Those who wait for what comes of their pages, in order. */
+  readonly #waiting: { resolve: (of: PageResult) => void; reject: (error: Error) => void }[] = [];
   #failure: Error | null = null;
 
   constructor(spread: Spread, cpu: number, format: Format, pages: readonly PageWriter[]) {
@@ -109,15 +121,15 @@ class Thread implements Disposable {
     this.#worker.on("error", (error: Error) => this.#fail(error));
   }
 
-  dissect(job: PageJob): Promise<ReportPart> {
-    const part = new Promise<ReportPart>((resolve, reject) => {
+  dissect(job: PageJob): Promise<PageResult> {
+    const result = new Promise<PageResult>((resolve, reject) => {
       if (this.#failure === null) this.#waiting.push({ resolve, reject });
       else reject(this.#failure);
     });
     // It is looked at when its turn comes.
-    part.catch(() => {});
+    result.catch(() => {});
     this.#worker.postMessage(job);
-    return part;
+    return result;
   }
 
   [Symbol.dispose](): void {
@@ -125,8 +137,8 @@ class Thread implements Disposable {
   }
 
   #receive(message: ThreadMessage): void {
-    if (message.kind === "part") {
-      this.#waiting.shift()?.resolve(message.part);
+    if (message.kind === "page") {
+      this.#waiting.shift()?.resolve(message.result);
       return;
     }
     const { batch } = this.#pages[message.page] as PageWriter;

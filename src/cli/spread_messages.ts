@@ -2,7 +2,7 @@
  * What the threads of `nslink run --jobs` say to each other.
  */
 
-import type { DissectorImage, HelperCall, PlacedBatch } from "../kernel/index.ts";
+import type { DissectorImage, HelperCall, PlacedBatch, Stopped } from "../kernel/index.ts";
 import type { Page } from "./page.ts";
 import type { Format, ReportPart } from "./report.ts";
 
@@ -28,7 +28,14 @@ export interface PageJob extends PlacedBatch {
   readonly first: number;
 }
 
+/** What came of a page. */
+export interface PageResult {
+  readonly part: ReportPart;
+  /** Its packets whose program was stopped, in order. */
+  readonly stops: readonly Stopped[];
+}
+
 /** What a thread says. */
 export type ThreadMessage =
-  | { readonly kind: "part"; readonly part: ReportPart }
+  | { readonly kind: "page"; readonly result: PageResult }
   | { readonly kind: "call"; readonly page: number; readonly call: HelperCall };

@@ -32,8 +32,8 @@ parentPort?.on("message", (job: PageJob) => {
   const columns = pages[page];
   if (columns === undefined) throw new RangeError(`job: there is no page ${page}`);
   current = page;
-  replica.dissect(job);
+  const stops = replica.dissect(job);
   const words = new Int32Array(image.memory.buffer);
   report.addPage({ ...columns, words, records, count: packets, first });
-  say({ kind: "part", part: report.takePart() });
+  say({ kind: "page", result: { part: report.takePart(), stops } });
 });

@@ -235,7 +235,7 @@ export class EmbeddedKernel implements Kernel {
    * Lets other threads dissect packets as well, on this kernel's memory and with its maps: each is
    * given {@link Spread.image} and makes a {@link DissectorReplica} of it, which dissects batches
    * that this thread has filled. Each is a CPU of its own; helpers that are JavaScript are called
-   * here, by {@link Spread.call}.
+   * here, by {@link Spread.call}, and what stopped a program is noted here, by {@link Spread.note}.
    *
    * The programs are those of now: an update of the link, or of a prog array, counts for the next
    * spread only.

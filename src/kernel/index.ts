@@ -15,8 +15,10 @@ export {
   type DissectorImage,
   DissectorReplica,
   type HelperCall,
+  type Stopped,
 } from "./jit/replica.ts";
 export type { Spread } from "./jit/spread.ts";
+export type { Trap } from "./jit/trap.ts";
 export type { WasmFunction, WasmInstruction } from "./jit/wasm_text.ts";
 export type { Clock, UnprivilegedBpf } from "./machine.ts";
 export { type PacketBatch, type PlacedBatch, RECORD, VERDICT } from "./net/packet_batch.ts";

@@ -89,17 +89,21 @@ describe("the output", () => {
   });
 });
 
-/** The modules that the command is built of: the threads run them, too. */
-async function built(): Promise<
+/** The modules that a command is built of: the threads run them, too. */
+async function built(
+  command: Command = nslink,
+): Promise<
   typeof import("../../src/index.ts") &
     typeof import("../../src/kernel/index.ts") &
     typeof import("../../src/asm/index.ts") &
+    typeof import("../../src/cli/dissection.ts") &
     typeof import("../../src/cli/spread.ts") &
     typeof import("../../src/cli/report.ts")
 > {
-  const files = ["index", "kernel/index", "asm/index", "cli/spread", "cli/report"];
+  const cli = ["dissection", "spread", "report"].map((file) => `cli/${file}`);
+  const files = ["index", "kernel/index", "asm/index", ...cli];
   const modules = files.map((file) => {
-    return import(/* @vite-ignore */ pathToFileURL(join(nslink.folder, `dist/${file}.js`)).href);
+    return import(/* @vite-ignore */ pathToFileURL(join(command.folder, `dist/${file}.js`)).href);
   });
   return Object.assign({}, ...(await Promise.all(modules)));
 }
@@ -227,4 +231,59 @@ test("threads that count in the same maps and call the kernel lose no packet", a
   expect(new Map(found.sort(([a], [b]) => a - b))).toEqual(
     new Map([...expected].sort(([a], [b]) => a - b)),
   );
+});
+
+test("threads tell why a program was stopped; the last time is the last in the capture", async () => {
+  using trusting = new Command();
+  trusting.patch("kernel/verifier/verify.js", (code) => code.replace("walkAll(env, false);", ""));
+  const modules = await built(trusting);
+  const { EmbeddedKernel, Program, NetNs, Link, assemble, Report } = modules;
+  using kernel = EmbeddedKernel.boot({ sharedMemory: true, possibleCpus: THREADS });
+  // Reads from beyond all memory for some packets, calls a helper with nonsense for others.
+  const instructions = assemble(
+    `r6 = *(u32 *)(r1 + 76)
+    r2 = *(u8 *)(r6 + 53)
+    r3 = 0xfffffff0 ll
+    if r2 > 0x80 goto helper
+    if r2 > 0x20 goto out
+    r0 = *(u64 *)(r3 + 0)
+    helper:
+    r1 = 1
+    r2 = r10
+    call bpf_map_lookup_elem
+    out:
+    r0 = 0
+    exit`,
+  );
+  const load = (): ReturnType<typeof Program.load> =>
+    Program.load(kernel, { type: BPF_PROG_TYPE_FLOW_DISSECTOR, instructions, license: "GPL" });
+  const faultsOn = async (threads: number): Promise<{ faults: number; last: string }> => {
+    using netns = NetNs.create(kernel, `faults${threads}`);
+    using program = load();
+    using _link = Link.attach(program, netns);
+    const report = new Report("summary");
+    const options = { netns, report, flags: 0 };
+    const spread = threads === 1 ? null : kernel.spread(netns.fd, threads);
+    if (typeof spread !== "object") expect.fail(`not spread: ${spread}`);
+    using dissection =
+      spread === null
+        ? new modules.PagedDissection(kernel, options)
+        : new modules.SpreadDissection(kernel, options, { spread, threads, format: "summary" });
+    const scanner = new CaptureScanner(dissection.sink);
+    for (let at = 0; at < EXAMPLE.length; at += 5_000) {
+      const chunk = EXAMPLE.subarray(at, at + 5_000);
+      dissection.begin(chunk, Number.POSITIVE_INFINITY);
+      scanner.push(chunk);
+      await dissection.end();
+    }
+    await dissection.finish();
+    const description = kernel.describeProgram(program.fd);
+    if (typeof description === "number") expect.fail(`errno ${description}`);
+    expect(description.faults).toBe(report.tally.count("stopped"));
+    return { faults: description.faults, last: `${description.lastFault}`.replace(/^\D+\d+/, "") };
+  };
+  const alone = await faultsOn(1);
+  expect(alone.faults).toBeGreaterThan(10);
+  expect(alone.last).toMatch(/, instruction \d+: /);
+  expect(await faultsOn(THREADS)).toEqual(alone);
 });

@@ -26,10 +26,11 @@ import { compileProgram } from "./program.ts";
 import type { HelperCall } from "./replica.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
 import { STACK_MASK } from "./run_state.ts";
-import { Spread } from "./spread.ts";
+import { Spread, type Stop } from "./spread.ts";
 import { tailCallThrough } from "./tail_call.ts";
 import { makeTrampolines, type Trampolines } from "./trampoline.ts";
-import { slotOfTrap } from "./trap.ts";
+import { type Place, trapOf } from "./trap.ts";
+import { slotOfTrap } from "./trap_slot.ts";
 
 /** What a program's module exports; see program.ts. */
 interface ProgramExports {
@@ -219,7 +220,12 @@ export class JitEngine implements Engine, DissectorEngine {
       attached,
       frames,
     };
-    return new Spread(image, runs, progs, (...call) => this.#callFor(...call));
+    return new Spread(image, runs, progs, {
+      callHelper: (...call) => this.#callFor(...call),
+      note: (stop) => {
+        if (prog !== null) recordFault(this.#machine, this.#faultOfStop(stop, prog));
+      },
+    });
   }
 
   /** Calls a helper for a run on another thread, which waits. */
@@ -231,8 +237,14 @@ export class JitEngine implements Engine, DissectorEngine {
       run.callHelper(loaded, call.id, call.frame, call.slot);
       return null;
     } catch (error) {
-      return this.faultOf(error, prog, run);
+      return this.#explain(error, prog, run);
     }
+  }
+
+  #faultOfStop(stop: Stop, prog: Prog): RunFault {
+    return stop instanceof RunFault
+      ? stop
+      : new RunFault(prog.id, this.#slotOfTrap(stop.places, prog), stop.message);
   }
 
   entryOf(prog: Prog): number {
@@ -397,26 +409,23 @@ export class JitEngine implements Engine, DissectorEngine {
     }
   }
 
-  #slotOfTrap(error: WebAssembly.RuntimeError, prog: Prog): number {
-    return slotOfTrap(error, prog, { hardened: this.#hardened, shared: this.#shared });
+  #slotOfTrap(places: readonly Place[], prog: Prog): number {
+    return slotOfTrap(places, prog, { hardened: this.#hardened, shared: this.#shared });
   }
 
   faultOf(error: unknown, prog: Prog, run: JitRun): RunFault {
     if (error instanceof HandledFault) return error.fault;
-    let fault: RunFault;
-    if (error instanceof RunFault) {
-      fault = error;
-    } else if (error instanceof WebAssembly.RuntimeError) {
-      // Code of a program that was tail called has places that mean nothing in this one.
-      const slot = run.tailCalls > 0 ? -1 : this.#slotOfTrap(error, prog);
-      fault = new RunFault(prog.id, slot, error.message);
-    } else if (error instanceof RangeError) {
-      fault = new RunFault(prog.id, -1, error.message);
-    } else {
-      throw error;
-    }
+    const fault = this.#explain(error, prog, run);
     recordFault(this.#machine, fault);
     return fault;
+  }
+
+  /** Why a run was stopped. */
+  #explain(error: unknown, prog: Prog, { tailCalls }: JitRun): RunFault {
+    if (error instanceof RunFault) return error;
+    const trap = trapOf(error, tailCalls);
+    if (trap === null) throw error;
+    return new RunFault(prog.id, this.#slotOfTrap(trap.places, prog), trap.message);
   }
 }
 

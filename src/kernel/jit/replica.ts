@@ -14,6 +14,7 @@ import type { BatchExports } from "./batch.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { STACK_MASK, STATE } from "./run_state.ts";
 import { tailCallThrough } from "./tail_call.ts";
+import { type Trap, trapOf } from "./trap.ts";
 
 /** Programs as another thread is given them: can be sent in a message. */
 export interface DissectorImage {
@@ -44,7 +45,13 @@ export interface HelperCall {
 /** Makes a call on the kernel's thread and waits for it; false when that stops the run. */
 export type CallKernel = (call: HelperCall) => boolean;
 
-/** Thrown through compiled code: the kernel has noted the fault already. */
+/**
+ * Why a packet's program was stopped; null when a helper did it, of which the kernel's thread knows
+ * more.
+ */
+export type Stopped = Trap | null;
+
+/** Thrown through compiled code: the kernel's thread has the fault. */
 class StoppedRun extends Error {
   override readonly name: string = "StoppedRun";
 }
@@ -88,24 +95,33 @@ export class DissectorReplica {
     this.#view.setUint32(this.#cell, image.attached, true);
   }
 
-  /** Runs all packets of a batch; see {@link EmbeddedKernel.dissectBatch}. */
-  dissect({ context, descriptors, records, count }: PlacedBatch): void {
+  /**
+   * Runs all packets of a batch; see {@link EmbeddedKernel.dissectBatch}.
+   *
+   * @returns what {@link Spread.note} is to be told, in the order of the packets.
+   */
+  dissect({ context, descriptors, records, count }: PlacedBatch): readonly Stopped[] {
+    const stops: Stopped[] = [];
     for (let index = 0; index < count; index++) {
       this.#before = index;
       const record = records + index * RECORD_BYTES;
       const descriptor = descriptors + index * DESCRIPTOR_BYTES;
       try {
         this.#enter(this.#cell, context, this.#frame, descriptor, record, count - index);
-        return;
+        break;
       } catch (error) {
-        if (!isFault(error)) throw error;
         const view = this.#view;
+        const tailCalls = view.getUint32(this.#state + STATE.tail_calls, true);
+        const trap = trapOf(error, tailCalls);
+        if (trap === null && !(error instanceof StoppedRun)) throw error;
+        stops.push(trap);
         const stopped = record + this.#done * RECORD_BYTES;
         view.setUint32(stopped + RECORD.retval, 0, true);
         view.setUint32(stopped + RECORD.verdict, VERDICT.fault, true);
         index += this.#done;
       }
     }
+    return stops;
   }
 
   /** Memory as it is now. */
@@ -117,15 +133,6 @@ export class DissectorReplica {
   get #done(): number {
     return this.#view.getUint32(this.#state + STATE.done, true);
   }
-}
-
-/** A trap, a stack that is full, or what the kernel said. */
-function isFault(error: unknown): boolean {
-  return (
-    error instanceof WebAssembly.RuntimeError ||
-    error instanceof RangeError ||
-    error instanceof StoppedRun
-  );
 }
 
 /** Hardened programs are not spread. */

@@ -8,35 +8,42 @@ import type { Invocation } from "../engine.ts";
 import type { RunFault } from "../interpreter/fault.ts";
 import { invocationOf } from "../net/dissect_batch.ts";
 import type { PacketBatch } from "../net/packet_batch.ts";
-import type { DissectorImage, HelperCall } from "./replica.ts";
+import type { DissectorImage, HelperCall, Stopped } from "./replica.ts";
 import type { JitRun } from "./run.ts";
+import type { Trap } from "./trap.ts";
 
-/** Calls a helper in the state of a run; null unless that stops the program. */
-export type HelperCaller = (
-  prog: Prog,
-  run: JitRun,
-  invocation: Invocation,
-  call: HelperCall,
-) => RunFault | null;
+/** Why a run was stopped: a helper's fault, or a trap in the program that packets meet. */
+export type Stop = RunFault | Trap;
+
+/** What the engine does for threads. */
+export interface SpreadEngine {
+  /** Calls a helper in the state of a run; null unless that stops the program. */
+  callHelper(prog: Prog, run: JitRun, invocation: Invocation, call: HelperCall): RunFault | null;
+  /** Notes that a run was stopped. */
+  note(stop: Stop): void;
+}
 
 /** Threads that share a kernel's memory, each a CPU. */
 export class Spread {
   readonly image: DissectorImage;
   readonly #runs: readonly JitRun[];
   readonly #progs: ReadonlyMap<number, Prog>;
-  readonly #callHelper: HelperCaller;
+  readonly #engine: SpreadEngine;
+  /** By CPU: faults of helpers that are not noted yet, the oldest first. */
+  readonly #faults: readonly RunFault[][];
 
   /** @param runs - by CPU. @param progs - by entry in the table. */
   constructor(
     image: DissectorImage,
     runs: readonly JitRun[],
     progs: ReadonlyMap<number, Prog>,
-    callHelper: HelperCaller,
+    engine: SpreadEngine,
   ) {
     this.image = image;
     this.#runs = runs;
     this.#progs = progs;
-    this.#callHelper = callHelper;
+    this.#engine = engine;
+    this.#faults = runs.map(() => []);
   }
 
   /**
@@ -44,13 +51,28 @@ export class Spread {
    * to maps is never seen half done by another helper.
    *
    * @param batch - what the thread works on.
-   * @returns whether the program goes on; false: it was stopped, and the fault noted.
+   * @returns whether the program goes on; false: it is stopped.
    */
   call(batch: PacketBatch, call: HelperCall): boolean {
     const [run, prog] = [this.#runs[call.cpu], this.#progs.get(call.entry)];
     if (run === undefined) throw new RangeError(`call: there is no CPU ${call.cpu}`);
     if (prog === undefined) throw new RangeError(`call: there is no program ${call.entry}`);
     const invocation = invocationOf(run.machine, batch, call.index);
-    return this.#callHelper(prog, run, invocation, call) === null;
+    const fault = this.#engine.callHelper(prog, run, invocation, call);
+    if (fault !== null) this.#faults[call.cpu]?.push(fault);
+    return fault === null;
+  }
+
+  /**
+   * Notes which runs of a thread were stopped: batch after batch in the order of the capture, so
+   * that the last one is the same as on one thread.
+   *
+   * @param stops - of a batch, as {@link DissectorReplica.dissect} gave them.
+   */
+  note(cpu: number, stops: readonly Stopped[]): void {
+    for (const trap of stops) {
+      const stop = trap ?? this.#faults[cpu]?.shift();
+      if (stop !== undefined) this.#engine.note(stop);
+    }
   }
 }

@@ -1,37 +1,28 @@
 /**
- * Which instruction of a program a trap came from.
+ * How compiled code is left before its end.
  */
-
-import type { Prog } from "../bpf/prog.ts";
-import { type CompiledFunction, type CompileOptions, compileProgram } from "./program.ts";
 
 /** How V8 names places in WebAssembly: a function, and an offset into the module. */
 const PLACE = /wasm-function\[(\d+)\]:0x([0-9a-f]+)/g;
 
-/**
- * The slot of the instruction that trapped; -1 where the engine doesn't say. The program is
- * compiled once more for it: traps are rare, and places would have to be kept for all programs.
- */
-export function slotOfTrap(
-  error: WebAssembly.RuntimeError,
-  prog: Prog,
-  options: Omit<CompileOptions, "marks">,
-): number {
-  const compiled = compileProgram(prog, { ...options, marks: true });
-  if ("refused" in compiled) return -1;
-  for (const [, index, offset] of (error.stack ?? "").matchAll(PLACE)) {
-    const found = compiled.functions.find((each) => each.index === Number(index));
-    if (found !== undefined) return slotAt(found, Number.parseInt(offset ?? "", 16));
-  }
-  return -1;
+/** A place in a module: the index of a function, and an offset from the module's beginning. */
+export type Place = readonly [index: number, offset: number];
+
+/** How compiled code was left before its end. Can be sent in a message. */
+export interface Trap {
+  readonly message: string;
+  /** Where it was, the innermost first, as far as the engine says. */
+  readonly places: readonly Place[];
 }
 
-/** The last instruction that begins at an offset into the module or before. */
-function slotAt({ marks, offset: start }: CompiledFunction, offset: number): number {
-  let slot = -1;
-  for (const mark of marks) {
-    if (start + mark.offset > offset) break;
-    slot = mark.slot;
-  }
-  return slot;
+/** A trap, or a stack that was full; null for errors that don't come of what a program does. */
+export function trapOf(error: unknown, tailCalls: number): Trap | null {
+  if (error instanceof RangeError) return { message: error.message, places: [] };
+  if (!(error instanceof WebAssembly.RuntimeError)) return null;
+  // Code of a program that was tail called has places that mean nothing in the first one.
+  const found = tailCalls > 0 ? [] : [...(error.stack ?? "").matchAll(PLACE)];
+  const places = found.map(([, index, offset]): Place => {
+    return [Number(index), Number.parseInt(offset ?? "", 16)];
+  });
+  return { message: error.message, places };
 }

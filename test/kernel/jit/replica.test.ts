@@ -9,6 +9,8 @@ import { BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH } from "../../../sr
 import { Collection } from "../../../src/collection.ts";
 import { loadObject } from "../../../src/elf/index.ts";
 import type { BpfMap } from "../../../src/kernel/bpf/map/map.ts";
+import type { Prog } from "../../../src/kernel/bpf/prog.ts";
+import type { Invocation } from "../../../src/kernel/engine.ts";
 import {
   DissectorReplica,
   EmbeddedKernel,
@@ -18,6 +20,7 @@ import {
 import { faultLog } from "../../../src/kernel/interpreter.ts";
 import type { Spread } from "../../../src/kernel/jit/spread.ts";
 import type { Machine } from "../../../src/kernel/machine.ts";
+import { invocationOf } from "../../../src/kernel/net/dissect_batch.ts";
 import { PacketBatch } from "../../../src/kernel/net/packet_batch.ts";
 import { Link } from "../../../src/link.ts";
 import { NetNs } from "../../../src/netns.ts";
@@ -31,19 +34,20 @@ function read(path: string): Buffer {
   return readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)));
 }
 
-/** What a thread would do, here; and the helpers that it called. */
-function replicaOf(
+/** What a thread would do, here. @returns the helpers that it called. */
+function dissectOn(
   spread: Spread | string | number,
   cpu: number,
   batch: PacketBatch,
-): { replica: DissectorReplica; calls: HelperCall[] } {
+): HelperCall[] {
   if (typeof spread !== "object") expect.fail(`not spread: ${spread}`);
   const calls: HelperCall[] = [];
   const replica = new DissectorReplica(spread.image, cpu, (call) => {
     calls.push(call);
     return spread.call(batch, call);
   });
-  return { replica, calls };
+  spread.note(cpu, structuredClone(replica.dissect(batch)));
+  return calls;
 }
 
 test.each(["flow", "flow-v2"])("%s makes the same of the example capture", async (name) => {
@@ -64,7 +68,7 @@ test.each(["flow", "flow-v2"])("%s makes the same of the example capture", async
   const expected = outcomes();
   for (const cpu of [0, 1]) {
     for (let i = 0; i < batch.count; i++) batch.keys(i).fill(0xee);
-    replicaOf(kernel.spread(netns.fd, 2), cpu, batch).replica.dissect(batch);
+    dissectOn(kernel.spread(netns.fd, 2), cpu, batch);
     expect(outcomes()).toEqual(expected);
   }
 });
@@ -73,7 +77,12 @@ test.each(["flow", "flow-v2"])("%s makes the same of the example capture", async
 function scene(
   text: string,
   maps: (machine: Machine) => Record<string, BpfMap> = () => ({}),
-): { machine: Machine; batch: PacketBatch; dissect: (cpu: number) => HelperCall[] } {
+): {
+  machine: Machine;
+  prog: Prog;
+  batch: PacketBatch;
+  dissect: (cpu: number) => HelperCall[];
+} {
   const { machine } = boot(SHARED);
   const prog = program(machine, text, { type: FLOW_DISSECTOR, maps: maps(machine) });
   const batch = PacketBatch.create(machine, 4, 4 * 64);
@@ -81,11 +90,9 @@ function scene(
   const frame = { networkOffset: 14, protocol: 0x0800 };
   for (let i = 0; i < 4; i++) batch.add({ ...frame, data: new Uint8Array(64).fill(i) }, 0);
   const dissect = (cpu: number): HelperCall[] => {
-    const { replica, calls } = replicaOf(machine.engine.spread(prog, 2), cpu, batch);
-    replica.dissect(batch);
-    return calls;
+    return dissectOn(machine.engine.spread(prog, 2), cpu, batch);
   };
-  return { machine, batch, dissect };
+  return { machine, prog, batch, dissect };
 }
 
 function outcomesOf(batch: PacketBatch): (readonly [verdict: number, retval: number])[] {
@@ -103,6 +110,27 @@ describe("a run that is stopped", () => {
     const { batch, dissect } = scene(unless("r3 = 0xfffffff0 ll\nr0 = *(u64 *)(r3 + 0)"));
     dissect(1);
     expect(outcomesOf(batch)).toEqual([ok, ok, stopped, ok]);
+  });
+
+  test.each([
+    ["a helper", [0, 3], 10],
+    ["a trap", [1, 2], 6],
+  ])("is noted in the order of packets, as on the kernel's thread: %s comes last", (...row) => {
+    const [, helped, slot] = row;
+    const { machine, prog, batch, dissect } = scene(
+      `r6 = *(u32 *)(r1 + 76)\nr2 = *(u8 *)(r6 + 0)
+      ${helped.map((packet) => `if r2 == ${packet} goto helper`).join("\n")}
+      r3 = 0xfffffff0 ll\nr0 = *(u64 *)(r3 + 0)\nexit
+      helper:\nr1 = 1\nr2 = 1\ncall bpf_map_lookup_elem\nr0 = 7\nexit`,
+    );
+    const attached = (): Prog => prog;
+    const invocation = (index: number): Invocation => invocationOf(machine, batch, index);
+    expect(machine.engine.dissectBatch({ batch, attached, invocation })).toBe(true);
+    const { last } = faultLog(machine);
+    expect(last?.slot).toBe(slot);
+    expect(faultLog(machine).count).toBe(4);
+    dissect(1);
+    expect(faultLog(machine)).toEqual({ count: 8, last });
   });
 
   test("by a helper is so, too, and the kernel notes it", () => {
