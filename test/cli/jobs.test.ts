@@ -233,7 +233,7 @@ test("threads that count in the same maps and call the kernel lose no packet", a
   );
 });
 
-test("threads tell why a program was stopped; the last time is the last in the capture", async () => {
+test("threads tell why a program was stopped, in the order of the capture", async () => {
   using trusting = new Command();
   trusting.patch("kernel/verifier/verify.js", (code) => code.replace("walkAll(env, false);", ""));
   const modules = await built(trusting);
