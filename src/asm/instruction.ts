@@ -45,16 +45,17 @@ export function decodeInstructions(bytes: Uint8Array): Instruction[] {
     throw new RangeError(`bytes: ${bytes.length} bytes are no whole number of 8-byte slots`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const insns: Instruction[] = [];
-  for (let at = 0; at < bytes.length; at += BPF_INSN_SIZE) {
+  const insns = new Array<Instruction>(bytes.length / BPF_INSN_SIZE);
+  for (let slot = 0; slot < insns.length; slot++) {
+    const at = slot * BPF_INSN_SIZE;
     const registers = view.getUint8(at + 1);
-    insns.push({
+    insns[slot] = {
       opcode: view.getUint8(at),
       dst: registers & 0x0f,
       src: registers >> 4,
       off: view.getInt16(at + 2, true),
       imm: view.getInt32(at + 4, true),
-    });
+    };
   }
   return insns;
 }

@@ -12,27 +12,32 @@ const roundConstants = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(pri
 const initialState = Int32Array.from(PRIMES.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
 const schedule = new Int32Array(ROUNDS);
 
-/** The digest of `message`, 32 bytes. */
-export function sha256(message: Uint8Array): Uint8Array {
+/**
+ * The digest of `message`, 32 bytes.
+ *
+ * @param change - may change the copy that is hashed.
+ */
+export function sha256(message: Uint8Array, change?: (copy: DataView) => void): Uint8Array {
   const state = initialState.slice();
   const padded = pad(message);
-  const view = new DataView(padded.buffer);
-  for (let at = 0; at < padded.length; at += BLOCK_BYTES) compress(state, view, at);
+  change?.(padded);
+  for (let at = 0; at < padded.byteLength; at += BLOCK_BYTES) compress(state, padded, at);
   const digest = new Uint8Array(32);
-  const out = new DataView(digest.buffer);
-  for (let i = 0; i < 8; i++) out.setInt32(4 * i, state[i] ?? 0);
+  for (let i = 0; i < digest.length; i++) {
+    digest[i] = (state[i >> 2] as number) >>> (24 - 8 * (i & 3));
+  }
   return digest;
 }
 
 /** The message, a set bit, zeros up to the end of a block, and the length in bits. */
-function pad(message: Uint8Array): Uint8Array {
+function pad(message: Uint8Array): DataView {
   const blocks = Math.ceil((message.length + 1 + LENGTH_BYTES) / BLOCK_BYTES);
   const padded = new Uint8Array(blocks * BLOCK_BYTES);
   padded.set(message);
   padded[message.length] = 0x80;
   const view = new DataView(padded.buffer);
   view.setBigUint64(padded.length - LENGTH_BYTES, BigInt(message.length) * 8n);
-  return padded;
+  return view;
 }
 
 function compress(state: Int32Array, view: DataView, at: number): void {

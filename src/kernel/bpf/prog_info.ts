@@ -48,12 +48,13 @@ class InfoWriter {
    * @param entrySize - bytes that `count` counts as one. @returns 0 or -EFAULT.
    */
   array(count: U32, pointer: U64, entries: Uint8Array, entrySize: number): number {
-    const room = this.u32(count);
     const existing = entries.length / entrySize;
+    const copied = Math.min(this.u32(count), existing);
     this.set(count, existing);
-    const copied = entries.subarray(0, Math.min(room, existing) * entrySize);
+    if (copied === 0) return 0;
     const address = readField(this.#view, pointer) as bigint;
-    return this.#task.memory.write(address, copied) ? 0 : -EFAULT;
+    const bytes = entries.subarray(0, copied * entrySize);
+    return this.#task.memory.write(address, bytes) ? 0 : -EFAULT;
   }
 
   /** Record sizes must be right when they or their counts are given. 0 or -EINVAL. */

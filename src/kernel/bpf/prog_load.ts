@@ -89,11 +89,17 @@ export function progLoad(task: Task, attr: Attr): number {
   const xdpHasFrags = (attr.u32(PROG_LOAD.prog_flags) & BPF.BPF_F_XDP_HAS_FRAGS) !== 0;
   const kind = { type, expectedAttachType, xdpHasFrags };
   if (!fitsProgArrays(structure, kind)) return -EINVAL;
-  const { debugInfo, processed, ...rest } = structure;
+  const { instructions, xlated, maps, subprograms, debugInfo, processed } = structure;
+  // Written out: spreading objects took as long as hashing the program.
   const prog = new Prog(task.machine, {
-    ...rest,
-    ...(debugInfo === null ? {} : { debugInfo }),
-    ...kind,
+    instructions,
+    xlated,
+    maps,
+    subprograms,
+    ...(debugInfo !== null && { debugInfo }),
+    type,
+    expectedAttachType,
+    xdpHasFrags,
     name,
     tag: digest.slice(0, BPF.BPF_TAG_SIZE),
     gplCompatible,
@@ -162,17 +168,16 @@ function checkDevice(attr: Attr, type: number): number {
 
 /** SHA-256 of the instructions, fds of maps zeroed: analogous to bpf_prog_calc_tag() in Linux. */
 function digestOf(bytes: Uint8Array): Uint8Array {
-  const hashed = bytes.slice();
-  const view = new DataView(hashed.buffer);
-  for (let at = 0; at + 2 * BPF_INSN_SIZE <= hashed.length; at += BPF_INSN_SIZE) {
-    const source = view.getUint8(at + 1) >> 4;
-    const namesMap = source === BPF_PSEUDO_MAP_FD || source === BPF_PSEUDO_MAP_VALUE;
-    if (view.getUint8(at) !== BPF_LD_IMM64 || !namesMap) continue;
-    view.setUint32(at + 4, 0, true);
-    at += BPF_INSN_SIZE;
-    view.setUint32(at + 4, 0, true);
-  }
-  return sha256(hashed);
+  return sha256(bytes, (view) => {
+    for (let at = 0; at + 2 * BPF_INSN_SIZE <= bytes.length; at += BPF_INSN_SIZE) {
+      const source = view.getUint8(at + 1) >> 4;
+      const namesMap = source === BPF_PSEUDO_MAP_FD || source === BPF_PSEUDO_MAP_VALUE;
+      if (view.getUint8(at) !== BPF_LD_IMM64 || !namesMap) continue;
+      view.setUint32(at + 4, 0, true);
+      at += BPF_INSN_SIZE;
+      view.setUint32(at + 4, 0, true);
+    }
+  });
 }
 
 interface Loaded {

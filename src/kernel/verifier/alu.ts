@@ -162,7 +162,7 @@ function binary(env: Environment, target: Register, source: Register, is64: bool
   const isLinked = env.subject.bpfCapable && target.id !== 0 && target.sumWidth === 0;
   const by = isLinked ? distance(env, source.bounds, is64) : null;
   if (by === null) return scalar(bounds);
-  return target.with({ bounds, sumWidth: is64 ? 64 : 32, off: by });
+  return target.sumOf(by, is64 ? 64 : 32, bounds);
 }
 
 /** What this instruction adds to a number, when that is one s32; else null. */

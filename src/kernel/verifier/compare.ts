@@ -272,10 +272,24 @@ function trimEdge(a: B.Bounds, b: Bounds, is32: boolean): void {
     if (a.s32max === low) a.s32max = (low - 1) | 0;
     return;
   }
-  if (a.uminLow === low && a.uminHigh === high) a.umin++;
-  if (a.umaxLow === low && a.umaxHigh === high) a.umax--;
-  if (a.sminLow === low && a.sminHigh === high) a.smin++;
-  if (a.smaxLow === low && a.smaxHigh === high) a.smax--;
+  const above = (high + W.carry(low, 1)) | 0;
+  const below = (high - W.borrow(low, 1)) | 0;
+  if (a.uminLow === low && a.uminHigh === high) {
+    a.uminHigh = above;
+    a.uminLow = (low + 1) | 0;
+  }
+  if (a.umaxLow === low && a.umaxHigh === high) {
+    a.umaxHigh = below;
+    a.umaxLow = (low - 1) | 0;
+  }
+  if (a.sminLow === low && a.sminHigh === high) {
+    a.sminHigh = above;
+    a.sminLow = (low + 1) | 0;
+  }
+  if (a.smaxLow === low && a.smaxHigh === high) {
+    a.smaxHigh = below;
+    a.smaxLow = (low - 1) | 0;
+  }
 }
 
 /** One of the bits is set; only of a single one is it known which. */

@@ -6,14 +6,18 @@
 import { type Flow, NOWHERE } from "./flow.ts";
 
 /**
- * By slot: the number of the component that the slot is in; 0 when no path comes back to it.
+ * By slot: the number of the component that the slot is in; 0 when no path comes back to it. null
+ * where there are no loops at all.
  *
- * @param repeats - whether the instruction is a loop by itself: a helper that calls back.
+ * @param repeats - whether the instruction is a loop by itself: a helper that calls back; null:
+ *   none is.
  */
-export function findComponents(flow: Flow, repeats: (slot: number) => boolean): Uint32Array {
-  const search = new Search(flow, repeats);
-  const mayLoop = flow.hasLoops || flow.target.some((_, slot) => repeats(slot));
-  if (!mayLoop) return search.components;
+export function findComponents(
+  flow: Flow,
+  repeats: ((slot: number) => boolean) | null,
+): Uint32Array | null {
+  if (!flow.hasLoops && repeats === null) return null;
+  const search = new Search(flow, repeats ?? (() => false));
   for (let slot = 0; slot < flow.target.length; slot++) search.from(slot);
   return search.components;
 }

@@ -79,7 +79,7 @@ export class Environment {
   peakStates: number = 0;
   maxStatesPerInsn: number = 0;
   /** Kinds of pointers that loads and stores were seen with, by slot. */
-  readonly pointerTypes: Map<number, string> = new Map();
+  readonly pointerTypes: (string | undefined)[];
   /** First slots of the global functions that are called; each is verified by itself. */
   readonly globals: Set<number> = new Set();
   /** First slots of functions whose address was taken. */
@@ -106,6 +106,7 @@ export class Environment {
     this.flow = flow;
     this.live = liveRegisters(subject.insns, flow);
     this.seen = new Uint8Array(subject.insns.length);
+    this.pointerTypes = new Array(subject.insns.length);
     this.log = log;
     this.state = state;
   }
@@ -177,5 +178,5 @@ export function withId(env: Environment, register: Register): Register {
   if (!register.isScalar) return register;
   const plain = register.sumWidth === 0 ? register : register.unlinked();
   if (plain.bounds.bits.isConstant || plain.id !== 0) return plain;
-  return plain.with({ id: env.nextId() });
+  return plain.withId(env.nextId());
 }

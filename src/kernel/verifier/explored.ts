@@ -32,11 +32,12 @@ const MISSES_PER_HIT_IN_LOOP = 64;
 export class Explored {
   readonly points: Uint8Array;
   readonly #comparison: Comparison;
-  readonly #components: Uint32Array;
+  /** null: there are no loops. */
+  readonly #components: Uint32Array | null;
   /** The same with the loops that helpers make by calling back; null: they are in it already. */
   readonly #withCallbacks: Uint32Array | null;
   readonly #buckets: Map<number, Checkpoint[]> = new Map();
-  #visits: Visits;
+  #visits: Visits | null;
   #doubts: Visits | null;
   #jumps: number = 0;
   #processed: number = 0;
@@ -52,17 +53,18 @@ export class Explored {
       ids: new IdMap(),
       exploresLimits: false,
     };
-    const repeats = (slot: number): boolean => callsBack(insns[slot] as Instruction);
-    this.#components = findComponents(flow, waits ? repeats : () => false);
-    const hasDoubts = !waits && flow.target.some((_, slot) => repeats(slot));
-    this.#withCallbacks = hasDoubts ? findComponents(flow, repeats) : null;
-    this.#visits = new Visits(this.#components);
+    const repeats = insns.some(callsBack)
+      ? (slot: number): boolean => callsBack(insns[slot] as Instruction)
+      : null;
+    this.#components = findComponents(flow, waits ? repeats : null);
+    this.#withCallbacks = waits || repeats === null ? null : findComponents(flow, repeats);
+    this.#visits = this.#components && new Visits(this.#components);
     this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
   }
 
   /** Another walk begins. */
   begin(): void {
-    this.#visits = new Visits(this.#components);
+    this.#visits = this.#components && new Visits(this.#components);
     this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
     this.#buckets.clear();
   }
@@ -161,7 +163,7 @@ export class Explored {
     this.#processed = env.processed;
     env.totalStates++;
     env.peakStates++;
-    const visit = this.#visits.of(state.frames, slot);
+    const visit = this.#visits?.of(state.frames, slot) ?? null;
     const doubts = this.#doubts?.of(state.frames, slot) ?? null;
     const checkpoint = new Checkpoint(state, slot, visit, doubts);
     visit?.enter(checkpoint);

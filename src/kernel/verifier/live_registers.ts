@@ -74,7 +74,7 @@ function effectOfJump({ opcode, dst, src, imm }: Instruction): number {
 /** By slot: a mask of the registers that are read before they are written. */
 export function liveRegisters(
   insns: readonly Instruction[],
-  { next, target, hasLoops }: Flow,
+  { next, target, order, hasLoops }: Flow,
 ): Uint16Array {
   // No Uint32Array.from() here: it goes by way of an iterator.
   const effects = new Uint32Array(insns.length);
@@ -84,7 +84,8 @@ export function liveRegisters(
   const live = new Uint16Array(insns.length);
   for (let changed = true; changed; ) {
     changed = false;
-    for (let slot = insns.length - 1; slot >= 0; slot--) {
+    for (let at = 0; at < order.length; at++) {
+      const slot = order[at] as number;
       const masks = effects[slot] as number;
       const after = (live[next[slot] as number] ?? 0) | (live[target[slot] as number] ?? 0);
       const before = (masks & ALL) | (after & ~(masks >>> DEFINES));

@@ -108,14 +108,26 @@ export class StackUse {
     if (before === UNSEEN) this.#writes[at] = frame < 0 ? WRITES_NOTHING : WRITES;
   }
 
-  /** Finds out what is live, from this function outwards, where that may have changed. */
+  /**
+   * A path is at its end, or leaves the function: finds out what is live, from this function
+   * outwards, where that may have changed.
+   */
   update(): void {
-    this.#solve();
+    if (!this.#canWait) this.#solve();
     this.caller?.update();
+  }
+
+  /**
+   * No caller is told, and no path comes back to what it was seen to read since: whoever asks gets
+   * the same answer as if it had been found at once.
+   */
+  get #canWait(): boolean {
+    return this.caller === null && !this.#program.flow.hasLoops;
   }
 
   /** Adds the slots of a frame's stack that are read by this function from `slot` on. */
   addLive(slot: number, frame: number, mask: SlotMask): void {
+    if (this.#canWait) this.#solve();
     const sets = this.#frames[frame];
     if (sets === null || sets === undefined) return;
     const at = WORDS * (slot - this.#start) + LIVE;
@@ -166,13 +178,14 @@ export class StackUse {
   #solve(): void {
     if (!this.#isStale) return;
     this.#isStale = false;
+    const { order, hasLoops } = this.#program.flow;
     for (const sets of this.#frames) {
       if (sets === null) continue;
       if (this.#writesLess) this.#forgetReplaced(sets);
       for (let changed = true; changed; ) {
         changed = false;
-        for (let slot = this.#end - 1; slot >= this.#start; slot--) {
-          if (this.#solveSlot(sets, slot)) changed = this.#program.flow.hasLoops;
+        for (let at = this.#start; at < this.#end; at++) {
+          if (this.#solveSlot(sets, order[at] as number)) changed = hasLoops;
         }
       }
     }

@@ -96,12 +96,12 @@ function prove(state: State, { type, id, off, bounds }: Register, isBefore: bool
   const range = isBefore ? off + 1 : off;
   state.update((register) => {
     if (register.type !== type || register.id !== id || register.range >= range) return register;
-    return register.with({ range });
+    return register.withRange(range);
   });
 }
 
 /** The pointer is known to be at the end or behind it. */
 function place(state: State, register: number, range: number): void {
   const pointer = state.frame.get(register);
-  if (pointer.type === "pkt") state.frame.set(register, pointer.with({ range }));
+  if (pointer.type === "pkt") state.frame.set(register, pointer.withRange(range));
 }

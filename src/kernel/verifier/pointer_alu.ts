@@ -163,13 +163,13 @@ function shift(
       const bounds = B.copyBounds(pointer.bounds);
       B.unbound32(bounds);
       B.sync(bounds);
-      return pointer.with({ off: by | 0, bounds });
+      return pointer.movedTo(by | 0, bounds, pointer.id, pointer.range);
     }
   }
   const bounds = isAdd ? sum(pointer.bounds, number) : difference(pointer.bounds, number);
   if (!pointer.isPacket) return pointer.withBounds(bounds);
   const keepsRange = !isAdd && number.sminHigh >= 0;
-  return pointer.with({ bounds, id: env.nextId(), range: keepsRange ? pointer.range : 0 });
+  return pointer.movedTo(pointer.off, bounds, env.nextId(), keepsRange ? pointer.range : 0);
 }
 
 function sum(pointer: Readonly<B.Bounds>, number: Readonly<B.Bounds>): B.Bounds {

@@ -38,23 +38,13 @@ export const BEYOND_PACKET_END = -2;
  */
 export type SumWidth = 0 | 32 | 64;
 
-/** Everything besides the kind of value. What does not apply is 0 or null. */
-interface Details {
-  readonly bounds: Readonly<Bounds>;
-  readonly off: number;
-  readonly id: number;
-  readonly sumWidth: SumWidth;
-  readonly range: number;
-  readonly map: BpfMap | null;
-  readonly frame: number;
-  readonly size: number;
-  readonly reference: number;
-}
-
-const UNLINKED: Partial<Details> = { id: 0, sumWidth: 0, off: 0 };
+/** What a pointer points to. */
+type Target = Partial<
+  Pick<Register, "bounds" | "off" | "id" | "map" | "frame" | "size" | "reference">
+>;
 
 /** A register's contents. Never changed: states share them. */
-export class Register implements Details {
+export class Register {
   readonly type: RegisterType;
   /** The number; of a pointer the variable part of its offset. */
   readonly bounds: Readonly<Bounds>;
@@ -77,19 +67,18 @@ export class Register implements Details {
   /** Not 0: the reference that the program holds with this pointer and its copies. */
   readonly reference: number;
 
+  // One after the other: from objects of many shapes engines are slow to read.
   constructor(
     type: RegisterType,
-    {
-      bounds = ZERO,
-      off = 0,
-      id = 0,
-      sumWidth = 0,
-      range = 0,
-      map = null,
-      frame = 0,
-      size = 0,
-      reference = 0,
-    }: Partial<Details>,
+    bounds: Readonly<Bounds>,
+    off: number = 0,
+    id: number = 0,
+    sumWidth: SumWidth = 0,
+    range: number = 0,
+    map: BpfMap | null = null,
+    frame: number = 0,
+    size: number = 0,
+    reference: number = 0,
   ) {
     this.type = type;
     this.bounds = bounds;
@@ -103,30 +92,37 @@ export class Register implements Details {
     this.reference = reference;
   }
 
-  with({
-    bounds = this.bounds,
-    off = this.off,
-    id = this.id,
-    sumWidth = this.sumWidth,
-    range = this.range,
-    map = this.map,
-    frame = this.frame,
-    size = this.size,
-    reference = this.reference,
-  }: Partial<Details>): Register {
-    const { type } = this;
-    return new Register(type, { bounds, off, id, sumWidth, range, map, frame, size, reference });
-  }
-
   /** The same with other bounds, which is what most instructions change. */
   withBounds(bounds: Readonly<Bounds>): Register {
     const { type, off, id, sumWidth, range, map, frame, size, reference } = this;
-    return new Register(type, { bounds, off, id, sumWidth, range, map, frame, size, reference });
+    return new Register(type, bounds, off, id, sumWidth, range, map, frame, size, reference);
+  }
+
+  withId(id: number): Register {
+    const { type, bounds, off, sumWidth, range, map, frame, size, reference } = this;
+    return new Register(type, bounds, off, id, sumWidth, range, map, frame, size, reference);
+  }
+
+  withRange(range: number): Register {
+    const { type, bounds, off, id, sumWidth, map, frame, size, reference } = this;
+    return new Register(type, bounds, off, id, sumWidth, range, map, frame, size, reference);
+  }
+
+  /** A pointer, moved. */
+  movedTo(off: number, bounds: Readonly<Bounds>, id: number, range: number): Register {
+    const { type, sumWidth, map, frame, size, reference } = this;
+    return new Register(type, bounds, off, id, sumWidth, range, map, frame, size, reference);
+  }
+
+  /** A number, `off` more than the one that its id stands for. */
+  sumOf(off: number, width: SumWidth, bounds: Readonly<Bounds>): Register {
+    return new Register(this.type, bounds, off, this.id, width);
   }
 
   /** The number, said to be equal to no other. */
   unlinked(): Register {
-    return this.id === 0 && this.off === 0 && this.sumWidth === 0 ? this : this.with(UNLINKED);
+    const isPlain = this.id === 0 && this.off === 0 && this.sumWidth === 0;
+    return isPlain ? this : new Register(this.type, this.bounds);
   }
 
   get isScalar(): boolean {
@@ -165,13 +161,13 @@ export class Register implements Details {
 }
 
 /** Never written. */
-export const NOT_INIT: Register = new Register("?", { bounds: UNBOUNDED });
+export const NOT_INIT: Register = new Register("?", UNBOUNDED);
 /** Any number. */
-export const UNKNOWN_SCALAR: Register = new Register("scalar", { bounds: UNBOUNDED });
+export const UNKNOWN_SCALAR: Register = new Register("scalar", UNBOUNDED);
 
 /** A number in bounds. */
 export function scalar(bounds: Readonly<Bounds>): Register {
-  return new Register("scalar", { bounds });
+  return new Register("scalar", bounds);
 }
 
 /** One number. @param value - taken modulo 2^64. */
@@ -194,13 +190,16 @@ export function immediate(value: number): Register {
 }
 
 /** A pointer to the beginning of something. */
-export function pointer(type: RegisterType, details: Partial<Details> = {}): Register {
-  return new Register(type, details);
+export function pointer(
+  type: RegisterType,
+  { bounds = ZERO, off = 0, id = 0, map = null, frame = 0, size = 0, reference = 0 }: Target = {},
+): Register {
+  return new Register(type, bounds, off, id, 0, 0, map, frame, size, reference);
 }
 
 /** The same pointer, known not to be null. */
 export function notNull(register: Register): Register {
   const type = register.type.replace("_or_null", "") as RegisterType;
   const { bounds, off, sumWidth, range, map, frame, size, reference } = register;
-  return new Register(type, { bounds, off, sumWidth, range, map, frame, size, reference });
+  return new Register(type, bounds, off, 0, sumWidth, range, map, frame, size, reference);
 }

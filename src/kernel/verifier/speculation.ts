@@ -47,10 +47,11 @@ export function isBarred({ slot, speculation }: Environment): boolean {
 }
 
 /** Executes an instruction on a way that is only guessed. @returns as `execute`, or END. */
-export function speculate({ slot, speculation }: Environment, execute: () => number): number {
+export function speculate(env: Environment, execute: (env: Environment) => number): number {
+  const { slot, speculation } = env;
   const { barriers, barriersBehind, masks } = speculation;
   try {
-    const next = execute();
+    const next = execute(env);
     return barriersBehind.has(slot) ? END : next;
   } catch (error) {
     if (!(error instanceof Refusal) || !RECOVERABLE.has(error.errno)) throw error;

@@ -41,7 +41,7 @@ export function tracePath(env: Environment, from: number): void {
 }
 
 /** Executes an instruction. @returns what that returns. */
-export function traceStep(env: Environment, execute: () => number): number {
+export function traceStep(env: Environment, execute: (env: Environment) => number): number {
   const { log, state, slot, insn } = env;
   const { depth, frame } = state;
   sourceLine(env);
@@ -51,7 +51,7 @@ export function traceStep(env: Environment, execute: () => number): number {
   const stack = frame.stack.slice();
   const mark = markOf(env);
   const left = depth > 0 ? formatFrame(state, mark) : "";
-  const next = execute();
+  const next = execute(env);
   if (state.depth > depth) {
     log.line(`caller:\n ${formatFrame(state, mark, depth)}\ncallee:\n ${formatFrame(state, mark)}`);
   } else if (state.depth < depth) {

@@ -92,14 +92,14 @@ function step(env: Environment, explored: Explored): number {
   if (state.speculative && isBarred(env)) return END;
   const { use } = state.frame;
   env.writtenFrame = -1;
-  const next = state.speculative ? speculate(env, () => loggedStep(env)) : loggedStep(env);
+  const next = state.speculative ? speculate(env, loggedStep) : loggedStep(env);
   // A call of the program's own function reads and writes what that does.
   if (state.frame.use === use) use.settle(slot, env.writtenFrame, env.writtenIndex);
   return next;
 }
 
 function loggedStep(env: Environment): number {
-  return env.log.hasPaths ? traceStep(env, () => checkedStep(env)) : checkedStep(env);
+  return env.log.hasPaths ? traceStep(env, checkedStep) : checkedStep(env);
 }
 
 function checkedStep(env: Environment): number {
@@ -179,9 +179,9 @@ const REWRITTEN: ReadonlySet<string> = new Set(["ctx", "sock", "sock_common"]);
 
 /** An instruction can be rewritten for one kind of pointer only. */
 function notePointer(env: Environment, type: RegisterType): void {
-  const before = env.pointerTypes.get(env.slot);
+  const before = env.pointerTypes[env.slot];
   if (before === undefined) {
-    env.pointerTypes.set(env.slot, type);
+    env.pointerTypes[env.slot] = type;
     return;
   }
   if (before === type || (!REWRITTEN.has(type) && !REWRITTEN.has(before))) return;
