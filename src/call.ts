@@ -98,6 +98,8 @@ export function addressesOf<Parts extends readonly Uint8Array[]>(
   return addresses as { [Part in keyof Parts]: bigint };
 }
 
+const encoder: TextEncoder = new TextEncoder();
+
 /**
  * A string as the kernel reads it: UTF-8 and a NUL.
  *
@@ -105,7 +107,7 @@ export function addressesOf<Parts extends readonly Uint8Array[]>(
  */
 export function cString(text: string): Uint8Array {
   if (text.includes("\0")) throw new TypeError(`${JSON.stringify(text)} has a NUL in it`);
-  return new TextEncoder().encode(`${text}\0`);
+  return encoder.encode(`${text}\0`);
 }
 
 /** The text before the first NUL. */
@@ -117,5 +119,5 @@ export function textOf(bytes: Uint8Array): string {
 /** An object's name as the kernel takes it: at most 15 bytes, what it doesn't allow as `_`. */
 export function objectName(name: string): Uint8Array {
   const allowed = name.replaceAll(/[^A-Za-z0-9_.]/g, "_").slice(0, 15);
-  return new TextEncoder().encode(allowed);
+  return encoder.encode(allowed);
 }

@@ -303,6 +303,12 @@ const INFO = {
   verified_insns: PROG_INFO.verified_insns,
 } as const;
 
+function hexadecimal(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += byte < 16 ? `0${byte.toString(16)}` : byte.toString(16);
+  return text;
+}
+
 function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
   const read = (ids: Uint32Array): Values<typeof INFO> => {
     const bytes = new Uint8Array(ids.buffer);
@@ -320,7 +326,7 @@ function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
     type: info.type,
     id: info.id,
     name: textOf(info.name),
-    tag: Array.from(info.tag, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+    tag: hexadecimal(info.tag),
     gplCompatible: (info.gpl_compatible & 1) !== 0,
     instructionBytes: info.xlated_prog_len,
     mapIds: [...ids.subarray(0, count)],

@@ -30,8 +30,8 @@ class InfoWriter {
 
   constructor(task: Task, user: Uint8Array) {
     this.#task = task;
-    this.bytes = user.slice();
-    this.#view = new DataView(this.bytes.buffer);
+    this.bytes = user;
+    this.#view = new DataView(user.buffer, user.byteOffset, user.length);
   }
 
   u32(field: U32): number {
@@ -84,7 +84,7 @@ const CODE_COUNTS: readonly U32[] = [
  * was loaded, with map ids for map fds: nothing is rewritten here. Fields that say nothing about
  * a program of ours come back as the caller passed them, as they do in Linux.
  *
- * @param user - the caller's struct, 232 bytes.
+ * @param user - a copy of the caller's struct, 232 bytes, which becomes the answer.
  * @returns 232 bytes, or a negative errno.
  */
 export function fillProgInfo(task: Task, prog: Prog, user: Uint8Array): Uint8Array | number {

@@ -70,9 +70,8 @@ export function progLoad(task: Task, attr: Attr): number {
   if (refused !== 0) return refused;
 
   const count = attr.u32(PROG_LOAD.insn_cnt);
-  const given = task.memory.read(attr.u64(PROG_LOAD.insns), count * BPF_INSN_SIZE);
-  if (given === null) return -EFAULT;
-  const bytes = given.slice();
+  const bytes = task.memory.read(attr.u64(PROG_LOAD.insns), count * BPF_INSN_SIZE);
+  if (bytes === null) return -EFAULT;
   const license = readLicense(task, attr);
   if (license === null) return -EFAULT;
   const rejected = checkSignature(task, attr) || checkDevice(attr, type);

@@ -36,7 +36,7 @@ export class Explored {
   readonly #components: Uint32Array | null;
   /** The same with the loops that helpers make by calling back; null: they are in it already. */
   readonly #withCallbacks: Uint32Array | null;
-  readonly #buckets: Map<number, Checkpoint[]> = new Map();
+  #buckets: (Checkpoint[] | undefined)[] = [];
   #visits: Visits | null;
   #doubts: Visits | null;
   #jumps: number = 0;
@@ -66,7 +66,7 @@ export class Explored {
   begin(): void {
     this.#visits = this.#components && new Visits(this.#components);
     this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
-    this.#buckets.clear();
+    this.#buckets = new Array(this.points.length);
   }
 
   /**
@@ -116,11 +116,8 @@ export class Explored {
   /** As in Linux, states that were called from elsewhere are mostly elsewhere. */
   #bucketOf({ slot, state }: Environment): Checkpoint[] {
     const hash = ((slot ^ state.frame.callSite) >>> 0) % this.points.length;
-    let bucket = this.#buckets.get(hash);
-    if (bucket === undefined) {
-      bucket = [];
-      this.#buckets.set(hash, bucket);
-    }
+    const bucket = this.#buckets[hash] ?? [];
+    this.#buckets[hash] = bucket;
     return bucket;
   }
 

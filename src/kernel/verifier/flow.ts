@@ -12,15 +12,12 @@ export const NOWHERE = -1;
 
 const EXIT = BPF_JMP | BPF_EXIT;
 
-/** By slot: the slots that may come next; calls come back. */
-interface Successors {
-  /** The one behind, or NOWHERE. */
+/** The control flow of a program. */
+export interface Flow {
+  /** By slot: the one that may come next since it is behind, or NOWHERE; calls come back. */
   readonly next: Int32Array;
-  /** The one that is jumped to, or NOWHERE. */
+  /** By slot: the one that is jumped to, or NOWHERE. */
   readonly target: Int32Array;
-}
-
-interface Order {
   /**
    * All slots, each behind those that may come next where there are no loops. Those of a function
    * stand together, where they are in the program.
@@ -31,12 +28,12 @@ interface Order {
 }
 
 /** The control flow of a program. */
-export interface Flow extends Successors, Order {}
-
-/** The control flow of a program. */
 export function findFlow(insns: readonly Instruction[]): Flow {
-  const next = new Int32Array(insns.length).fill(NOWHERE);
-  const target = new Int32Array(insns.length).fill(NOWHERE);
+  // One buffer: engines take longer to find room for each than to fill it.
+  const words = new Int32Array(3 * insns.length).fill(NOWHERE);
+  const next = words.subarray(0, insns.length);
+  const target = words.subarray(insns.length, 2 * insns.length);
+  const order = words.subarray(2 * insns.length);
   for (let slot = 0; slot < insns.length; slot++) {
     const insn = insns[slot] as Instruction;
     if (insn.opcode === EXIT) continue;
@@ -45,7 +42,8 @@ export function findFlow(insns: readonly Instruction[]): Flow {
     const isGoto = offset !== undefined && BPF_OP(insn.opcode) === BPF_JA;
     if (!isGoto) next[slot] = slot + (isLoadImm64(insn) ? 2 : 1);
   }
-  return { next, target, ...findOrder({ next, target }) };
+  const hasLoops = findOrder(next, target, order);
+  return { next, target, order, hasLoops };
 }
 
 /** Which slots a search in depth has come to, is at, has left. */
@@ -53,33 +51,32 @@ const NEW = 0;
 const OPEN = 1;
 const LEFT = 2;
 
-/** The order in which a search in depth leaves the slots. */
-function findOrder({ next, target }: Successors): Order {
+/** The order in which a search in depth leaves the slots. @returns whether it met a loop. */
+function findOrder(next: Int32Array, target: Int32Array, order: Int32Array): boolean {
   const { length } = next;
-  const order = new Int32Array(length);
-  const path = new Int32Array(length);
+  const path: number[] = [];
   const states = new Uint8Array(length);
   let left = 0;
   let hasLoops = false;
   for (let first = 0; first < length; first++) {
     if (states[first] !== NEW) continue;
-    path[0] = first;
-    for (let depth = 1; depth > 0; ) {
-      const slot = path[depth - 1] as number;
+    path.push(first);
+    for (let slot = path.at(-1); slot !== undefined; slot = path.at(-1)) {
       states[slot] = OPEN;
       const behind = next[slot] as number;
       const there = target[slot] as number;
-      hasLoops ||= states[behind] === OPEN || states[there] === OPEN;
-      if (states[behind] === NEW || states[there] === NEW) {
-        path[depth] = states[behind] === NEW ? behind : there;
-        depth++;
+      const stateBehind = behind === NOWHERE ? LEFT : states[behind];
+      const stateThere = there === NOWHERE ? LEFT : states[there];
+      hasLoops ||= stateBehind === OPEN || stateThere === OPEN;
+      if (stateBehind === NEW || stateThere === NEW) {
+        path.push(stateBehind === NEW ? behind : there);
       } else {
         states[slot] = LEFT;
         order[left] = slot;
         left++;
-        depth--;
+        path.pop();
       }
     }
   }
-  return { order, hasLoops };
+  return hasLoops;
 }

@@ -5,7 +5,7 @@
 
 import * as I from "../../abi/insn.ts";
 import { type Instruction, isLoadImm64 } from "../../asm/index.ts";
-import type { Flow } from "./flow.ts";
+import { type Flow, NOWHERE } from "./flow.ts";
 import { PROTOTYPES } from "./helper_prototypes.ts";
 
 const ALL = 0x7ff;
@@ -76,18 +76,17 @@ export function liveRegisters(
   insns: readonly Instruction[],
   { next, target, order, hasLoops }: Flow,
 ): Uint16Array {
-  // No Uint32Array.from() here: it goes by way of an iterator.
-  const effects = new Uint32Array(insns.length);
-  for (let slot = 0; slot < insns.length; slot++) {
-    effects[slot] = effectOf(insns[slot] as Instruction);
-  }
   const live = new Uint16Array(insns.length);
   for (let changed = true; changed; ) {
     changed = false;
     for (let at = 0; at < order.length; at++) {
       const slot = order[at] as number;
-      const masks = effects[slot] as number;
-      const after = (live[next[slot] as number] ?? 0) | (live[target[slot] as number] ?? 0);
+      const masks = effectOf(insns[slot] as Instruction);
+      const behind = next[slot] as number;
+      const there = target[slot] as number;
+      const after =
+        (behind === NOWHERE ? 0 : (live[behind] as number)) |
+        (there === NOWHERE ? 0 : (live[there] as number));
       const before = (masks & ALL) | (after & ~(masks >>> DEFINES));
       if (before === live[slot]) continue;
       live[slot] = before;

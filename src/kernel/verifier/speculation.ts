@@ -22,6 +22,8 @@ const RECOVERABLE: ReadonlySet<number> = new Set([EPERM, EACCES, EINVAL]);
 /** Sums of numbers are masked, too: only so that they can't be sums with pointers elsewhere. */
 const NUMBERS = "numbers";
 
+const nothing = (): void => {};
+
 /** How a sum is masked at run time. */
 interface Mask {
   /** Which operand, in which direction. */
@@ -113,12 +115,12 @@ export function maskPointer(
   number: Readonly<Bounds>,
   isReversed: boolean,
 ): (moved: Register) => void {
-  if (!isMasked(env)) return () => {};
+  if (!isMasked(env)) return nothing;
   const { opcode, dst, src } = env.insn;
   const isKnown = number.bits.mask === 0n;
   if (env.state.speculative) {
     if (!isKnown) guessUnmoved(env, pointer);
-    return () => {};
+    return nothing;
   }
   const isNegative = number.smin < 0n;
   if (!isKnown && isNegative !== number.smax < 0n) {

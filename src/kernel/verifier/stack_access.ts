@@ -26,6 +26,13 @@ export interface Stored {
   readonly contents: Register | null;
 }
 
+/** What is left of any number when it is cut to 1, 2 or 4 bytes. */
+const UNKNOWN_OF_SIZE: Readonly<Record<number, Readonly<B.Bounds>>> = {
+  1: truncate(B.UNBOUNDED, 1),
+  2: truncate(B.UNBOUNDED, 2),
+  4: truncate(B.UNBOUNDED, 4),
+};
+
 function refuse(text: string, errno: number = EACCES): Refusal {
   return new Refusal(errno, text);
 }
@@ -352,5 +359,8 @@ function storeVariable(
 export function narrowed(contents: Register, size: number, signed: boolean): Register {
   if (!contents.isScalar || size === S.SLOT_BYTES) return contents;
   if (signed) return scalar(signExtend64(contents.bounds, size));
-  return contents.withBounds(truncate(contents.bounds, size));
+  const isUnknown = contents.bounds === B.UNBOUNDED;
+  return contents.withBounds(
+    isUnknown ? (UNKNOWN_OF_SIZE[size] as Readonly<B.Bounds>) : truncate(contents.bounds, size),
+  );
 }
