@@ -227,11 +227,16 @@ class Loader {
   }
 
   #program(spec: ProgramSpec): Program {
-    const { funcInfo, lineInfo } = spec;
+    const { name, type, expectedAttachType, flags, license, lines, funcInfo, lineInfo } = spec;
     const hasDebug = this.#btfFd !== 0 && funcInfo !== null && lineInfo !== null;
     return this.#own(
       Program.load(this.#kernel, {
-        ...spec,
+        name,
+        type,
+        expectedAttachType,
+        flags,
+        license,
+        lines,
         instructions: this.#resolveMaps(spec),
         ...(this.#options.logLevel !== undefined && { logLevel: this.#options.logLevel }),
         ...(hasDebug && { debug: { btfFd: this.#btfFd, funcInfo, lineInfo } }),

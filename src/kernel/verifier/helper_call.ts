@@ -57,11 +57,18 @@ export function callHelper(env: Environment, id: number): number {
     const text = `Linux has helper ${helperName(id)}#${id}, the embedded kernel does not`;
     throw new Refusal(EINVAL, text);
   }
-  const nothing = { map: null, key: null, callback: 0, released: 0, fresh: null };
-  const call: Call = { id, prototype, ...nothing };
-  for (const [i, argument] of prototype.arguments.entries()) {
+  const call: Call = {
+    id,
+    prototype,
+    map: null,
+    key: null,
+    callback: 0,
+    released: 0,
+    fresh: null,
+  };
+  prototype.arguments.forEach((argument, i) => {
     checkArgument(env, BPF_REG_1 + i, argument, call);
-  }
+  });
   fillFresh(env, call);
   if (call.released !== 0 && !release(env, call.released)) {
     const text = `func ${helperName(id)}#${id} reference has not been acquired before`;

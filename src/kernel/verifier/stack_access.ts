@@ -86,7 +86,7 @@ export function stackReach(
   }
   const frame = frameOf(env, pointer);
   frame.reach(S.slotIndex(min));
-  env.stackDepths.set(frame.start, Math.max(env.stackDepths.get(frame.start) ?? 0, -min));
+  if (-min > (env.stackDepths.get(frame.start) ?? 0)) env.stackDepths.set(frame.start, -min);
   return { min, max };
 }
 

@@ -227,6 +227,10 @@ export function isRange({ maskHigh, maskLow }: Tnum): boolean {
     : (maskHigh | (maskLow & (maskLow + 1))) === 0;
 }
 
+function highestBit(high: number, low: number): number {
+  return high === 0 ? 31 - Math.clz32(low) : 63 - Math.clz32(high);
+}
+
 /** The smallest of its values (u64) that is greater than `than`; the largest when none is. */
 export function step({ value, mask }: Tnum, than: bigint): bigint {
   const last = value | mask;
@@ -235,7 +239,7 @@ export function step({ value, mask }: Tnum, than: bigint): bigint {
   const wrong = (least ^ value) & ~mask & 0xffff_ffff_ffff_ffffn;
   if (wrong === 0n) return least;
   // The highest known bit that is otherwise decides: below it all is as small as it may be.
-  let bit = BigInt(wrong.toString(2).length - 1);
+  let bit = BigInt(highestBit(W.highWord(wrong), W.lowWord(wrong)));
   if (((least >> bit) & 1n) === 1n) {
     // It is too large already: an unknown bit above has to be set.
     do bit++;
