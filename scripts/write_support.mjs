@@ -69,7 +69,9 @@ Verdicts are those of Linux 6.18, and as a rule so are the instructions that wer
 thing is taken from later versions: 6.18 cuts paths short that come round to \`bpf_loop\` or
 \`bpf_for_each_map_elem\`, and loses what turns out to matter later on, so that it may accept a program
 whose callback leaves its bounds in a later round. Where that can happen, the log says that a
-callback's path was cut short too early, and the program is walked once more.
+callback's path was cut short too early, and the program is walked once more. Loops around these
+helpers in which nothing changes are let in, as by 6.18, although they never end:
+\`boot({ instructionLimit })\` stops them on the interpreter, and on a hardened kernel.
 
 The causes, made from their table by \`npm run docs\`:
 

@@ -53,6 +53,12 @@ export interface BootOptions {
   /** Makes compiled programs check each access to memory as well; by default they don't. */
   readonly hardened?: boolean;
   /**
+   * How many instructions a run may take on the interpreter, and how many rounds of loops in a
+   * hardened kernel, before it is stopped as a fault; by default 2^36 and 2^32 - 1. Linux's rules
+   * let a few programs in that never end. Compiled code that is not hardened doesn't count.
+   */
+  readonly instructionLimit?: number;
+  /**
    * Puts the kernel into memory that other threads can be given, with atomic instructions that are
    * so among threads: see {@link EmbeddedKernel.spread}. By default its memory is its own.
    */
@@ -129,6 +135,7 @@ export class EmbeddedKernel implements Kernel {
       trace: options.trace ?? (() => {}),
       engine: options.engine ?? "jit",
       hardened: options.hardened ?? false,
+      instructionLimit: options.instructionLimit,
       sharedMemory: options.sharedMemory ?? false,
       unprivilegedBpfDisabled: options.unprivilegedBpfDisabled ?? 2,
     });

@@ -8,7 +8,7 @@ import type { BpfLink } from "./bpf/link.ts";
 import type { BpfMap } from "./bpf/map/map.ts";
 import { netnsBpfOperations } from "./bpf/net_namespace.ts";
 import type { Prog } from "./bpf/prog.ts";
-import type { Engine, EngineName } from "./engine.ts";
+import type { Engine, EngineName, RunOptions } from "./engine.ts";
 import { Filesystem } from "./fs.ts";
 import { Idr } from "./idr.ts";
 import { InterpreterEngine } from "./interpreter.ts";
@@ -42,6 +42,8 @@ export interface MachineOptions {
   readonly engine?: EngineName;
   /** Whether compiled programs check each access; the interpreter always does. */
   readonly hardened?: boolean;
+  /** For runs that are given none of their own: see {@link RunOptions.instructionLimit}. */
+  readonly instructionLimit?: number | undefined;
   /** Whether other threads may run programs in its memory. */
   readonly sharedMemory?: boolean;
   /** Whether tasks without CAP_BPF are kept out; by default for now (2). */

@@ -1,15 +1,17 @@
 /**
  * Breaks when an engine ends a loop that Linux lets go on: BPF_MAX_LOOPS rounds of bpf_loop, which
- * take an interpreter more instructions than a run usually has.
+ * take an interpreter more instructions than a run usually has; and when none ends one that goes on
+ * for ever.
  */
 
 import { expect, test } from "vitest";
 import { BPF_PROG_TYPE_XDP } from "../../src/abi/bpf.ts";
+import { EmbeddedKernel } from "../../src/kernel/index.ts";
 import { reasonNotToUseLinux } from "../contract/linux_available.ts";
 import { Random } from "../random.ts";
 import { randomPacket } from "./packets.ts";
 import { fromText } from "./programs.ts";
-import { embeddedWorlds, linuxWorld } from "./world.ts";
+import { embeddedWorlds, linuxWorld, World } from "./world.ts";
 
 const ROUNDS: number = 1 << 23;
 
@@ -94,3 +96,36 @@ test.each(LOOPS)(
   },
   120_000,
 );
+
+/** Nothing changes from round to round; verifiers lose sight of that over bpf_loop. */
+const ENDLESS = `
+  r6 = 0
+again:
+  r1 = 3
+  r2 = func[body]
+  r3 = 0
+  r4 = 0
+  call bpf_loop
+  if r6 != 4 goto again
+  r0 = 0
+  exit
+body:
+  r0 = 0
+  exit`;
+
+test.each([
+  { engine: "interpreter", reason: "takes more instructions than a run may" },
+  { engine: "jit", hardened: true, reason: "unreachable" },
+] as const)("an endless loop is stopped by the limit: $engine", ({ reason, ...options }) => {
+  const kernel = EmbeddedKernel.boot({ ...options, possibleCpus: 2, instructionLimit: 10_000 });
+  using world = new World(options.engine, kernel);
+  const program = fromText(BPF_PROG_TYPE_XDP, ENDLESS, "endless");
+  const fd = world.load(program);
+  expect(fd).toBeGreaterThanOrEqual(0);
+  expect(world.run(fd, program, [randomPacket(new Random(1))])).toMatch(/^error -14/);
+  expect(kernel.describeProgram(fd)).toMatchObject({
+    faults: 1,
+    lastFault: expect.stringContaining(reason),
+  });
+  kernel.close(fd);
+});

@@ -23,6 +23,9 @@ const PER_CPU: ReadonlySet<number> = new Set([
   BPF.BPF_MAP_TYPE_PERCPU_HASH,
 ]);
 
+/** What the interpreter says of a run that doesn't end. */
+const TOO_LONG = "takes more instructions than a run may";
+
 /** A kernel with all maps, and programs to tail call. */
 export class World implements Disposable {
   readonly name: string;
@@ -75,6 +78,13 @@ export class World implements Disposable {
     return lines.join("\n");
   }
 
+  /** Whether a run was stopped since it took more instructions than it may. */
+  wasTooLong(fd: number): boolean {
+    if (!(this.kernel instanceof EmbeddedKernel)) return false;
+    const described = this.kernel.describeProgram(fd);
+    return typeof described !== "number" && described.lastFault?.includes(TOO_LONG) === true;
+  }
+
   #runOn(fd: number, type: number, { data, context }: TestPacket): string {
     const { kernel } = this;
     const out = this.#out;
@@ -109,10 +119,18 @@ export class World implements Disposable {
   }
 }
 
-/** The engines of this project: the first one is what the others are held to. */
-export function embeddedWorlds(possibleCpus: number): World[] {
+/**
+ * The engines of this project: the first one is what the others are held to.
+ *
+ * @param instructionLimit - of the interpreter's runs; by default the engine's own.
+ */
+export function embeddedWorlds(possibleCpus: number, instructionLimit?: number): World[] {
+  const limit = instructionLimit === undefined ? {} : { instructionLimit };
   return [
-    new World("interpreter", EmbeddedKernel.boot({ engine: "interpreter", possibleCpus })),
+    new World(
+      "interpreter",
+      EmbeddedKernel.boot({ engine: "interpreter", possibleCpus, ...limit }),
+    ),
     new World("jit", EmbeddedKernel.boot({ engine: "jit", possibleCpus })),
     new World("hardened jit", EmbeddedKernel.boot({ engine: "jit", hardened: true, possibleCpus })),
   ];

@@ -72,7 +72,10 @@ export class Run extends ProgramRun {
     const { registers } = this;
     registers.clear();
     this.begin(prog, invocation);
-    this.#limit = options.instructionLimit ?? DEFAULT_INSTRUCTION_LIMIT;
+    this.#limit =
+      options.instructionLimit ??
+      this.machine.options.instructionLimit ??
+      DEFAULT_INSTRUCTION_LIMIT;
     this.#budget = this.#limit;
     this.#observer = options.onInstruction;
     this.#tailCalls = options.tailCalls ?? 0;

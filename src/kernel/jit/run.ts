@@ -55,19 +55,23 @@ export class JitRun extends ProgramRun {
     if (block === 0) return null;
     const run = new JitRun(machine, Math.ceil(block / STACKS_BYTES) * STACKS_BYTES);
     machine.memory.view.setUint32(run.state + STATE.cpu, cpu, true);
-    machine.memory.view.setUint32(run.state + STATE.max_rounds, MAX_ROUNDS, true);
+    run.#setMaxRounds(machine.options.instructionLimit);
     return run;
   }
 
   /** Enters compiled code whose loops, if it is hardened, may take so many rounds in all. */
   withRounds<T>(rounds: number, enter: () => T): T {
-    const at = this.state + STATE.max_rounds;
-    this.view.setUint32(at, Math.min(rounds, MAX_ROUNDS), true);
+    this.#setMaxRounds(rounds);
     try {
       return enter();
     } finally {
-      this.view.setUint32(at, MAX_ROUNDS, true);
+      this.#setMaxRounds(this.machine.options.instructionLimit);
     }
+  }
+
+  #setMaxRounds(rounds: number = MAX_ROUNDS): void {
+    const at = this.state + STATE.max_rounds;
+    this.view.setUint32(at, Math.min(rounds, MAX_ROUNDS), true);
   }
 
   /** The first frame, by its lowest address. */
