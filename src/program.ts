@@ -254,24 +254,48 @@ function loadRequest(
   };
 }
 
+/**
+ * A log buffer that no load is using. Those of a loop would all live until its end otherwise:
+ * whatever WeakRef has looked at does.
+ */
+let spareLog: Uint8Array | null = null;
+
 /** Loads with as much room for the log as it takes. */
 function tryLoad(
   kernel: Kernel,
   options: ProgramOptions,
   logLevel: number,
 ): { readonly result: number; readonly log: string } {
-  for (let size = FIRST_LOG_BYTES; ; size *= 4) {
-    const log = logLevel === 0 ? null : new Uint8Array(size);
-    const request = loadRequest(kernel, options, log, logLevel);
-    const result = bpfResult(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
-    if (log === null) return { result, log: "" };
-    if (result !== -ENOSPC) return { result, log: textOf(log) };
-    // Its end is there, which is enough to know why, and that it has no room is no verdict.
-    const isEnough = options.logLevel === undefined && readStatistics(textOf(log)) !== null;
-    if (isEnough || size >= LAST_LOG_BYTES) {
-      return { ...tryLoad(kernel, options, 0), log: textOf(log) };
+  if (logLevel === 0) return { result: loadOnce(kernel, options, null, 0), log: "" };
+  const first = spareLog ?? new Uint8Array(FIRST_LOG_BYTES);
+  spareLog = null;
+  try {
+    for (let buffer = first; ; buffer = new Uint8Array(4 * buffer.length)) {
+      // What another load left there must not be read where this one writes nothing.
+      buffer[0] = 0;
+      const result = loadOnce(kernel, options, buffer, logLevel);
+      const log = textOf(buffer);
+      if (result !== -ENOSPC) return { result, log };
+      // Its end is there, which is enough to know why, and that it has no room is no verdict.
+      const isEnough = options.logLevel === undefined && readStatistics(log) !== null;
+      if (isEnough || buffer.length >= LAST_LOG_BYTES) {
+        return { result: loadOnce(kernel, options, null, 0), log };
+      }
     }
+  } finally {
+    spareLog = first;
   }
+}
+
+/** @returns an fd or a negative errno. */
+function loadOnce(
+  kernel: Kernel,
+  options: ProgramOptions,
+  log: Uint8Array | null,
+  logLevel: number,
+): number {
+  const request = loadRequest(kernel, options, log, logLevel);
+  return bpfResult(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
 }
 
 /** A verdict of the verifier's, or whatever else kept the program out. */

@@ -1,12 +1,13 @@
 /** Loading, describing and running programs. */
 
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   BPF_PROG_TYPE_FLOW_DISSECTOR,
   BPF_PROG_TYPE_SK_LOOKUP,
   BPF_PROG_TYPE_SOCKET_FILTER,
   BPF_PROG_TYPE_XDP,
   BPF_SK_LOOKUP,
+  BpfError,
   decodeFlowKeys,
   Program,
   readStatistics,
@@ -115,6 +116,24 @@ export const programs: Scene = (stage) => {
     ) ?? [""];
     expect(log).toContain(verdict);
     expect(verdict).toMatch(/jump out of range|out of range/);
+  });
+
+  test("a log is that of its own program, although a buffer serves for all", () => {
+    const { kernel } = stage();
+    const buffers = new Set<Uint8Array>();
+    const addressOf = vi.spyOn(kernel, "addressOf");
+    for (const text of ["r0 = r9\nexit", "r0 = r8\nexit", "r0 = 0\nexit"]) {
+      const load = (): Program => stage().program(text, { name: "log", logLevel: 2 });
+      const log = text.includes("= 0") ? load().log : (thrownBy(load) as VerifierError).log;
+      expect(log).toContain(text.split("\n")[0]);
+      for (const [bytes] of addressOf.mock.calls) if (bytes.length >= 1 << 18) buffers.add(bytes);
+    }
+    // Refused before there is anything to say.
+    const error = thrownBy(() => stage().program("r0 = r7\nexit", { flags: 1 << 30 }));
+    expect(error).toBeInstanceOf(BpfError);
+    expect(error).not.toBeInstanceOf(VerifierError);
+    addressOf.mockRestore();
+    expect(buffers.size).toBe(1);
   });
 
   test("a VerifierError says why in terms of the source, whichever kernel refused", () => {
