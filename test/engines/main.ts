@@ -15,9 +15,10 @@ many differences to stop.`;
 const DEFAULT_PROGRAMS = 20_000;
 const DEFAULT_MAX = 10;
 
-function summary({ tried, programs, onLinux, refusedByLinux, differences }: Counts): string {
+function summary(counts: Counts): string {
+  const { tried, programs, tooLong, onLinux, refusedByLinux, differences } = counts;
   return (
-    `${programs} programs of ${tried} tried, ${onLinux} of them on Linux ` +
+    `${programs} programs of ${tried} tried, ${tooLong} took too long, ${onLinux} on Linux ` +
     `(which refused ${refusedByLinux}): ${differences.length} differences`
   );
 }
