@@ -16,8 +16,6 @@ const config: ViteUserConfig = defineConfig({
           name: "here",
           include: ["test/**/*.test.ts"],
           exclude: ON_LINUX,
-          // All processors: left to itself, vitest keeps one of them for its own.
-          maxWorkers: "100%",
           sequence: { groupOrder: 0 },
         },
       },
