@@ -2,7 +2,8 @@
  * The same random programs on the interpreter and as compiled code: a program that they don't agree
  * on computes something else than Linux does on one of them.
  *
- * DIFFERENTIAL_PROGRAMS sets how many there are, DIFFERENTIAL_SEED where they begin.
+ * NSLINK_JIT_PROGRAMS says how many there are, NSLINK_JIT_SEED where to begin ("random": anywhere).
+ * More, through the whole kernel and on Linux, run in test/engines/.
  */
 import { describe, expect, test } from "vitest";
 import { BPF_PROG_TYPE_XDP } from "../../../src/abi/bpf.ts";
@@ -10,6 +11,7 @@ import { contextOf } from "../../../src/kernel/bpf/context.ts";
 import type { BpfMap } from "../../../src/kernel/bpf/map/map.ts";
 import { type Prog, ProgFile } from "../../../src/kernel/bpf/prog.ts";
 import { Random } from "../../random.ts";
+import { numberSetting, seedSetting } from "../../settings.ts";
 import {
   arrayMap,
   type BootOptions,
@@ -21,8 +23,8 @@ import {
 } from "../run/support.ts";
 import { PACKET_BYTES, randomProgram, TAIL_PROGRAMS } from "./generator.ts";
 
-const PROGRAMS = Number(process.env.DIFFERENTIAL_PROGRAMS ?? 3000);
-const FIRST_SEED = Number(process.env.DIFFERENTIAL_SEED ?? 1);
+const PROGRAMS = numberSetting("NSLINK_JIT_PROGRAMS", 1000);
+const FIRST_SEED = seedSetting("NSLINK_JIT_SEED");
 const PERCPU_ARRAY = 6;
 const LRU_HASH = 9;
 const CONTEXT_BYTES = 24;
