@@ -113,7 +113,8 @@ function ratiosOf(results, row) {
   return [
     (jit.median / linux.median).toFixed(2),
     (jit.min / linux.min).toFixed(2),
-    row.startsWith("empty") ? "" : rest.toFixed(2),
+    // Linux's whole nanoseconds may leave nothing to divide by.
+    row.startsWith("empty") || !Number.isFinite(rest) ? "" : rest.toFixed(2),
   ];
 }
 
