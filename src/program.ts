@@ -6,6 +6,7 @@ import { PROG_ATTACH, PROG_LOAD, TEST_RUN } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
 import { ENOSPC } from "./abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE } from "./abi/flow_keys.ts";
+import { hexText } from "./abi/hex_text.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
 import type { Values } from "./abi/layout.ts";
 import { addressesOf, bpfResult, cString, objectName, textOf, tryBpf } from "./call.ts";
@@ -327,12 +328,6 @@ const INFO = {
   verified_insns: PROG_INFO.verified_insns,
 } as const;
 
-function hexadecimal(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += byte < 16 ? `0${byte.toString(16)}` : byte.toString(16);
-  return text;
-}
-
 function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
   const read = (ids: Uint32Array): Values<typeof INFO> => {
     const bytes = new Uint8Array(ids.buffer);
@@ -350,7 +345,7 @@ function readProgramInfo(kernel: Kernel, fd: number): ProgramInfo {
     type: info.type,
     id: info.id,
     name: textOf(info.name),
-    tag: hexadecimal(info.tag),
+    tag: hexText(info.tag),
     gplCompatible: (info.gpl_compatible & 1) !== 0,
     instructionBytes: info.xlated_prog_len,
     mapIds: [...ids.subarray(0, count)],

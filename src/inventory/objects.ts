@@ -5,6 +5,7 @@
 import { OBJ } from "../abi/attr.ts";
 import { BPF_LINK_GET_NEXT_ID, BPF_OBJ_GET, BPF_PROG_GET_FD_BY_ID } from "../abi/bpf.ts";
 import { ENOENT } from "../abi/errno.ts";
+import { hexText } from "../abi/hex_text.ts";
 import { BPF_PROG_INFO_SIZE, PROG_INFO } from "../abi/info.ts";
 import { cString, textOf, tryBpf } from "../call.ts";
 import { refusal } from "../diagnosis/refusal.ts";
@@ -46,8 +47,7 @@ export function readProgram(kernel: Kernel, id: number): ProgramEntry {
     readInfo(kernel, fd, PROG_INFO, BPF_PROG_INFO_SIZE),
   );
   if (info === null) return { id, name: "", tag: "" };
-  const tag = Array.from(info.tag, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return { id, name: textOf(info.name), tag };
+  return { id, name: textOf(info.name), tag: hexText(info.tag) };
 }
 
 /** Everything pinned in the BPF file systems that this task can see, as far as it may open it. */

@@ -3,11 +3,12 @@
  * kernel/bpf/syscall.c in Linux; what a link attaches to is the subclass's business.
  */
 
+import { hexText } from "../../abi/hex_text.ts";
 import { LINK_INFO } from "../../abi/info.ts";
 import { writeField } from "../../abi/layout.ts";
 import { File, O_CLOEXEC, O_RDONLY } from "../file.ts";
 import type { Task } from "../task.ts";
-import { hex, type Prog } from "./prog.ts";
+import type { Prog } from "./prog.ts";
 
 /** A link: struct bpf_link. Its creator holds it. */
 export abstract class BpfLink {
@@ -74,7 +75,7 @@ export class LinkFile extends File {
     const { link } = this;
     const lines = [`link_type:\t${link.typeName}`, `link_id:\t${link.id}`];
     if (link.prog !== null) {
-      lines.push(`prog_tag:\t${hex(link.prog.facts.tag)}`, `prog_id:\t${link.prog.id}`);
+      lines.push(`prog_tag:\t${hexText(link.prog.facts.tag)}`, `prog_id:\t${link.prog.id}`);
     }
     return lines.map((line) => `${line}\n`).join("") + link.fdinfo();
   }

@@ -2,6 +2,7 @@
  * A loaded program: struct bpf_prog and the fd that holds it.
  */
 
+import { hexText } from "../../abi/hex_text.ts";
 import type { Instruction } from "../../asm/index.ts";
 import { File, O_CLOEXEC, O_RDWR } from "../file.ts";
 import { type FaultLog, NO_FAULTS } from "../interpreter/fault_log.ts";
@@ -120,7 +121,7 @@ export class ProgFile extends File {
     return [
       ["prog_type", facts.type],
       ["prog_jited", this.prog.isCompiled ? 1 : 0],
-      ["prog_tag", hex(facts.tag)],
+      ["prog_tag", hexText(facts.tag)],
       ["memlock", pageAligned(facts.xlated.length)],
       ["prog_id", id],
       ["run_time_ns", 0],
@@ -137,11 +138,6 @@ export class ProgFile extends File {
   protected release(): void {
     this.prog.put();
   }
-}
-
-/** Bytes as lower-case hexadecimal digits. */
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function pageAligned(sizeBytes: number): number {

@@ -4,6 +4,7 @@
 
 import { EINVAL } from "../../abi/errno.ts";
 import { BPF_FUNC } from "../../abi/helpers.ts";
+import { hexText } from "../../abi/hex_text.ts";
 import { BPF_REG_1, BPF_REG_2, BPF_REG_3 } from "../../abi/insn.ts";
 import type { Registers } from "../interpreter/registers.ts";
 import type { Helper, HelperCaller } from "./helper.ts";
@@ -126,7 +127,7 @@ function readAddress(
     : new Uint8Array(size);
   if (kind === "pI4") return Array.from(bytes).join(".");
   if (kind === "pi4") return Array.from(bytes, (byte) => String(byte).padStart(3, "0")).join(".");
-  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const digits = hexText(bytes);
   return kind === "pi6" ? digits : (digits.match(/.{4}/g) ?? []).join(":");
 }
 
