@@ -12,15 +12,10 @@ const roundConstants = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(pri
 const initialState = Int32Array.from(PRIMES.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
 const schedule = new Int32Array(ROUNDS);
 
-/**
- * The digest of `message`, 32 bytes.
- *
- * @param change - may change the copy that is hashed.
- */
-export function sha256(message: Uint8Array, change?: (copy: DataView) => void): Uint8Array {
+/** The digest of `message`, 32 bytes. */
+export function sha256(message: Uint8Array): Uint8Array {
   const state = initialState.slice();
   const padded = pad(message);
-  change?.(padded);
   for (let at = 0; at < padded.byteLength; at += BLOCK_BYTES) compress(state, padded, at);
   const digest = new Uint8Array(32);
   for (let i = 0; i < digest.length; i++) {

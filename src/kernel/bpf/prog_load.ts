@@ -70,8 +70,10 @@ export function progLoad(task: Task, attr: Attr): number {
   if (refused !== 0) return refused;
 
   const count = attr.u32(PROG_LOAD.insn_cnt);
-  const bytes = task.memory.read(attr.u64(PROG_LOAD.insns), count * BPF_INSN_SIZE);
-  if (bytes === null) return -EFAULT;
+  const given = task.memory.read(attr.u64(PROG_LOAD.insns), count * BPF_INSN_SIZE);
+  if (given === null) return -EFAULT;
+  // Once: another thread may share the caller's memory.
+  const bytes = given.slice();
   const license = readLicense(task, attr);
   if (license === null) return -EFAULT;
   const rejected = checkSignature(task, attr) || checkDevice(attr, type);
@@ -167,16 +169,17 @@ function checkDevice(attr: Attr, type: number): number {
 
 /** SHA-256 of the instructions, fds of maps zeroed: analogous to bpf_prog_calc_tag() in Linux. */
 function digestOf(bytes: Uint8Array): Uint8Array {
-  return sha256(bytes, (view) => {
-    for (let at = 0; at + 2 * BPF_INSN_SIZE <= bytes.length; at += BPF_INSN_SIZE) {
-      const source = view.getUint8(at + 1) >> 4;
-      const namesMap = source === BPF_PSEUDO_MAP_FD || source === BPF_PSEUDO_MAP_VALUE;
-      if (view.getUint8(at) !== BPF_LD_IMM64 || !namesMap) continue;
-      view.setUint32(at + 4, 0, true);
-      at += BPF_INSN_SIZE;
-      view.setUint32(at + 4, 0, true);
-    }
-  });
+  const hashed = bytes.slice();
+  const view = new DataView(hashed.buffer);
+  for (let at = 0; at + 2 * BPF_INSN_SIZE <= hashed.length; at += BPF_INSN_SIZE) {
+    const source = view.getUint8(at + 1) >> 4;
+    const namesMap = source === BPF_PSEUDO_MAP_FD || source === BPF_PSEUDO_MAP_VALUE;
+    if (view.getUint8(at) !== BPF_LD_IMM64 || !namesMap) continue;
+    view.setUint32(at + 4, 0, true);
+    at += BPF_INSN_SIZE;
+    view.setUint32(at + 4, 0, true);
+  }
+  return sha256(hashed);
 }
 
 interface Loaded {
