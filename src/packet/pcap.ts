@@ -59,42 +59,42 @@ export class PcapParser implements RecordParser {
       this.#linkType = this.#fileHeader(from, at);
       return;
     }
-    this.#packets++;
-    sink.packet(
-      this.#linkType,
-      length - PCAP_RECORD_HEADER_LENGTH,
-      from.view.getUint32(at + 12, this.#littleEndian),
-      from.bytes,
-      at + PCAP_RECORD_HEADER_LENGTH,
-      this.#clock,
-      from.view.getUint32(at, this.#littleEndian),
-      from.view.getUint32(at + 4, this.#littleEndian),
-    );
+    this.#packet(this.#linkType, from, at, length - PCAP_RECORD_HEADER_LENGTH, sink);
   }
 
-  records({ view, bytes }: Stretch, at: number, sink: PacketSink): number {
+  records(from: Stretch, at: number, sink: PacketSink): number {
     const linkType = this.#linkType;
     if (linkType === undefined) return at;
-    const [littleEndian, clock] = [this.#littleEndian, this.#clock];
+    const { view, bytes } = from;
     let next = at;
     while (next + PCAP_RECORD_HEADER_LENGTH <= bytes.length) {
-      const capturedLength = view.getUint32(next + 8, littleEndian);
-      const start = next + PCAP_RECORD_HEADER_LENGTH;
-      if (capturedLength > MAX_PACKET_LENGTH || start + capturedLength > bytes.length) break;
-      this.#packets++;
-      sink.packet(
-        linkType,
-        capturedLength,
-        view.getUint32(next + 12, littleEndian),
-        bytes,
-        start,
-        clock,
-        view.getUint32(next, littleEndian),
-        view.getUint32(next + 4, littleEndian),
-      );
-      next = start + capturedLength;
+      const capturedLength = view.getUint32(next + 8, this.#littleEndian);
+      const end = next + PCAP_RECORD_HEADER_LENGTH + capturedLength;
+      if (capturedLength > MAX_PACKET_LENGTH || end > bytes.length) break;
+      this.#packet(linkType, from, next, capturedLength, sink);
+      next = end;
     }
     return next;
+  }
+
+  #packet(
+    linkType: LinkType,
+    { view, bytes }: Stretch,
+    at: number,
+    capturedLength: number,
+    sink: PacketSink,
+  ): void {
+    this.#packets++;
+    sink.packet(
+      linkType,
+      capturedLength,
+      view.getUint32(at + 12, this.#littleEndian),
+      bytes,
+      at + PCAP_RECORD_HEADER_LENGTH,
+      this.#clock,
+      view.getUint32(at, this.#littleEndian),
+      view.getUint32(at + 4, this.#littleEndian),
+    );
   }
 
   #fileHeader(from: Stretch, at: number): LinkType {
