@@ -123,8 +123,16 @@ export class EmbeddedKernel implements Kernel {
     this.bpffs = bpffsCalls(task);
   }
 
-  /** Starts a kernel and returns its first task. */
+  /**
+   * Starts a kernel and returns its first task.
+   *
+   * @throws {RangeError} for a limit that can't be one.
+   */
   static boot(options: BootOptions = {}): EmbeddedKernel {
+    const { instructionLimit: limit } = options;
+    if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0)) {
+      throw new RangeError(`instructionLimit must be a whole number from 1 on, not ${limit}`);
+    }
     const machine = new Machine({
       clock: options.clock ?? platformClock(),
       random: options.random ?? platformRandom,

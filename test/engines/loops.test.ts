@@ -129,3 +129,7 @@ test.each([
   });
   kernel.close(fd);
 });
+
+test.each([0, -1, 1.5, Number.NaN])("a limit of %s is refused", (instructionLimit) => {
+  expect(() => EmbeddedKernel.boot({ instructionLimit })).toThrow(/^instructionLimit must be/);
+});
