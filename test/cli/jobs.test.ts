@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Dissection } from "../../src/cli/dissection.ts";
 import { CaptureScanner, networkFrame, readCapture } from "../../src/packet/index.ts";
 import { Command, expectUsageError, projectFile } from "./command.ts";
 
@@ -37,6 +38,22 @@ function longCapture(): Uint8Array {
   bytes.set(EXAMPLE.subarray(0, FILE_HEADER));
   for (let i = 0; i < TIMES; i++) bytes.set(packets, FILE_HEADER + i * packets.length);
   return bytes;
+}
+
+/** Takes a capture through, so many bytes at a time. */
+async function dissectAll(
+  dissection: Dissection,
+  capture: Uint8Array,
+  pieceBytes: number,
+): Promise<void> {
+  const scanner = new CaptureScanner(dissection.sink);
+  for (let at = 0; at < capture.length; at += pieceBytes) {
+    const piece = capture.subarray(at, at + pieceBytes);
+    dissection.begin(piece, Number.POSITIVE_INFINITY);
+    scanner.push(piece);
+    await dissection.end();
+  }
+  await dissection.finish();
 }
 
 describe("the output", () => {
@@ -195,15 +212,7 @@ test("threads that count in the same maps and call the kernel lose no packet", a
   const report = new Report("summary");
   const how = { spread, threads: THREADS, format: "summary" } as const;
   using dissection = new SpreadDissection(kernel, { netns, report, flags: 0 }, how);
-  const scanner = new CaptureScanner(dissection.sink);
-  const bytes = longCapture();
-  for (let at = 0; at < bytes.length; at += 50_000) {
-    const chunk = bytes.subarray(at, at + 50_000);
-    dissection.begin(chunk, Number.POSITIVE_INFINITY);
-    scanner.push(chunk);
-    await dissection.end();
-  }
-  await dissection.finish();
+  await dissectAll(dissection, longCapture(), 50_000);
 
   const packets = BigInt(478 * TIMES);
   expect(report.tally.count("ok")).toBe(Number(packets));
@@ -269,14 +278,7 @@ test("threads tell why a program was stopped, in the order of the capture", asyn
       spread === null
         ? new modules.PagedDissection(kernel, options)
         : new modules.SpreadDissection(kernel, options, { spread, threads, format: "summary" });
-    const scanner = new CaptureScanner(dissection.sink);
-    for (let at = 0; at < EXAMPLE.length; at += 5_000) {
-      const chunk = EXAMPLE.subarray(at, at + 5_000);
-      dissection.begin(chunk, Number.POSITIVE_INFINITY);
-      scanner.push(chunk);
-      await dissection.end();
-    }
-    await dissection.finish();
+    await dissectAll(dissection, EXAMPLE, 5_000);
     const description = kernel.describeProgram(program.fd);
     if (typeof description === "number") expect.fail(`errno ${description}`);
     expect(description.faults).toBe(report.tally.count("stopped"));
