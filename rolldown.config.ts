@@ -1,10 +1,11 @@
 /**
  * The nslink command in a few files: Node takes longer to find and open hundreds of modules than the
  * command takes for its work. They are CommonJS, of which V8's compiled code can be kept: see
- * scripts/write_code_cache.mjs.
+ * src/cli/code_cache.ts.
  */
 
-import { readFileSync } from "node:fs";
+import { chmodSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { defineConfig, type RolldownOptions } from "rolldown";
 
 const COMMANDER = "node_modules/commander/";
@@ -29,6 +30,12 @@ const output = {
 
 /** Says what the files are, as the project's own says that all others are ES modules. */
 const MANIFEST = { fileName: "package.json", source: '{ "type": "commonjs" }\n' };
+
+/** Whoever may read a file may run it then, whatever the umask left of its mode. */
+function makeExecutable(path: string): void {
+  const { mode } = statSync(path);
+  chmodSync(path, mode | ((mode & 0o444) >> 2));
+}
 
 const config: RolldownOptions[] = defineConfig([
   {
@@ -57,6 +64,12 @@ const config: RolldownOptions[] = defineConfig([
         name: "manifest",
         generateBundle() {
           this.emitFile({ type: "asset", ...MANIFEST });
+        },
+      },
+      {
+        name: "executable",
+        writeBundle({ dir = output.dir }) {
+          makeExecutable(join(dir, "nslink.js"));
         },
       },
     ],

@@ -1,9 +1,20 @@
 /**
- * The command's shipped files, run from what V8 made of them before: compiling them and their
- * functions anew took as long as all that Node does before it comes to them.
+ * The command's shipped files, run from the compiled code that V8 made of them in an earlier start:
+ * `nslink run` starts a fifth sooner with it (`bench startup`: 361 ms, 443 ms without).
+ *
+ * The first start keeps it beside the files, if its user may write there. It isn't shipped: it
+ * would be half of the package, and only the V8 that made it takes it.
  */
 
-import { readFileSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Script } from "node:vm";
@@ -43,7 +54,7 @@ export class CachedModules {
     if (known !== undefined) return known.exports;
     const filename = join(this.#folder, name);
     const source = `${BEFORE}${readFileSync(filename, "utf8")}${BEHIND}`;
-    const cachedData = readIfThere(cacheOf(filename));
+    const cachedData = readCache(filename);
     // V8 rejects what another one made, or one with other flags.
     const script = new Script(source, { filename, ...(cachedData && { cachedData }) });
     if (script.cachedDataRejected !== false) this.compiled.push(name);
@@ -54,10 +65,15 @@ export class CachedModules {
     return exports;
   }
 
-  /** Keeps the compiled code of all modules that were run, with the functions that were called. */
-  write(): void {
-    for (const [name, { script }] of this.#loaded) {
-      writeFileSync(cacheOf(join(this.#folder, name)), script.createCachedData());
+  /**
+   * Keeps the compiled code of all modules that V8 had to compile, with the functions that were
+   * called. Where files can't be written, nothing is kept.
+   */
+  keep(): void {
+    if (this.compiled.length === 0 || !isWritable(this.#folder)) return;
+    for (const name of this.compiled) {
+      const script = this.#loaded.get(name)?.script;
+      if (script !== undefined) writeCache(join(this.#folder, name), script.createCachedData());
     }
   }
 
@@ -66,15 +82,40 @@ export class CachedModules {
   }
 }
 
-/** V8 compares but the length of the source: who writes a module has to write this, too. */
 function cacheOf(filename: string): string {
   return `${filename}.cache`;
 }
 
-function readIfThere(path: string): Buffer | null {
+/**
+ * Reads the compiled code of a file, if it was kept after the file was written. V8 compares only
+ * the lengths of sources. Change times are compared, as packages come with old times of writing.
+ */
+function readCache(filename: string): Buffer | null {
   try {
-    return readFileSync(path);
+    const cache = cacheOf(filename);
+    return statSync(cache).ctimeMs < statSync(filename).ctimeMs ? null : readFileSync(cache);
   } catch {
     return null;
+  }
+}
+
+/** Writes compiled code for all who may read the file; another start sees all of it or nothing. */
+function writeCache(filename: string, data: Buffer): void {
+  const unfinished = `${cacheOf(filename)}.${process.pid}`;
+  try {
+    writeFileSync(unfinished, data, { flag: "wx" });
+    chmodSync(unfinished, statSync(filename).mode & 0o666);
+    renameSync(unfinished, cacheOf(filename));
+  } catch {
+    rmSync(unfinished, { force: true });
+  }
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }

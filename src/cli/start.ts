@@ -6,4 +6,6 @@
 import { dirname } from "node:path";
 import { CachedModules } from "./code_cache.ts";
 
-new CachedModules(dirname(import.meta.filename)).load("main.js");
+const modules = new CachedModules(dirname(import.meta.filename));
+process.on("exit", () => modules.keep());
+modules.load("main.js");

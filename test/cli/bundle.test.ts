@@ -1,11 +1,22 @@
 /** The command as it is shipped, in a few files: a module left out or run too early breaks it. */
 
-import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Command, PROJECT } from "./command.ts";
+import { Command, ended, PROJECT } from "./command.ts";
 
 const OBJECT = "bpf/flow.bpf.o";
 const CAPTURE = "examples/traffic.pcap";
@@ -21,16 +32,8 @@ beforeAll(() => {
   const flags = ["--config", "--dir", join(shipped, "..")];
   const { stderr } = spawnSync(rolldown, flags, { cwd: PROJECT, encoding: "utf8" });
   expect(existsSync(shipped), stderr).toBe(true);
-  writeCache(join(nslink.folder, "dist"));
 });
 afterAll(() => nslink[Symbol.dispose]());
-
-/** As `npm run build` does it. */
-function writeCache(folder: string): void {
-  const script = join(PROJECT, "scripts/write_code_cache.mjs");
-  const { stderr } = spawnSync(process.execPath, [script, folder], { encoding: "utf8" });
-  expect(stderr).toBe("");
-}
 
 test.each([
   ["--help"],
@@ -57,7 +60,10 @@ function compiled(...flags: readonly string[]): readonly string[] {
   const code = `
     const { CachedModules } = await import("${built}");
     const modules = new CachedModules(${JSON.stringify(dirname(shipped))});
-    process.on("exit", () => console.error(JSON.stringify(modules.compiled)));
+    process.on("exit", () => {
+      console.error(JSON.stringify(modules.compiled));
+      modules.keep();
+    });
     modules.load("main.js");`;
   const args = [...flags, "--input-type=module", "--eval", code, "--"];
   const words = ["nslink", "run", OBJECT, CAPTURE, "--summary"];
@@ -70,9 +76,79 @@ function compiled(...flags: readonly string[]): readonly string[] {
   return JSON.parse(stderr);
 }
 
+/** The files of compiled code that lie beside the command. */
+function kept(): readonly string[] {
+  return readdirSync(dirname(shipped)).filter((name) => name.includes(".cache"));
+}
+
+function forget(): void {
+  for (const name of kept()) rmSync(join(dirname(shipped), name));
+}
+
 test("what V8 made of the command is not made again, unless V8 is another one", () => {
+  forget();
+  expect(compiled()).toContain("kernel.js");
+  expect(kept()).toContain("kernel.js.cache");
   expect(compiled()).toEqual([]);
   expect(compiled("--no-lazy-feedback-allocation")).toContain("kernel.js");
-  writeFileSync(join(dirname(shipped), "kernel.js.cache"), "made by something else");
+  expect(compiled(), "kept by the other V8").toContain("kernel.js");
+  expect(compiled()).toEqual([]);
+});
+
+test("what is kept is not taken when it is no compiled code, half of it, or older", () => {
+  compiled();
+  const cache = join(dirname(shipped), "kernel.js.cache");
+  const whole = readFileSync(cache);
+  for (const spoilt of [Buffer.from("made by something else"), whole.subarray(0, -1000), ""]) {
+    writeFileSync(cache, spoilt);
+    expect(compiled()).toEqual(["kernel.js"]);
+    expect(compiled(), "written anew").toEqual([]);
+  }
+  // The same bytes, written again: V8 itself looks at nothing but their number.
+  writeFileSync(join(dirname(shipped), "kernel.js"), readFileSync(cache.slice(0, -6)));
   expect(compiled()).toEqual(["kernel.js"]);
+});
+
+test("starts at the same time all run, and leave nothing half-written", async () => {
+  forget();
+  const words = [shipped, "inspect", OBJECT];
+  const starts = Array.from({ length: 4 }, () => spawn(process.execPath, words, { cwd: PROJECT }));
+  const ends = await Promise.all(starts.map(ended));
+  const [first] = ends;
+  expect(first).toMatchObject({ status: 0, stderr: "" });
+  for (const end of ends) expect(end).toEqual(first);
+  expect(kept().filter((name) => !name.endsWith(".cache"))).toEqual([]);
+  expect(compiled()).toEqual([]);
+});
+
+test("compiled code can be read by whoever can read the command", () => {
+  forget();
+  expect(
+    spawnSync("sh", ["-c", `umask 077; '${process.execPath}' '${shipped}' --version`]),
+  ).toMatchObject({ status: 0 });
+  const modeOf = (name: string): number => statSync(join(dirname(shipped), name)).mode & 0o777;
+  expect(modeOf("words.js.cache")).toBe(modeOf("words.js"));
+});
+
+test("a command in a folder that can't be written runs, and keeps nothing", () => {
+  forget();
+  const folder = mkdtempSync(join(tmpdir(), "nslink-read-only-"));
+  const bin = join(folder, "dist/bin");
+  try {
+    cpSync(dirname(shipped), bin, { recursive: true });
+    cpSync(join(PROJECT, "package.json"), join(folder, "package.json"));
+    const files = readdirSync(bin);
+    chmodSync(folder, 0o755);
+    chmodSync(bin, 0o555);
+    // Modes don't keep root out.
+    const asNobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+    const options = { encoding: "utf8", cwd: folder, ...asNobody } as const;
+    const words = [join(bin, "nslink.js"), "--version"];
+    const { status, stderr } = spawnSync(process.execPath, words, options);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(readdirSync(bin)).toEqual(files);
+  } finally {
+    chmodSync(bin, 0o755);
+    rmSync(folder, { recursive: true });
+  }
 });
