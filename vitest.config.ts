@@ -1,4 +1,7 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { HANG_MS } from "./test/limits.ts";
+import { Progress } from "./test/progress.ts";
+import { MOVING_SEED } from "./test/settings.ts";
 
 /** Suites that look at all links and namespaces of the machine's own kernel, where they can. */
 const ON_LINUX = ["cli", "contract", "diagnosis", "doctor", "fuzz", "inventory", "linux", "nouns"]
@@ -7,8 +10,11 @@ const ON_LINUX = ["cli", "contract", "diagnosis", "doctor", "fuzz", "inventory",
 
 const config: ViteUserConfig = defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: HANG_MS,
+    hookTimeout: HANG_MS,
+    reporters: ["default", new Progress()],
+    // One seed for the whole run, which its files share.
+    env: { NSLINK_SEED: String(MOVING_SEED) },
     projects: [
       {
         extends: true,

@@ -19,9 +19,25 @@ export function numberSetting(name: string, otherwise: number): number {
   return wholeNumber(name, process.env[name], otherwise);
 }
 
-/** A seed: a number, or "random" for one that nobody has tried yet. */
-export function seedSetting(name: string): number {
-  return process.env[name] === "random"
-    ? Math.floor(Math.random() * 2 ** 31)
-    : numberSetting(name, 1);
+/**
+ * The seed of this run, when nobody chose one: another at every start, so that the long comparisons
+ * try other inputs each time. NSLINK_SEED replays a run.
+ */
+export const MOVING_SEED: number = numberSetting("NSLINK_SEED", mixed(Date.now()));
+
+/** Neighbouring times give seeds far apart, so that runs don't try each other's inputs again. */
+function mixed(time: number): number {
+  return Math.imul(Math.floor(time / 1000), 0x9e3779b1) >>> 1;
 }
+
+/**
+ * The seed of one kind of random test.
+ *
+ * @param name - of the variable that says which; by default, and for "random", it moves on.
+ */
+export function seedSetting(name: string): number {
+  return process.env[name] === "random" ? MOVING_SEED : numberSetting(name, MOVING_SEED);
+}
+
+/** How often each property of a reader is tried with mutated input. */
+export const PROPERTY_RUNS: number = numberSetting("NSLINK_FUZZ_RUNS", 2_000);

@@ -8,6 +8,7 @@
 
 import {
   accessSync,
+  chmodSync,
   constants,
   readFileSync,
   renameSync,

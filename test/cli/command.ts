@@ -10,13 +10,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
+import { HANG_MS } from "../limits.ts";
 
 /** The folder of the project. */
 export const PROJECT: string = fileURLToPath(new URL("../..", import.meta.url));
 /** What the built command looks for beside itself. */
 const BESIDE = ["bpf", "examples", "node_modules", "package.json"] as const;
-/** The longest that a command may take. */
-const TIMEOUT_MS = 30_000;
 
 /** How a command ended. */
 export interface Ended {
@@ -45,7 +44,7 @@ export class Command implements Disposable {
     return spawn(process.execPath, [this.main, ...args], {
       cwd: PROJECT,
       stdio,
-      timeout: TIMEOUT_MS,
+      timeout: HANG_MS,
     });
   }
 
@@ -64,7 +63,7 @@ export class Command implements Disposable {
     const { status, stdout, stderr } = spawnSync("bash", ["-c", `${nslink}\n${script}`], {
       cwd: PROJECT,
       encoding: "utf8",
-      timeout: TIMEOUT_MS,
+      timeout: HANG_MS,
     });
     return { status, stdout, stderr };
   }

@@ -12,9 +12,9 @@ import { expect } from "vitest";
 import { type LinkEntry, takeInventory } from "../../src/inventory/index.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
+import { SETTLE_MS } from "../limits.ts";
 
 /** How long Linux may take to let go of what was pinned. */
-const WAIT_MS = 10_000;
 
 /** Namespaces with names, and a mount, all of which go with it. */
 export class LinuxScene implements Disposable {
@@ -80,7 +80,7 @@ export class LinuxScene implements Disposable {
     for (const name of readdirSync(this.bpffs)) {
       if (!name.endsWith(".debug")) rmSync(join(this.bpffs, name), { recursive: true });
     }
-    const end = performance.now() + WAIT_MS;
+    const end = performance.now() + SETTLE_MS;
     while (this.links().length > 0) {
       expect(performance.now(), "links that only pins held are gone").toBeLessThan(end);
       await delay(5);

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { describeOnLinux } from "../contract/linux_available.ts";
+import { SETTLE_MS } from "../limits.ts";
 import { Command, ended, expectUsageError } from "./command.ts";
 import { LinuxScene, tool } from "./linux_scene.ts";
 
@@ -12,7 +13,6 @@ const FLOW = "bpf/flow.bpf.o";
 const FLOW_V2 = "bpf/flow-v2.bpf.o";
 const SK_LOOKUP = "test/elf/fixtures/everything.v3.o:choose";
 /** The longest that something another process does is waited for. */
-const WAIT_MS = 20_000;
 
 type Json = Record<string, unknown>;
 
@@ -223,7 +223,7 @@ await describeOnLinux("the operator's commands", () => {
       child.stdout?.on("data", (part: Buffer) => {
         text += part;
       });
-      const end = performance.now() + WAIT_MS;
+      const end = performance.now() + SETTLE_MS;
       while (!/press Ctrl-C|"held": true/.test(text)) {
         expect(child.exitCode).toBe(null);
         expect(performance.now(), `held; it says: ${text}`).toBeLessThan(end);

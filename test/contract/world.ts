@@ -3,6 +3,7 @@
  */
 
 import type { Kernel } from "../../src/kernel.ts";
+import { SETTLE_MS } from "../limits.ts";
 
 /** Somebody else who holds a copy of an fd. */
 export interface Holder {
@@ -58,18 +59,15 @@ export interface WorldKind {
   open(): Promise<World>;
 }
 
-/** The longest that any asynchronous effect may take, in ms. */
-const MAX_WAIT_MS = 20_000;
-
 /**
  * Waits until asynchronous effects have come to where they should.
  *
  * @throws {Error} naming `what` when they haven't in time.
  */
 export async function until(world: World, what: string, condition: () => boolean): Promise<void> {
-  const end = performance.now() + MAX_WAIT_MS;
+  const end = performance.now() + SETTLE_MS;
   while (!condition()) {
-    if (performance.now() > end) throw new RangeError(`${what}: not within ${MAX_WAIT_MS} ms`);
+    if (performance.now() > end) throw new RangeError(`${what}: not within ${SETTLE_MS} ms`);
     await world.turn();
   }
 }

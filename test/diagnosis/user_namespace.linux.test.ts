@@ -4,10 +4,10 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { describeOnLinux } from "../contract/linux_available.ts";
+import { HANG_MS } from "../limits.ts";
 import { script } from "../linux/child.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
-const TIMEOUT_MS = 30_000;
 
 await describeOnLinux("in a user namespace", () => {
   test("a refusal says that root is no root there, and the doctor says so too", () => {
@@ -28,7 +28,7 @@ await describeOnLinux("in a user namespace", () => {
     const { stdout, stderr, status } = spawnSync("unshare", ["-Ur", ...node], {
       cwd: ROOT,
       encoding: "utf8",
-      timeout: TIMEOUT_MS,
+      timeout: HANG_MS,
     });
     expect(status, stderr).toBe(0);
     expect(JSON.parse(stdout)).toEqual({

@@ -3,7 +3,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { wholeNumber } from "../settings.ts";
+import { MOVING_SEED, wholeNumber } from "../settings.ts";
 import { type Counts, Engines } from "./differential.ts";
 
 const USAGE = `usage: npm run fuzz:engines -- [--seed S] [--programs N] [--max N] [--embedded]
@@ -37,7 +37,7 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const seed = wholeNumber("--seed", values.seed, Date.now() % 2 ** 31);
+  const seed = wholeNumber("--seed", values.seed, MOVING_SEED);
   const programs = wholeNumber("--programs", values.programs, DEFAULT_PROGRAMS);
   using engines = await Engines.open(values.embedded !== true);
   console.log(`seed ${seed}, ${programs} programs on ${engines.names.join(", ")}`);

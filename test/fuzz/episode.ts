@@ -2,6 +2,7 @@
  * A run of the fuzzer: episodes that each begin on kernels with nothing on them.
  */
 
+import { SETTLE_MS } from "../limits.ts";
 import { Random } from "../random.ts";
 import { compare, type Difference, type Pair } from "./compare.ts";
 import { generate } from "./generate.ts";
@@ -24,13 +25,10 @@ export interface Episode {
   readonly explained: readonly string[];
 }
 
-/** As long as a namespace of Linux may take to die on a busy machine. */
-const MAX_WAIT_MS = 10_000;
-
 /** Plays an episode that a seed makes up as it goes. */
 export function play(stages: Stages, seed: number, calls: number): Promise<Episode> {
   const random = new Random(seed);
-  return stage(stages, MAX_WAIT_MS, (pair, index) => {
+  return stage(stages, SETTLE_MS, (pair, index) => {
     if (index >= calls) return null;
     return generate(new Supply(random, pair.tried.objects), index + 1);
   });
@@ -40,7 +38,7 @@ export function play(stages: Stages, seed: number, calls: number): Promise<Episo
 export function replay(
   stages: Stages,
   operations: readonly Operation[],
-  maxWaitMs: number = MAX_WAIT_MS,
+  maxWaitMs: number = SETTLE_MS,
 ): Promise<Episode> {
   return stage(stages, maxWaitMs, (_, index) => operations[index] ?? null);
 }

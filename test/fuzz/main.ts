@@ -3,7 +3,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { wholeNumber } from "../settings.ts";
+import { MOVING_SEED, wholeNumber } from "../settings.ts";
 import type { Stages } from "./episode.ts";
 import { type FuzzOptions, fuzz } from "./fuzz.ts";
 import { embeddedStage, linuxStage, type Stage } from "./worlds.ts";
@@ -46,7 +46,7 @@ function wanted(): Wanted | null {
     throw new RangeError("--kernels takes two kernels, of which one may be linux");
   }
   return {
-    seed: wholeNumber("--seed", values.seed, Date.now() % 2 ** 31),
+    seed: wholeNumber("--seed", values.seed, MOVING_SEED),
     calls: wholeNumber("--calls", values.calls, DEFAULT_CALLS),
     ...(values.max === undefined ? {} : { maxDifferences: wholeNumber("--max", values.max, 0) }),
     kernels,

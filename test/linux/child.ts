@@ -4,9 +4,9 @@
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { HANG_MS } from "../limits.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
-const TIMEOUT_MS = 30_000;
 
 /** How a child ended. */
 export interface Ended {
@@ -44,7 +44,7 @@ export function runInChild(code: string): Ended {
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,
     ["--input-type=module", "--eval", script(code)],
-    { cwd: ROOT, encoding: "utf8", timeout: TIMEOUT_MS },
+    { cwd: ROOT, encoding: "utf8", timeout: HANG_MS },
   );
   return { status, signal, stdout, stderr };
 }

@@ -12,10 +12,10 @@ import {
   networkFrame,
   writePcap,
 } from "../../src/packet/index.ts";
+import { MOVING_SEED, PROPERTY_RUNS } from "../settings.ts";
 import { concat, cut, hex, read, readChunks, Section } from "./support.ts";
 
-const numRuns = Number(process.env.NSLINK_FUZZ_RUNS ?? 2_000);
-const TIMEOUT_MS = 600_000;
+const FUZZ = { numRuns: PROPERTY_RUNS, seed: MOVING_SEED };
 
 const linkType = fc.constantFrom<LinkType>(0, 1, 12, 14, 101, 108, 113, 228, 229, 276);
 const data = fc.uint8Array({ maxLength: 80 });
@@ -125,18 +125,18 @@ function survive(chunks: Iterable<Uint8Array>, fileLength: number): void {
 }
 
 describe("properties", () => {
-  it("reads the same packets wherever chunks end", { timeout: TIMEOUT_MS }, () => {
+  it("reads the same packets wherever chunks end", () => {
     fc.assert(
       fc.property(captureFile, fc.array(fc.nat(700), { maxLength: 30 }), (file, places) => {
         const whole = read(file);
         expect(whole.error).toBeUndefined();
         expect(readChunks(cut(file, places))).toEqual(whole);
       }),
-      { numRuns },
+      FUZZ,
     );
   });
 
-  it("reads single bytes as it reads the whole, errors included", { timeout: TIMEOUT_MS }, () => {
+  it("reads single bytes as it reads the whole, errors included", () => {
     fc.assert(
       fc.property(captureFile, fc.array(mutation, { maxLength: 2 }), (file, mutations) => {
         const mutated = mutate(file, mutations);
@@ -145,11 +145,11 @@ describe("properties", () => {
         expect(byByte.packets).toEqual(whole.packets);
         expect(byByte.error?.message).toBe(whole.error?.message);
       }),
-      { numRuns: Math.ceil(numRuns / 4) },
+      { ...FUZZ, numRuns: Math.ceil(PROPERTY_RUNS / 4) },
     );
   });
 
-  it("reads back what it wrote", { timeout: TIMEOUT_MS }, () => {
+  it("reads back what it wrote", () => {
     fc.assert(
       fc.property(fc.array(packet, { maxLength: 8 }), options, (packets, fileOptions) => {
         const unit = fileOptions.resolution === "us" ? 1_000n : 1n;
@@ -164,11 +164,11 @@ describe("properties", () => {
         const file = writePcap(packets, fileOptions);
         expect(read(file)).toEqual({ packets: expected, error: undefined });
       }),
-      { numRuns },
+      FUZZ,
     );
   });
 
-  it("answers damaged captures with a CaptureError or packets", { timeout: TIMEOUT_MS }, () => {
+  it("answers damaged captures with a CaptureError or packets", () => {
     const files = fc.oneof(pcapFile, pcapngFile, exampleStart);
     const mutations = fc.array(mutation, { minLength: 1, maxLength: 12 });
     fc.assert(
@@ -176,11 +176,11 @@ describe("properties", () => {
         const mutated = mutate(file, changes);
         survive(cut(mutated, [place]), mutated.length);
       }),
-      { numRuns },
+      FUZZ,
     );
   });
 
-  it("answers any bytes behind a capture's magic alike", { timeout: TIMEOUT_MS }, () => {
+  it("answers any bytes behind a capture's magic alike", () => {
     const magic = fc.constantFrom(
       "d4c3b2a1020004000000000000000000ffff000001000000",
       "a1b23c4d000200040000000000000000ffffffff00000065",
@@ -193,11 +193,11 @@ describe("properties", () => {
         const file = concat([Buffer.from(start, "hex"), rest]);
         survive([file], file.length);
       }),
-      { numRuns },
+      FUZZ,
     );
   });
 
-  it("finds a place in the network stack, or none, for any bytes", { timeout: TIMEOUT_MS }, () => {
+  it("finds a place in the network stack, or none, for any bytes", () => {
     fc.assert(
       fc.property(linkType, fc.uint8Array({ maxLength: 40 }), (linkType, data) => {
         const frame = networkFrame({ linkType, data });
@@ -207,7 +207,7 @@ describe("properties", () => {
         expect(frame.protocol).toBeLessThanOrEqual(0xffff);
         expect(hex(data).endsWith(hex(frame.data))).toBe(true);
       }),
-      { numRuns },
+      FUZZ,
     );
   });
 

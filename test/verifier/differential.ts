@@ -19,8 +19,10 @@ export interface Options {
   /** The first program's; the following ones have those after it. */
   readonly seed: number;
   readonly programs: number;
-  /** Shrinks and shows so many of the differences that have no explanation. */
+  /** Shows so many of the differences that have no explanation, made as short as they can be. */
   readonly maxShown: number;
+  /** Kinds that are shown as they are: making a program shorter takes up to 1,500 loads. */
+  readonly unshrunk?: readonly Kind[];
   /** Whoever loads them; by default by chance. */
   readonly rights?: Rights;
   /** Only programs whose origin has this in it. */
@@ -140,7 +142,8 @@ function judge(
     return a.errno === ours.errno && b.errno === theirs.errno;
   };
   const isSlow = ours.errno === -E2BIG || theirs.errno === -E2BIG;
-  const shortest = shrink(program, isSlow, isSame);
+  const isKept = options.unshrunk?.includes(kind) === true;
+  const shortest = isKept ? program : shrink(program, isSlow, isSame);
   counts.shown.push(report(here, there, shortest, seed, `${ours.errno}, not ${theirs.errno}`));
 }
 

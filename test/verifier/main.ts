@@ -3,7 +3,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { wholeNumber } from "../settings.ts";
+import { MOVING_SEED, wholeNumber } from "../settings.ts";
 import { type Counts, compare, unexplained } from "./differential.ts";
 import { RIGHTS } from "./program.ts";
 import { embeddedWorld, linuxWorld } from "./world.ts";
@@ -65,7 +65,7 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const seed = wholeNumber("--seed", values.seed, Date.now() % 2 ** 31);
+  const seed = wholeNumber("--seed", values.seed, MOVING_SEED);
   const programs = wholeNumber("--programs", values.programs, DEFAULT_PROGRAMS);
   const rights = RIGHTS.find((name) => name === values.rights);
   if (values.rights !== undefined && rights === undefined) {

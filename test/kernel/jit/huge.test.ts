@@ -83,14 +83,14 @@ describe("a huge program", () => {
       code: null,
     });
     expect(retval).toBe(expected(HUGE));
-  }, 120_000);
+  });
 
   test("in many functions is compiled", () => {
     const each = HUGE / FUNCTIONS;
     const { described, retval } = load("jit", calling(FUNCTIONS, each));
     expect(described).toMatchObject({ engine: "jit", code: { functions: FUNCTIONS + 1 } });
     expect(retval).toBe(expected(each));
-  }, 120_000);
+  });
 });
 
 describe("a loop with two entries", () => {
@@ -126,5 +126,5 @@ describe("a loop with two entries", () => {
     expect(described.engine).toBe("interpreter");
     expect(described.reason).toMatch(/too many jumps into loops/);
     expect(retval).toBe(505);
-  }, 120_000);
+  });
 });
