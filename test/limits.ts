@@ -1,5 +1,5 @@
 /**
- * Time limits of all tests: guards against hanging, far above what anything takes on a slow and busy
+ * Time limits of all tests: guards against hanging, far above what anything takes on a slow
  * machine. What a test does is bounded by counts, never by these.
  */
 

@@ -218,6 +218,16 @@ describe("files", () => {
     expect(found).toEqual([]);
   });
 
+  test("leave limits of time to test/limits.ts: no test depends on how fast a machine is", () => {
+    const literal = /\b(timeout|testTimeout|hookTimeout): *\d|^ *\}, \d[\d_]*\);$/m;
+    const asserted = /expect\(performance\.now\(\) - /;
+    const found = filesBelow("test", [".ts"])
+      .filter(({ path }) => !path.includes("/dist/") && path !== "test/tidy.test.ts")
+      .filter(({ text }) => literal.test(text) || asserted.test(text))
+      .map(({ path }) => path);
+    expect(found).toEqual([]);
+  });
+
   test("name no address of a package registry, and the lock file none either", () => {
     const lock = readFileSync(join(ROOT, "package-lock.json"), "utf8");
     expect(lock).not.toMatch(/"resolved": "https?:/);

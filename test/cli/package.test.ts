@@ -110,7 +110,7 @@ test("the installed command runs, and keeps its compiled code from the first sta
   expect(sh(user, command, true)).toMatch(/^478 packets, /m);
 });
 
-test("every entry of the package can be imported, but for Linux's, which says what it lacks", () => {
+test("every entry can be imported, and Linux's says what it lacks", () => {
   const { exports } = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
   const entries = Object.keys(exports)
     .filter((name) => name !== "./package.json")

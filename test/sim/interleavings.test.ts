@@ -80,7 +80,7 @@ describe.each([
   ["two namespaces that can die", TWO_MORTALS],
   ["the initial namespace and one that can die", INIT_AND_MORTAL],
 ])("over %s", (_, places) => {
-  test("every sequence of three calls and steps keeps to the rules, and leaves nothing", async () => {
+  test("every sequence of three calls and steps keeps the rules, and leaves nothing", async () => {
     let taken = 0;
     for (const length of [1, 2, 3]) {
       for (const path of paths(places, length)) {

@@ -43,7 +43,7 @@ const CAPABILITIES: Readonly<Record<Exclude<Rights, "all">, readonly Capability[
   "no perfmon": WITHOUT_PERFMON,
   unprivileged: [],
 };
-/** One for all logs: with one each, `fuzz:verifier` spent two thirds of its time collecting them. */
+/** One for all logs: with one each, two thirds of `fuzz:verifier` went into collecting them. */
 const LOG: Uint8Array = new Uint8Array(1 << 24);
 const FUNC_INFO_SIZE = 8;
 const MAX_TRIES = 5;

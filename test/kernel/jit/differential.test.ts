@@ -2,7 +2,8 @@
  * The same random programs on the interpreter and as compiled code: a program that they don't agree
  * on computes something else than Linux does on one of them.
  *
- * NSLINK_JIT_PROGRAMS says how many there are, NSLINK_JIT_SEED where to begin (elsewhere in each run, by default).
+ * NSLINK_JIT_PROGRAMS says how many there are, NSLINK_JIT_SEED where to begin (elsewhere
+ * in each run, by default).
  * More, through the whole kernel and on Linux, run in test/engines/.
  */
 import { describe, expect, test } from "vitest";
