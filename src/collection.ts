@@ -227,11 +227,13 @@ class Loader {
   }
 
   #program(spec: ProgramSpec): Program {
-    const { name, type, expectedAttachType, flags, license, lines, funcInfo, lineInfo } = spec;
+    const { name, section, type, expectedAttachType, flags, license, lines } = spec;
+    const { funcInfo, lineInfo } = spec;
     const hasDebug = this.#btfFd !== 0 && funcInfo !== null && lineInfo !== null;
     return this.#own(
       Program.load(this.#kernel, {
         name,
+        section,
         type,
         expectedAttachType,
         flags,

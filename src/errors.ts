@@ -4,6 +4,7 @@
 
 import { COMMAND_NAMES } from "./abi/bpf.ts";
 import { errnoName } from "./abi/errno.ts";
+import type { Remedy } from "./remedy.ts";
 import type {
   RefusedInstruction,
   RefusedLine,
@@ -17,8 +18,8 @@ export interface Diagnosis {
   readonly reason: string;
   /** Why, and what to do, in words. */
   readonly hint: string;
-  /** Commands to run, the best first; words in capitals are the user's to fill in. */
-  readonly remedies: readonly string[];
+  /** What to do, the best first. */
+  readonly remedies: readonly Remedy[];
 }
 
 /** A call that a kernel refused. */
@@ -33,8 +34,8 @@ export class BpfError extends Error {
   readonly hint: string;
   /** Id of the cause that was found, such as "occupied-by-link"; null when none was. */
   readonly reason: string | null;
-  /** Commands to run, the best first; words in capitals are the user's to fill in. */
-  readonly remedies: readonly string[];
+  /** What to do, the best first. */
+  readonly remedies: readonly Remedy[];
 
   /**
    * @param command - a command of bpf(2), by number, or the name of another call.

@@ -35,6 +35,7 @@ export {
   type RunOptions,
   type RunResult,
 } from "./program.ts";
+export { type Remedy, remedyWords } from "./remedy.ts";
 export {
   type ExplainedProgram,
   explainVerdict,

@@ -78,6 +78,7 @@ export class Link extends ObjectHandle {
     const request = { prog_fd: program.fd, target_fd: netns.fd, attach_type: attachType };
     const fd = callBpf(kernel, BPF.BPF_LINK_CREATE, LINK_CREATE, request, {
       netns: netns.label,
+      reference: netns.reference,
     });
     return new Link(new OwnedFd(kernel, fd));
   }

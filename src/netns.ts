@@ -27,10 +27,13 @@ const MAX_PROGRAMS = 64;
 export class NetNs extends Handle {
   /** How it was opened, for messages: "blue", "/proc/7/ns/net", "self". */
   readonly label: string;
+  /** How it was opened. */
+  readonly reference: NetNsReference;
 
-  private constructor(kernel: Kernel, fd: number, label: string) {
+  private constructor(kernel: Kernel, fd: number, reference: NetNsReference) {
     super(new OwnedFd(kernel, fd));
-    this.label = label;
+    this.label = labelOf(reference);
+    this.reference = reference;
   }
 
   /**
@@ -39,7 +42,8 @@ export class NetNs extends Handle {
    * @throws {BpfError} EEXIST if the name is taken; EPERM without CAP_SYS_ADMIN.
    */
   static create(kernel: Kernel, name: string): NetNs {
-    check(kernel, "netns.create", kernel.netns.create(name), { netns: name });
+    const about = { netns: name, reference: { name } };
+    check(kernel, "netns.create", kernel.netns.create(name), about);
     return NetNs.open(kernel, { name });
   }
 
@@ -50,11 +54,9 @@ export class NetNs extends Handle {
    *   path that leads to something else.
    */
   static open(kernel: Kernel, reference: NetNsReference): NetNs {
-    const label = labelOf(reference);
-    const pid = typeof reference === "object" && "pid" in reference ? reference.pid : undefined;
-    const about = { netns: label, ...(pid !== undefined && { pid }) };
+    const about = { netns: labelOf(reference), reference };
     const fd = check(kernel, "netns.open", kernel.netns.open(reference), about);
-    return new NetNs(kernel, fd, label);
+    return new NetNs(kernel, fd, reference);
   }
 
   /**
@@ -63,7 +65,8 @@ export class NetNs extends Handle {
    * @throws {BpfError} ENOENT if the name isn't there.
    */
   static remove(kernel: Kernel, name: string): void {
-    check(kernel, "netns.remove", kernel.netns.remove(name), { netns: name });
+    const about = { netns: name, reference: { name } };
+    check(kernel, "netns.remove", kernel.netns.remove(name), about);
   }
 
   /** Its inode number, as links report it. Numbers are used again after a namespace's death. */

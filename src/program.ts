@@ -11,6 +11,7 @@ import { BPF_PROG_INFO_SIZE, PROG_INFO } from "./abi/info.ts";
 import type { Values } from "./abi/layout.ts";
 import { addressesOf, bpfResult, cString, objectName, textOf, tryBpf } from "./call.ts";
 import { callBpf, refusal } from "./diagnosis/refusal.ts";
+import { nearestSection } from "./elf/section_names.ts";
 import { type BpfError, VerifierError } from "./errors.ts";
 import { ObjectHandle, OwnedFd, openById, openPin, readInfo, takeOver } from "./handle.ts";
 import type { Kernel } from "./kernel.ts";
@@ -24,6 +25,8 @@ export interface ProgramOptions {
   readonly instructions: Uint8Array;
   /** The kernel keeps the first 15 bytes. */
   readonly name?: string;
+  /** The name of its section in an object, for what is said of a program without a type. */
+  readonly section?: string;
   readonly license?: string;
   readonly expectedAttachType?: number;
   /** BPF_F_… of BPF_PROG_LOAD. */
@@ -309,7 +312,13 @@ function loadRefusal(
   const { instructions, lines = [], name = "" } = options;
   const attr = loadRequest(kernel, options, null, 0);
   const verdict = explainVerdict(log, { instructions, lines });
-  const about = { instructions, lines, log, verdict, name };
+  const { section } = options;
+  const about = {
+    ...{ instructions, lines, log, verdict, name },
+    ...(section !== undefined && {
+      section: { name: section, nearest: nearestSection(section) },
+    }),
+  };
   const error = refusal(kernel, BPF.BPF_PROG_LOAD, result, attr, about);
   return verdict.message === "" ? error : new VerifierError(error, log, verdict);
 }

@@ -3,6 +3,7 @@
  */
 
 import { BpfError, UnsupportedError, VerifierError } from "../errors.ts";
+import { remedyCommand } from "./remedies.ts";
 
 /** The user asked for something that can't be: a wrong file, an unknown program. */
 export class UsageError extends Error {
@@ -30,12 +31,18 @@ export interface Failure {
   readonly exitCode: number;
 }
 
-/** Puts an error into words. */
-export function describeFailure(error: unknown): Failure {
+/**
+ * Puts an error into words.
+ *
+ * @param isScript - whether what can be done is said as lines of a script.
+ */
+export function describeFailure(error: unknown, isScript: boolean = false): Failure {
   if (error instanceof BpfError) {
     const log =
       error instanceof VerifierError ? error.log.trimEnd().split("\n").slice(-LOG_LINES) : [];
-    const remedies = error.remedies.map((command) => `  try: ${command}`);
+    const remedies = error.remedies
+      .map((remedy) => remedyCommand(remedy, isScript))
+      .flatMap((command) => (command === null ? [] : [`  try: ${command}`]));
     const lines = [error.message, ...log.map((line) => `  ${line}`), ...remedies];
     return { text: lines.join("\n"), exitCode: EXIT_REFUSED };
   }

@@ -25,6 +25,7 @@ import {
   type Loaded,
   linkReference,
   loadProgram,
+  netnsName,
   netnsReference,
   openLink,
   openProgram,
@@ -125,7 +126,7 @@ async function tellAttached(
     : `held by this process (${process.pid}) until it ends: ` +
       "press Ctrl-C, or use --pin to let it live on";
   await session.output.lines([
-    `link ${id}: program ${programId} attached to ${netns.label} (inode ${inode})`,
+    `link ${id}: program ${programId} attached to ${netnsName(netns.reference)} (inode ${inode})`,
     pin === null ? holder : `pinned at ${pin}${mapsNote(pin, programId, maps)}`,
   ]);
 }

@@ -11,7 +11,7 @@ import { Program } from "../program.ts";
 import { attachTypeName } from "./as_json.ts";
 import type { OperatorOptions } from "./links.ts";
 import { keepMaps } from "./map_pins.ts";
-import { loadProgram, netnsReference, openProgram } from "./references.ts";
+import { loadProgram, netnsName, netnsReference, openProgram } from "./references.ts";
 import type { Session } from "./session.ts";
 import { type Column, table } from "./text.ts";
 
@@ -47,7 +47,9 @@ export async function attachDirectly(
     await session.output.json({ program_id: id, netns_inode: inode, maps: maps.paths });
     return;
   }
-  await session.output.lines([`program ${id} attached to ${netns.label} (inode ${netns.inode})`]);
+  await session.output.lines([
+    `program ${id} attached to ${netnsName(netns.reference)} (inode ${netns.inode})`,
+  ]);
 }
 
 /** Detaches a program; without a name for it, the one that is there. */
@@ -61,7 +63,11 @@ export async function detachDirectly(
   const [attached] = netns.query();
   const text = reference ?? attached?.toString();
   if (text === undefined) {
-    throw new BpfError(BPF_PROG_DETACH, ENOENT, `nothing is attached to ${netns.label}`);
+    throw new BpfError(
+      BPF_PROG_DETACH,
+      ENOENT,
+      `nothing is attached to ${netnsName(netns.reference)}`,
+    );
   }
   using program = openProgram(kernel, text, attached);
   netns.enter(() => program.detach());
@@ -70,7 +76,9 @@ export async function detachDirectly(
     await session.output.json({ program_id: id, netns_inode: netns.inode });
     return;
   }
-  await session.output.lines([`program ${id} detached from ${netns.label} (inode ${netns.inode})`]);
+  await session.output.lines([
+    `program ${id} detached from ${netnsName(netns.reference)} (inode ${netns.inode})`,
+  ]);
 }
 
 const COLUMNS: readonly Column[] = [
@@ -103,7 +111,9 @@ export async function query(session: Session, options: NamespaceOptions): Promis
     return;
   }
   if (programs.length === 0) {
-    await session.output.lines([`nothing is attached to ${netns.label} (inode ${inode})`]);
+    await session.output.lines([
+      `nothing is attached to ${netnsName(netns.reference)} (inode ${inode})`,
+    ]);
     return;
   }
   const rows = programs.map(({ id, name, tag, attach_type: type, link_id: linkId }) => {

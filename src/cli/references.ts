@@ -30,6 +30,13 @@ export function netnsReference(text: string): NetNsReference {
   return text.includes("/") ? { path: text } : { name: text };
 }
 
+/** A namespace in a sentence, as it was asked for. */
+export function netnsName(reference: NetNsReference): string {
+  if (reference === "self") return "the current network namespace";
+  if ("pid" in reference) return `the network namespace of process ${reference.pid}`;
+  return "name" in reference ? reference.name : reference.path;
+}
+
 /** LINK as it was written: an id, a path to a pin, or in a script @ and a name. */
 export type LinkReference = number | string;
 

@@ -76,7 +76,7 @@ async function runLine(
     const { text, exitCode } =
       error instanceof WordsError
         ? { text: error.message, exitCode: EXIT_USAGE }
-        : describeFailure(error);
+        : describeFailure(error, true);
     output.complain(`${where}: ${text}`);
     return exitCode;
   }

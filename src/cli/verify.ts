@@ -4,6 +4,7 @@
 
 import { PROG_TYPE_NAMES } from "../abi/bpf.ts";
 import { Collection } from "../collection.ts";
+import { isMissingRight } from "../diagnosis/rights.ts";
 import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { BpfError, VerifierError } from "../errors.ts";
 import type { Kernel } from "../kernel.ts";
@@ -25,6 +26,8 @@ export interface VerifyOptions {
 
 /** What one kernel's verifier says of one program. */
 export interface Verdict {
+  /** Whether a missing right kept the program from the verifier: that is no verdict. */
+  readonly isBarred: boolean;
   readonly kernel: KernelName;
   /** Null for a program that is accepted; it may also be about a map that the program wants. */
   readonly refusal: BpfError | null;
@@ -101,12 +104,14 @@ function ask(
     using collection = Collection.load(kernel, withoutPins(object), options);
     const { log } = collection.program(spec.name);
     const statistics = readStatistics(log);
-    return { kernel: name, refusal: null, statistics, log: wantsWords ? log : "" };
+    const shown = wantsWords ? log : "";
+    return { kernel: name, isBarred: false, refusal: null, statistics, log: shown };
   } catch (error) {
     if (!(error instanceof BpfError)) throw error;
     const log = error instanceof VerifierError ? error.log : "";
     const statistics = readStatistics(log);
-    return { kernel: name, refusal: error, statistics, log: wantsWords ? log : "" };
+    const isBarred = isMissingRight(error.reason);
+    return { kernel: name, isBarred, refusal: error, statistics, log: wantsWords ? log : "" };
   }
 }
 
@@ -118,11 +123,12 @@ function withoutPins(object: ObjectSpec): ObjectSpec {
   return { ...object, maps: new Map(maps) };
 }
 
-function differencesOf(verdicts: readonly Verdict[]): string[] {
+function differencesOf(all: readonly Verdict[]): string[] {
+  const verdicts = all.filter(({ isBarred }) => !isBarred);
   const views: readonly (readonly [string, (verdict: Verdict) => unknown])[] = [
     ["verdict", ({ refusal }) => refusal === null],
     ["errno", ({ refusal }) => refusal?.code],
-    ["cause", ({ refusal }) => causeOf(refusal)?.id],
+    ["cause", ({ refusal }) => causeOf(refusal)?.id ?? refusal?.reason],
     ["instruction", ({ refusal }) => slotOf(refusal)],
   ];
   return views.filter(([, view]) => new Set(verdicts.map(view)).size > 1).map(([name]) => name);
@@ -141,9 +147,10 @@ function asJson(all: readonly ProgramVerdict[], withLog: boolean): object[] {
     program: spec.name,
     section: spec.section,
     type: PROG_TYPE_NAMES[spec.type] ?? `${spec.type}`,
-    verdicts: verdicts.map(({ kernel, refusal, statistics, log }) => ({
+    verdicts: verdicts.map(({ kernel, isBarred, refusal, statistics, log }) => ({
       kernel,
-      accepted: refusal === null,
+      // What was never verified is neither accepted nor not.
+      accepted: isBarred ? null : refusal === null,
       statistics: statistics === null ? null : statisticsAsJson(statistics),
       refusal: refusal === null ? null : refusalAsJson(refusal),
       ...(withLog && { log }),
@@ -166,7 +173,7 @@ function refusalAsJson(refusal: BpfError): object {
   const known = refusal instanceof VerifierError ? refusal : null;
   return {
     errno: refusal.code,
-    cause: known?.cause?.id ?? null,
+    cause: known === null ? refusal.reason : (known.cause?.id ?? null),
     sentence: known?.cause?.sentence ?? refusal.hint,
     mend: known?.cause?.mend ?? null,
     message: known?.words ?? null,

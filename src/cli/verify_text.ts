@@ -6,6 +6,7 @@ import { PROG_TYPE_NAMES } from "../abi/bpf.ts";
 import { type BpfError, VerifierError } from "../errors.ts";
 import type { Statistics } from "../verdict/index.ts";
 import type { Output } from "./output.ts";
+import { remedyCommand } from "./remedies.ts";
 import { counted, grouped, printable } from "./text.ts";
 import type { ProgramVerdict, Verdict } from "./verify.ts";
 
@@ -18,7 +19,10 @@ export function verdictLines(
   const isAlone = verdicts.length === 1;
   const lines = [`${spec.name} (${type.toLowerCase()})`];
   for (const verdict of verdicts) {
-    const isRepeated = verdict !== verdicts[0] && differences.length === 0;
+    const isRepeated =
+      verdict !== verdicts[0] &&
+      differences.length === 0 &&
+      !verdicts.some((each) => each.isBarred);
     lines.push(`  ${headline(verdict, isAlone)}`);
     if (verdict.refusal !== null && !isRepeated) lines.push(...indented(details(verdict.refusal)));
     if (verdict.log !== "") lines.push(...indented(verdict.log.trimEnd().split("\n")));
@@ -40,10 +44,11 @@ function paintMark(output: Output, line: string): string {
 /** The width of the longest name of a kernel. */
 const NAME_WIDTH = 8;
 
-function headline({ kernel, refusal, statistics }: Verdict, isAlone: boolean): string {
+function headline({ kernel, isBarred, refusal, statistics }: Verdict, isAlone: boolean): string {
   const name = isAlone ? "" : `${kernel.padEnd(NAME_WIDTH)} `;
   const figures = statistics === null ? "" : `; ${figuresOf(statistics)}`;
   if (refusal === null) return `${name}✓ accepted${figures}`;
+  if (isBarred) return `${name}- not verified: ${refusal.code}: ${refusal.hint}`;
   // What is no verdict says itself what was refused.
   if (!(refusal instanceof VerifierError)) return `${name}✗ ${refusal.message}`;
   const why = refusal.cause === null ? "" : `: ${refusal.cause.sentence}`;
@@ -59,7 +64,9 @@ function figuresOf(statistics: Statistics): string {
 
 function details(refusal: BpfError): string[] {
   if (!(refusal instanceof VerifierError)) {
-    return refusal.remedies.map((command) => `try          ${command}`);
+    return refusal.remedies
+      .map((remedy) => remedyCommand(remedy))
+      .flatMap((command) => (command === null ? [] : [`try          ${command}`]));
   }
   const { line, instruction, registers, words, cause } = refusal;
   return [

@@ -18,7 +18,7 @@ import type { Kernel, NetNsEntry, NetNsReference } from "../kernel.ts";
 import { type LinkFacts, netnsLinks, readInfo, withFd, withObject } from "../objects.ts";
 
 /** The most programs of one type that a namespace takes: 64 for sk_lookup. */
-const MAX_PROGRAMS = 64;
+export const MAX_PROGRAMS = 64;
 
 /** What is behind an fd: a kind of BPF object, a network namespace, something else, or nothing. */
 export function kindOf(
@@ -150,7 +150,10 @@ function fdinfoNumber(kernel: Kernel, fd: number, name: string): number | null {
   return line === null ? null : Number(line[1]);
 }
 
-/** Ids of the programs attached to the namespace behind an fd; null when the task may not ask. */
+/**
+ * Ids of the programs attached to the namespace behind an fd; null when that can't be asked: without
+ * CAP_NET_ADMIN, or of something else than a namespace.
+ */
 export function attachedAt(kernel: Kernel, fd: number, attachType: number): number[] | null {
   const ids = new Uint32Array(MAX_PROGRAMS);
   const { result } = tryBpf(kernel, BPF.BPF_PROG_QUERY, PROG_QUERY, {
@@ -160,6 +163,28 @@ export function attachedAt(kernel: Kernel, fd: number, attachType: number): numb
     prog_cnt: MAX_PROGRAMS,
   });
   return result < 0 ? null : [...ids].filter((id) => id !== 0);
+}
+
+/** How a namespace can be named by others than this process, which may end; null where it can't. */
+export function referenceTo(kernel: Kernel, inode: number): NetNsReference | null {
+  const entry = namespaces(kernel).find((each) => each.inode === inode);
+  const [name] = entry?.names ?? [];
+  if (name !== undefined) return { name };
+  const ours = ownPid(kernel);
+  const pid = entry?.pids.find((each) => each !== ours);
+  return pid === undefined ? null : { pid };
+}
+
+function ownPid(kernel: Kernel): number | null {
+  const status = kernel.readText("/proc/thread-self/status");
+  const found = typeof status === "string" ? /^Tgid:\s+([0-9]+)$/m.exec(status)?.[1] : undefined;
+  return found === undefined ? null : Number(found);
+}
+
+/** How the task's current namespace can be named by others. */
+export function currentReference(kernel: Kernel): NetNsReference | null {
+  const inode = inCurrent(kernel, (fd) => kernel.netns.inode(fd));
+  return inode === null ? null : referenceTo(kernel, inode);
 }
 
 /** Looks around in the task's current namespace; null when it can't be had. */

@@ -2,7 +2,8 @@
  * What a cause of a refusal is: data, with a question to the kernel that tells it from the others.
  */
 
-import type { Kernel } from "../kernel.ts";
+import type { Kernel, NetNsReference } from "../kernel.ts";
+import type { Remedy } from "../remedy.ts";
 import type { ProgramLine, VerdictExplanation } from "../verdict/index.ts";
 
 export type { Diagnosis } from "../errors.ts";
@@ -12,14 +13,18 @@ export type AttrFields = Readonly<Record<string, number | bigint | Uint8Array | 
 
 /** What the caller knows of its call that can't be read from the attr's addresses and fds. */
 export interface About {
-  /** What the caller calls the namespace. */
+  /** What the caller calls the namespace, in messages. */
   readonly netns?: string;
+  /** How the caller found the namespace. */
+  readonly reference?: NetNsReference;
   /** The path that was given. */
   readonly path?: string;
   /** What the verifier, or the parser of BTF, wrote. */
   readonly log?: string;
   /** What the verifier's log comes to, where somebody has read it already. */
   readonly verdict?: VerdictExplanation;
+  /** The section that the program comes from, and the known name that comes nearest to it. */
+  readonly section?: { readonly name: string; readonly nearest: string | null };
   /** The whole name of a program; the attr has the first 15 bytes. */
   readonly name?: string;
   /** The instructions of a program, 8 bytes a slot. */
@@ -28,8 +33,6 @@ export interface About {
   readonly lines?: readonly ProgramLine[];
   /** The value that was to be stored in a map. */
   readonly value?: Uint8Array;
-  /** The process whose namespace was asked for. */
-  readonly pid?: number;
 }
 
 /** A call that a kernel refused. */
@@ -48,8 +51,8 @@ export interface FailedCall {
 export interface Finding {
   /** Why, and what to do about it, as one sentence without its full stop. */
   readonly hint: string;
-  /** Commands to run, the best first; words in capitals are the user's to fill in. */
-  readonly remedies?: readonly string[];
+  /** What to do, the best first. */
+  readonly remedies?: readonly Remedy[];
 }
 
 /** One reason for which calls are refused. */
@@ -63,6 +66,11 @@ export interface Cause {
   readonly errnos: readonly number[];
   /** Looks whether this is it. May throw or be wrong about what has just changed, never change. */
   readonly find: (call: FailedCall) => Finding | null;
+}
+
+/** The namespace that a call is about, as the caller found it. */
+export function referenceOf({ about }: FailedCall): NetNsReference | null {
+  return about.reference ?? null;
 }
 
 /** A field of the attr as a number; 0 when it was left out. */

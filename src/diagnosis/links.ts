@@ -4,8 +4,18 @@
 
 import * as BPF from "../abi/bpf.ts";
 import { E2BIG, EEXIST, EINVAL, ENOLINK, EOPNOTSUPP, EPERM } from "../abi/errno.ts";
-import { dissectorLink, linkAt, programAt, programLabel, programTypeName } from "./ask.ts";
-import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
+import type { Remedy } from "../remedy.ts";
+import {
+  attachedAt,
+  dissectorLink,
+  kindOf,
+  linkAt,
+  MAX_PROGRAMS,
+  programAt,
+  programLabel,
+  programTypeName,
+} from "./ask.ts";
+import { type Cause, type FailedCall, type Finding, field, referenceOf } from "./cause.ts";
 import { occupant } from "./occupied.ts";
 
 const CREATE: readonly number[] = [BPF.BPF_LINK_CREATE];
@@ -24,11 +34,23 @@ function rightAttachType(call: FailedCall): { readonly number: number; readonly 
   return { number, text: `${BPF.ATTACH_TYPE_NAMES[number]} (${number})` };
 }
 
+/** Whether the program is of a type that links to network namespaces are for. */
+function isNamespaceProgram(call: FailedCall): boolean {
+  return ATTACH_TYPES.has(programAt(call.kernel, field(call, "prog_fd"))?.type ?? 0);
+}
+
+function giveAttachType(value: number): readonly Remedy[] {
+  return [{ action: "set-field", field: "attach_type", value }];
+}
+
 function linkTypeGiven(call: FailedCall): Finding | null {
-  if (field(call, "attach_type") !== BPF.BPF_LINK_TYPE_NETNS) return null;
-  const { text } = rightAttachType(call);
+  if (field(call, "attach_type") !== BPF.BPF_LINK_TYPE_NETNS || !isNamespaceProgram(call)) {
+    return null;
+  }
+  const { number, text } = rightAttachType(call);
   return {
     hint: `attach type 5 is the link type BPF_LINK_TYPE_NETNS; give the attach type ${text}`,
+    remedies: giveAttachType(number),
   };
 }
 
@@ -36,20 +58,26 @@ function programTypeGiven(call: FailedCall): Finding | null {
   const given = field(call, "attach_type");
   const program = programAt(call.kernel, field(call, "prog_fd"));
   if (program?.type !== given || !ATTACH_TYPES.has(given)) return null;
-  const { text } = rightAttachType(call);
+  const { number, text } = rightAttachType(call);
   return {
     hint: `attach type ${given} is the program type ${programTypeName(given)}; give ${text}`,
+    remedies: giveAttachType(number),
   };
 }
 
 function wrongProgram(call: FailedCall): Finding | null {
   const program = programAt(call.kernel, field(call, "prog_fd"));
   if (program === null || ATTACH_TYPES.has(program.type)) return null;
+  // Programs of other types have links of other kinds, with other targets.
+  const isForNamespace =
+    [...ATTACH_TYPES.values()].includes(field(call, "attach_type")) ||
+    kindOf(call.kernel, field(call, "target_fd")) === "netns";
+  if (!isForNamespace) return null;
   return {
     hint:
       `${program.label} doesn't attach to a network namespace: it is a ` +
       `${programTypeName(program.type)}; take a flow dissector or an sk_lookup program`,
-    remedies: ["nslink inspect OBJECT"],
+    remedies: [{ action: "inspect-object" }],
   };
 }
 
@@ -60,64 +88,81 @@ function wrongAttachType(call: FailedCall): Finding | null {
   const { number, text } = rightAttachType(call);
   if (given === number) return null;
   const name = BPF.ATTACH_TYPE_NAMES[given] ?? "no attach type";
-  return { hint: `${program.label} attaches as ${text}, not as ${name} (${given})` };
+  return {
+    hint: `${program.label} attaches as ${text}, not as ${name} (${given})`,
+    remedies: giveAttachType(number),
+  };
 }
 
 function flagsGiven(call: FailedCall): Finding | null {
   const flags = field(call, "flags");
-  const known = call.command === BPF.BPF_LINK_UPDATE ? BPF.BPF_F_REPLACE : 0;
-  if ((flags & ~known) === 0) return null;
+  const isUpdate = call.command === BPF.BPF_LINK_UPDATE;
+  const known = isUpdate ? BPF.BPF_F_REPLACE : 0;
+  if ((flags & ~known) === 0 || (!isUpdate && !isNamespaceProgram(call))) return null;
   return {
     hint:
       `flags 0x${(flags >>> 0).toString(16)} has bits that this call doesn't take; ` +
       (known === 0 ? "leave them 0" : "only BPF_F_REPLACE (4) is known"),
+    remedies: [{ action: "set-field", field: "flags", value: flags & known }],
   };
 }
 
 function linksFull(call: FailedCall): Finding | null {
   if (field(call, "attach_type") !== BPF.BPF_SK_LOOKUP) return null;
-  const label = call.about.netns ?? "this one";
+  const attached = attachedAt(call.kernel, field(call, "target_fd"), BPF.BPF_SK_LOOKUP);
+  // Where it can't be asked: Linux has no other reason left to say E2BIG.
+  if (attached !== null && attached.length < MAX_PROGRAMS) return null;
+  const label = call.about.netns ?? "of target_fd";
   return {
     hint: `netns ${label} has 64 sk_lookup links, the most there may be; detach one first`,
-    remedies: ["nslink ls", "nslink detach LINK"],
+    remedies: [{ action: "list-links" }, { action: "detach-link", link: null }],
   };
 }
 
 function occupiedByLink(call: FailedCall): Finding | null {
   if (field(call, "attach_type") !== BPF.BPF_FLOW_DISSECTOR) return null;
-  const link = dissectorLink(call.kernel, call.kernel.netns.inode(field(call, "target_fd")));
-  const which = link === null ? "" : ` (id ${link.id}, program ${link.prog_id})`;
-  const name = link?.id ?? "LINK";
+  const target = field(call, "target_fd");
+  if (attachedAt(call.kernel, target, BPF.BPF_FLOW_DISSECTOR)?.length === 0) return null;
+  const found = dissectorLink(call.kernel, call.kernel.netns.inode(target));
+  const which = found === null ? "" : ` (id ${found.id}, program ${found.prog_id})`;
+  const link = found?.id ?? null;
   return {
     hint:
       `netns ${call.about.netns ?? "of target_fd"} already has a flow dissector link${which}; ` +
       "update that link, or detach it first",
-    remedies: [`nslink update ${name} OBJECT`, `nslink detach ${name}`],
+    remedies: [
+      { action: "update-link", link },
+      { action: "detach-link", link },
+    ],
   };
 }
 
 function defunct(call: FailedCall): Finding | null {
-  const id = linkAt(call.kernel, field(call, "link_fd"))?.id;
+  const link = linkAt(call.kernel, field(call, "link_fd"));
+  if (link?.type !== BPF.BPF_LINK_TYPE_NETNS || link.netns_ino !== 0) return null;
   return {
     hint:
-      `link ${id ?? "of link_fd"} is defunct: it was detached, or its network namespace is gone; ` +
-      "dispose it and attach a new link",
-    remedies: [`nslink explain ${id ?? "LINK"}`, "nslink attach OBJECT --netns NETNS"],
+      `link ${link.id} is defunct: it was detached, or its network namespace is gone; ` +
+      "it can't be attached again, so attach a new link",
+    remedies: [
+      { action: "explain-link", link: link.id },
+      { action: "attach-link", netns: referenceOf(call) },
+    ],
   };
 }
 
 function otherProgram(call: FailedCall): Finding | null {
   const link = linkAt(call.kernel, field(call, "link_fd"));
   const expected = programAt(call.kernel, field(call, "old_prog_fd"));
-  if (link === null) return null;
+  if (link === null || expected === null || link.prog_id === expected.id) return null;
   const there = programLabel(call.kernel, link.prog_id);
   return {
     hint:
-      `link ${link.id} runs program ${link.prog_id}, not ${expected?.id ?? "the expected"}; ` +
-      `somebody else put ${there} there: look again, and decide anew`,
+      `link ${link.id} runs ${there}, not the expected ${expected.label}: ` +
+      "look again, and decide anew",
     remedies: [
-      `nslink show ${link.id}`,
-      `nslink update ${link.id} OBJECT --expect ${link.prog_id}`,
+      { action: "show-link", link: link.id },
+      { action: "update-link", link: link.id, expect: link.prog_id },
     ],
   };
 }
@@ -132,14 +177,17 @@ function otherType(call: FailedCall): Finding | null {
     hint:
       `${program.label} is of another type than program ${link.prog_id} of link ${link.id}, ` +
       `which is attached as ${attachType}`,
-    remedies: [`nslink show ${link.id}`],
+    remedies: [{ action: "show-link", link: link.id }],
   };
 }
 
 function replaceForgotten(call: FailedCall): Finding | null {
   if ((field(call, "flags") & BPF.BPF_F_REPLACE) !== 0) return null;
   if (field(call, "old_prog_fd") === 0) return null;
-  return { hint: "old_prog_fd is given without BPF_F_REPLACE; set that flag, or leave it 0" };
+  return {
+    hint: "old_prog_fd is given without BPF_F_REPLACE; set that flag, or leave it 0",
+    remedies: [{ action: "set-field", field: "flags", value: BPF.BPF_F_REPLACE }],
+  };
 }
 
 function cannotDetach(call: FailedCall): Finding | null {
@@ -154,13 +202,6 @@ function cannotDetach(call: FailedCall): Finding | null {
 
 /** Causes of refused links, the special before the general. */
 export const LINK_CAUSES: readonly Cause[] = [
-  {
-    id: "unknown-flags",
-    title: "a flag is set that the call doesn't know",
-    commands: [...CREATE, ...UPDATE],
-    errnos: [EINVAL],
-    find: flagsGiven,
-  },
   {
     id: "wrong-program-type",
     title: "programs of this type don't attach to network namespaces",
@@ -188,6 +229,13 @@ export const LINK_CAUSES: readonly Cause[] = [
     commands: CREATE,
     errnos: [EINVAL],
     find: wrongAttachType,
+  },
+  {
+    id: "unknown-flags",
+    title: "a flag is set that the call doesn't know",
+    commands: [...CREATE, ...UPDATE],
+    errnos: [EINVAL],
+    find: flagsGiven,
   },
   {
     id: "sk-lookup-links-full",

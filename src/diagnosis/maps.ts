@@ -2,7 +2,6 @@
  * Why a map is not created, or doesn't take what is done to it.
  */
 
-import { MAP_CREATE } from "../abi/attr.ts";
 import * as BPF from "../abi/bpf.ts";
 import {
   E2BIG,
@@ -15,8 +14,7 @@ import {
   EOPNOTSUPP,
   EPERM,
 } from "../abi/errno.ts";
-import { textOf, tryBpf } from "../call.ts";
-import { withFd } from "../objects.ts";
+import { textOf } from "../call.ts";
 import {
   kindOf,
   type MapFacts,
@@ -27,6 +25,7 @@ import {
   programTypeName,
 } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
+import { hasMapType, isMapType, shapeComplaints, tooLargeFields } from "./map_shapes.ts";
 
 const CREATE: readonly number[] = [BPF.BPF_MAP_CREATE];
 const UPDATE: readonly number[] = [BPF.BPF_MAP_UPDATE_ELEM];
@@ -55,25 +54,14 @@ const INDEXED: ReadonlySet<number> = new Set([
   BPF.BPF_MAP_TYPE_ARRAY_OF_MAPS,
 ]);
 
-/** A shape that every kernel that has the type takes. */
-const USUAL_SHAPE = { key_size: 4, value_size: 4, max_entries: 1, map_flags: 0 } as const;
-const USUAL_SHAPES: ReadonlyMap<number, Partial<typeof USUAL_SHAPE> | Record<string, number>> =
-  new Map<number, Record<string, number>>([
-    [BPF.BPF_MAP_TYPE_HASH, {}],
-    [BPF.BPF_MAP_TYPE_ARRAY, {}],
-    [BPF.BPF_MAP_TYPE_PROG_ARRAY, {}],
-    [BPF.BPF_MAP_TYPE_PERCPU_HASH, {}],
-    [BPF.BPF_MAP_TYPE_PERCPU_ARRAY, {}],
-    [BPF.BPF_MAP_TYPE_LRU_HASH, {}],
-    [BPF.BPF_MAP_TYPE_LRU_PERCPU_HASH, {}],
-    [BPF.BPF_MAP_TYPE_LPM_TRIE, { key_size: 8, map_flags: BPF.BPF_F_NO_PREALLOC }],
-    [BPF.BPF_MAP_TYPE_QUEUE, { key_size: 0 }],
-    [BPF.BPF_MAP_TYPE_STACK, { key_size: 0 }],
-    [BPF.BPF_MAP_TYPE_BLOOM_FILTER, { key_size: 0 }],
-    [BPF.BPF_MAP_TYPE_SOCKMAP, {}],
-    [BPF.BPF_MAP_TYPE_SOCKHASH, {}],
-    [BPF.BPF_MAP_TYPE_RINGBUF, { key_size: 0, value_size: 0, max_entries: 65_536 }],
-  ]);
+/** Maps in which every key has a value, always. */
+const ALWAYS_FULL: ReadonlySet<number> = new Set([
+  BPF.BPF_MAP_TYPE_ARRAY,
+  BPF.BPF_MAP_TYPE_PERCPU_ARRAY,
+]);
+
+/** Maps that have a kind that makes room by itself. */
+const HASHES: ReadonlySet<number> = new Set([BPF.BPF_MAP_TYPE_HASH, BPF.BPF_MAP_TYPE_PERCPU_HASH]);
 
 function map(call: FailedCall): MapFacts | null {
   return mapAt(call.kernel, field(call, "map_fd"));
@@ -83,63 +71,55 @@ function newLabel({ attr }: FailedCall): string {
   return mapLabel(attr.map_name instanceof Uint8Array ? textOf(attr.map_name) : "");
 }
 
-function shapeOf(call: FailedCall): string {
-  return (
-    `keys of ${field(call, "key_size")} and values of ${field(call, "value_size")} bytes, ` +
-    `${field(call, "max_entries")} entries and flags 0x${field(call, "map_flags").toString(16)}`
-  );
-}
-
 function typeMissing(call: FailedCall): Finding | null {
   const { kernel } = call;
   const type = field(call, "map_type");
-  const usual = USUAL_SHAPES.get(type);
-  const isKnown = BPF.MAP_TYPE_NAMES[type] !== undefined && type !== BPF.BPF_MAP_TYPE_UNSPEC;
-  if (isKnown) {
-    if (usual === undefined) return null;
-    const request = { map_type: type, ...USUAL_SHAPE, ...usual };
-    const { result } = tryBpf(kernel, BPF.BPF_MAP_CREATE, MAP_CREATE, request);
-    if (withFd(kernel, result, () => true) !== null || result !== -EINVAL) return null;
-  }
+  const label = newLabel(call);
+  if (!isMapType(type)) return { hint: `${label}: there are no maps of type ${type}` };
+  if (hasMapType(kernel, type) !== false) return null;
+  return kernel.name === "embedded"
+    ? {
+        hint: `${label}: ${mapTypeName(type)} isn't built into the embedded kernel`,
+        remedies: [{ action: "use-linux" }],
+      }
+    : {
+        hint: `${label}: this kernel has no ${mapTypeName(type)}: it is too old, or built without`,
+      };
+}
+
+function shapeRefused(call: FailedCall): Finding | null {
+  const complaints = shapeComplaints(call);
+  if (complaints.length === 0) return null;
+  const details = complaints.map(({ field: name, words, value }) => {
+    return `${words} (${name} ${value}, not ${field(call, name)})`;
+  });
   return {
-    hint: `${newLabel(call)}: this kernel has no ${mapTypeName(type)} with ${shapeOf(call)}`,
-    remedies: ["nslink doctor"],
+    hint: `${newLabel(call)} is a ${mapTypeName(field(call, "map_type"))}: ${details.join("; ")}`,
+    remedies: complaints.map(({ field: name, value }) => {
+      return { action: "set-field", field: name, value };
+    }),
   };
 }
 
-function shapeRefused(call: FailedCall): Finding {
-  const type = field(call, "map_type");
-  const advice = shapeAdvice(call, type);
-  return {
-    hint:
-      `${newLabel(call)}: this kernel has no ${mapTypeName(type)} with ${shapeOf(call)}` +
-      (advice === "" ? "" : `; ${advice}`),
+function elementTooLarge(call: FailedCall): Finding | null {
+  const names = tooLargeFields(call);
+  const sizes = {
+    key_size: `keys of ${field(call, "key_size")} bytes`,
+    value_size: `values of ${field(call, "value_size")} bytes`,
+    max_entries: `${field(call, "max_entries")} entries`,
   };
-}
-
-function shapeAdvice(call: FailedCall, type: number): string {
-  if (INDEXED.has(type) && field(call, "key_size") !== 4) return "its keys are indexes of 4 bytes";
-  if (field(call, "max_entries") === 0) return "max_entries can't be 0";
-  if (field(call, "value_size") === 0) return "values can't be empty";
-  return "";
-}
-
-function elementTooLarge(call: FailedCall): Finding {
-  return {
-    hint:
-      `${newLabel(call)}: keys of ${field(call, "key_size")} or values of ` +
-      `${field(call, "value_size")} bytes are too large, or ${field(call, "max_entries")} ` +
-      "entries too many",
-  };
+  const words = names.map((name) => sizes[name]).join(" and ");
+  return { hint: `${newLabel(call)}: ${words} are more than a map of this type may have` };
 }
 
 function full(call: FailedCall): Finding | null {
   const facts = map(call);
   if (facts === null || INDEXED.has(facts.type)) return null;
+  const room = HASHES.has(facts.type) ? "larger or an LRU hash" : "larger";
   return {
     hint:
       `${facts.label} holds at most ${facts.maxEntries} entries; ` +
-      "delete some, or make it larger or an LRU hash",
+      `take some out, or make it ${room}`,
   };
 }
 
@@ -155,12 +135,17 @@ function indexOutOfRange(call: FailedCall): Finding | null {
 
 function keyExists(call: FailedCall): Finding | null {
   const facts = map(call);
-  if (facts === null) return null;
+  if (facts === null || (field(call, "flags") & BPF.BPF_NOEXIST) === 0) return null;
   return {
     hint: INDEXED.has(facts.type)
       ? "the key is there already, and BPF_NOEXIST was asked for; an array has all of its keys"
       : "the key is there already, and BPF_NOEXIST was asked for",
   };
+}
+
+function keyMissing(call: FailedCall): Finding | null {
+  if (map(call) === null || (field(call, "flags") & BPF.BPF_EXIST) === 0) return null;
+  return { hint: "the key isn't there, and BPF_EXIST was asked for" };
 }
 
 function notReadable(call: FailedCall): Finding | null {
@@ -192,21 +177,21 @@ function frozen(call: FailedCall): Finding | null {
 
 function busy(call: FailedCall): Finding | null {
   const facts = map(call);
-  return facts === null
-    ? null
-    : { hint: `${facts.label} is frozen already, or somebody is writing it` };
+  if (facts === null || facts.frozen) return null;
+  return { hint: `${facts.label} is being written, or is mapped into memory to be written` };
 }
 
 /** The fd that was to be stored in a prog array. */
 function slotFd({ about }: FailedCall): number {
   const { value } = about;
-  if (value === undefined || value.length !== 4) return -1;
+  if (value?.length !== 4) return -1;
   return new DataView(value.buffer, value.byteOffset, 4).getInt32(0, true);
 }
 
 function notAProgram(call: FailedCall): Finding | null {
   const facts = map(call);
-  if (facts?.type !== BPF.BPF_MAP_TYPE_PROG_ARRAY || call.about.value === undefined) return null;
+  if (facts?.type !== BPF.BPF_MAP_TYPE_PROG_ARRAY || call.about.value?.length !== 4) return null;
+  if (field(call, "flags") !== 0) return null;
   const fd = slotFd(call);
   const kind = kindOf(call.kernel, fd);
   if (kind === "program") return null;
@@ -218,28 +203,53 @@ function otherOwner(call: FailedCall): Finding | null {
   const facts = map(call);
   const program = programAt(call.kernel, slotFd(call));
   if (facts?.type !== BPF.BPF_MAP_TYPE_PROG_ARRAY || facts.ownerType === null) return null;
-  if (program === null) return null;
+  if (program === null || field(call, "flags") !== 0) return null;
+  const owner = programTypeName(facts.ownerType);
   return {
     hint:
-      `${facts.label} is for tail calls of ${programTypeName(facts.ownerType)} ` +
-      "with the attach type of its first user, " +
-      `and ${program.label} is another (${programTypeName(program.type)})`,
+      program.type === facts.ownerType
+        ? `${facts.label} is for tail calls of ${owner} as its first user is one, and ` +
+          `${program.label} is another: it was loaded for another attach type`
+        : `${facts.label} is for tail calls of ${owner}, ` +
+          `and ${program.label} is a ${programTypeName(program.type)}`,
+  };
+}
+
+/** What flags an update takes, by type; those that aren't here take BPF_EXIST at the most. */
+function takesFlags({ type }: MapFacts, flags: number): boolean {
+  return type === BPF.BPF_MAP_TYPE_PROG_ARRAY ? flags === 0 : flags <= BPF.BPF_EXIST;
+}
+
+function elementFlags(call: FailedCall): Finding | null {
+  const facts = map(call);
+  const isUpdate = call.command === BPF.BPF_MAP_UPDATE_ELEM;
+  const names = isUpdate ? ["flags"] : ["flags", "elem_flags"];
+  const name = names.find((each) => field(call, each) !== 0);
+  if (facts === null || name === undefined) return null;
+  const flags = field(call, name);
+  if (isUpdate && takesFlags(facts, flags)) return null;
+  const why =
+    (flags & ~BPF.BPF_F_LOCK) === 0 ? "BPF_F_LOCK is for values with a bpf_spin_lock" : "leave 0";
+  return {
+    hint: `${facts.label} doesn't take ${name} 0x${flags.toString(16)} in this call; ${why}`,
+    remedies: [{ action: "set-field", field: name, value: 0 }],
   };
 }
 
 function elementRefused(call: FailedCall): Finding | null {
   const facts = map(call);
-  if (facts === null) return null;
+  if (facts === null || !takesFlags(facts, field(call, "flags"))) return null;
   return {
-    hint:
-      `${facts.label} doesn't take this key, value or flag ` +
-      `(0x${field(call, "flags").toString(16)}): it is a ${facts.typeName}`,
+    hint: `${facts.label} doesn't take this key or value: it is a ${facts.typeName}`,
   };
 }
 
 function notAllowed(call: FailedCall): Finding | null {
   const facts = map(call);
   if (facts === null) return null;
+  // EINVAL says no more than that something is wrong, but for deleting what can't be absent.
+  const isDelete = call.command === BPF.BPF_MAP_DELETE_ELEM && ALWAYS_FULL.has(facts.type);
+  if (call.errno === EINVAL && !isDelete) return null;
   return { hint: `${facts.label} is a ${facts.typeName}, which doesn't allow that` };
 }
 
@@ -292,7 +302,7 @@ export const MAP_CAUSES: readonly Cause[] = [
     title: "the key was to be there, and isn't",
     commands: UPDATE,
     errnos: [ENOENT],
-    find: () => ({ hint: "the key isn't there, and BPF_EXIST was asked for" }),
+    find: keyMissing,
   },
   {
     id: "fd-write-only",
@@ -337,8 +347,15 @@ export const MAP_CAUSES: readonly Cause[] = [
     find: otherOwner,
   },
   {
+    id: "element-flags",
+    title: "a flag is given that the map's type, or the call, doesn't take",
+    commands: [...READING, ...TAKING, ...WRITING],
+    errnos: [EINVAL],
+    find: elementFlags,
+  },
+  {
     id: "element-refused",
-    title: "the map doesn't take this key, value or flag",
+    title: "the map doesn't take this key or value",
     commands: UPDATE,
     errnos: [EINVAL],
     find: elementRefused,

@@ -17,6 +17,7 @@ import {
 import { cString, tryBpf } from "../call.ts";
 import type { Kernel } from "../kernel.ts";
 import { withFd } from "../objects.ts";
+import type { Remedy } from "../remedy.ts";
 import { kindOf } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 
@@ -40,14 +41,17 @@ function onPath(
   title: string,
   commands: readonly (number | string)[],
   errnos: readonly number[],
-  find: (kernel: Kernel, path: string) => Finding | null,
+  find: (kernel: Kernel, path: string, call: FailedCall) => Finding | null,
 ): Cause {
   return {
     id,
     title,
     commands,
     errnos,
-    find: ({ kernel, about: { path } }) => (path === undefined ? null : find(kernel, path)),
+    find: (call) => {
+      const { path } = call.about;
+      return path === undefined ? null : find(call.kernel, path, call);
+    },
   };
 }
 
@@ -59,26 +63,37 @@ function bpffsOf(kernel: Kernel, path: string): string | undefined {
   return kernel.bpffs.mounts().find((mount) => isBelow(path, mount));
 }
 
-function outsideBpffs(kernel: Kernel, path: string): Finding | null {
+/** The name at the end of a path, as one that BPF file systems take. */
+function lastPart(path: string): string {
+  return path.replace(/^.*\//s, "").replaceAll(".", "_") || "NAME";
+}
+
+/** Links alone are pinned by a command of ours. */
+function pinInstead(call: FailedCall, path: string): readonly Remedy[] {
+  const isLink = kindOf(call.kernel, field(call, "bpf_fd")) === "link";
+  return isLink ? [{ action: "pin-link", path }] : [];
+}
+
+function outsideBpffs(kernel: Kernel, path: string, call: FailedCall): Finding | null {
   if (bpffsOf(kernel, path) !== undefined) return null;
   const [mount] = kernel.bpffs.mounts();
   return mount === undefined
     ? {
         hint: `${path} is not in a BPF file system, and none is mounted; mount one`,
-        remedies: ["mount -t bpf bpf /sys/fs/bpf"],
+        remedies: [{ action: "mount-bpffs", path: "/sys/fs/bpf" }],
       }
     : {
         hint: `${path} is not in a BPF file system; pin below ${mount}`,
-        remedies: [`nslink pin LINK ${mount}/NAME`],
+        remedies: pinInstead(call, `${mount}/${lastPart(path)}`),
       };
 }
 
-function nameWithDot(_kernel: Kernel, path: string): Finding | null {
+function nameWithDot(kernel: Kernel, path: string, call: FailedCall): Finding | null {
   const name = path.split("/").at(-1) ?? "";
-  if (!name.includes(".")) return null;
+  if (!name.includes(".") || bpffsOf(kernel, path) === undefined) return null;
   return {
     hint: `a name in the BPF file system may not contain a dot: ${path}`,
-    remedies: [`nslink pin LINK ${path.slice(0, -name.length)}${name.replaceAll(".", "_")}`],
+    remedies: pinInstead(call, `${path.slice(0, -name.length)}${lastPart(path)}`),
   };
 }
 
@@ -86,10 +101,31 @@ function linkReadOnly(call: FailedCall): Finding | null {
   const { kernel, about } = call;
   const mode = field(call, "file_flags") & (BPF.BPF_F_RDONLY | BPF.BPF_F_WRONLY);
   if (mode === 0 || about.path === undefined) return null;
-  const pathname = kernel.addressOf(cString(about.path));
-  const { result } = tryBpf(kernel, BPF.BPF_OBJ_GET, OBJ, { pathname });
-  if (withFd(kernel, result, (fd) => kindOf(kernel, fd)) !== "link") return null;
+  if (pinnedAt(kernel, about.path) !== "link") return null;
   return { hint: `a link is pinned at ${about.path}: it opens without BPF_F_RDONLY or _WRONLY` };
+}
+
+function directoryOf(path: string): string {
+  const end = path.replace(/\/+$/, "").lastIndexOf("/");
+  if (end < 0) return ".";
+  return path.slice(0, end) || "/";
+}
+
+/** Only links are unpinned by a command of ours; what else is there is its owner's to remove. */
+function nameTaken(kernel: Kernel, path: string): Finding {
+  const what = pinnedAt(kernel, path);
+  const words = what === null ? "" : ` (a ${what})`;
+  return {
+    hint: `${path} exists already${words}; remove it first, or give another name`,
+    remedies: what === "link" ? [{ action: "unpin", path }] : [{ action: "list-file", path }],
+  };
+}
+
+/** What kind of object is pinned at a path; null when none is, or it can't be opened. */
+function pinnedAt(kernel: Kernel, path: string): ReturnType<typeof kindOf> | null {
+  const pathname = kernel.addressOf(cString(path));
+  const { result } = tryBpf(kernel, BPF.BPF_OBJ_GET, OBJ, { pathname });
+  return withFd(kernel, result, (fd) => kindOf(kernel, fd));
 }
 
 function isDirectory(kernel: Kernel, path: string): boolean {
@@ -100,7 +136,7 @@ function notAPin(kernel: Kernel, path: string): Finding | null {
   if (bpffsOf(kernel, path) !== undefined && !isDirectory(kernel, path)) return null;
   return {
     hint: `${path} is not a pin, or not one that this task may open`,
-    remedies: ["nslink ls"],
+    remedies: [{ action: "list-links" }],
   };
 }
 
@@ -108,7 +144,7 @@ function notYours(kernel: Kernel, path: string): Finding | null {
   if (bpffsOf(kernel, path) === undefined) return null;
   return {
     hint: `the pin ${path} is not one that this task may open: it belongs to another user`,
-    remedies: [`ls -l ${path}`],
+    remedies: [{ action: "list-file", path }],
   };
 }
 
@@ -116,7 +152,8 @@ function noSuchId(call: FailedCall): Finding | null {
   const kind = BY_ID.get(Number(call.command)) ?? "object";
   return {
     hint: `there is no ${kind} with id ${field(call, "id")}`,
-    remedies: [kind === "link" ? "nslink ls" : `bpftool ${kind === "program" ? "prog" : kind} ls`],
+    // What is loaded but attached to nothing isn't in any list of ours.
+    remedies: kind === "link" || kind === "program" ? [{ action: "list-links" }] : [],
   };
 }
 
@@ -127,10 +164,7 @@ function beingMade(call: FailedCall): Finding | null {
 
 /** Causes that have to do with pins and ids, the special before the general. */
 export const OBJECT_CAUSES: readonly Cause[] = [
-  onPath("pin-exists", "the name is taken", MAKING, [EEXIST], (_kernel, path) => ({
-    hint: `${path} exists already; unlink it first, or pin under another name`,
-    remedies: [`nslink unpin ${path}`],
-  })),
+  onPath("pin-exists", "the name is taken", MAKING, [EEXIST], nameTaken),
   onPath(
     "pin-directory-missing",
     "the directory isn't there",
@@ -138,7 +172,7 @@ export const OBJECT_CAUSES: readonly Cause[] = [
     [ENOENT],
     (_kernel, path) => ({
       hint: `the directory of ${path} doesn't exist; make it first`,
-      remedies: [`mkdir -p ${path.slice(0, path.lastIndexOf("/")) || "/"}`],
+      remedies: [{ action: "make-directory", path: directoryOf(path) }],
     }),
   ),
   onPath("pin-outside-bpffs", "the path isn't in a BPF file system", PIN, [EPERM], outsideBpffs),
@@ -158,7 +192,10 @@ export const OBJECT_CAUSES: readonly Cause[] = [
     "the directory is somebody else's",
     [...MAKING, "bpffs.unlink", "bpffs.rmdir"],
     [EACCES],
-    (_kernel, path) => ({ hint: `this task may not make files in the directory of ${path}` }),
+    (_kernel, path, { command }) => {
+      const deed = MAKING.includes(command) ? "make" : "remove";
+      return { hint: `this task may not ${deed} files in the directory of ${path}` };
+    },
   ),
   onPath(
     "nothing-pinned",
@@ -167,7 +204,7 @@ export const OBJECT_CAUSES: readonly Cause[] = [
     [ENOENT],
     (_kernel, path) => ({
       hint: `nothing is pinned at ${path}`,
-      remedies: ["nslink ls"],
+      remedies: [{ action: "list-links" }],
     }),
   ),
   {

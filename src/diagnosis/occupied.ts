@@ -7,6 +7,7 @@ import { BPF_FLOW_DISSECTOR, BPF_LINK_CREATE, BPF_PROG_ATTACH } from "../abi/bpf
 import { EEXIST } from "../abi/errno.ts";
 import type { Kernel, NetNsEntry } from "../kernel.ts";
 import { netnsLinks } from "../objects.ts";
+import type { Remedy } from "../remedy.ts";
 import {
   attachedAt,
   dissectorLink,
@@ -15,8 +16,9 @@ import {
   namespaceLabel,
   namespaces,
   programLabel,
+  referenceTo,
 } from "./ask.ts";
-import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
+import { type Cause, type FailedCall, type Finding, field, referenceOf } from "./cause.ts";
 
 /** How many of those in the way are named. */
 const MAX_NAMED = 5;
@@ -26,11 +28,12 @@ export function occupant(call: FailedCall, fd: number): Finding | null {
   const { kernel } = call;
   const [direct] = attachedAt(kernel, fd, BPF_FLOW_DISSECTOR) ?? [];
   if (direct === undefined || dissectorLink(kernel, kernel.netns.inode(fd)) !== null) return null;
+  const netns = referenceOf(call) ?? referenceTo(kernel, kernel.netns.inode(fd));
   return {
     hint:
       `program ${direct} is attached to netns ${call.about.netns ?? "of target_fd"} directly; ` +
       "detach it first",
-    remedies: [`nslink prog detach ${direct} --netns ${call.about.netns ?? "NETNS"}`],
+    remedies: [{ action: "detach-program", program: direct, netns }],
   };
 }
 
@@ -41,6 +44,11 @@ function onTarget<T>(call: FailedCall, look: (fd: number) => T): T | null {
   return call.command === BPF_PROG_ATTACH
     ? inCurrent(call.kernel, look)
     : look(field(call, "target_fd"));
+}
+
+/** The root rule is for flow dissectors alone. */
+function isDissectors(call: FailedCall): boolean {
+  return field(call, "attach_type") === BPF_FLOW_DISSECTOR;
 }
 
 function targetInode(call: FailedCall): number {
@@ -54,14 +62,14 @@ export const ROOT_RULE_CAUSES: readonly Cause[] = [
     title: "the root namespace has a flow dissector, which serves all namespaces",
     commands: ATTACHING,
     errnos: [EEXIST],
-    find: (call) => rootInTheWay(call.kernel, targetInode(call)),
+    find: (call) => (isDissectors(call) ? rootInTheWay(call.kernel, targetInode(call)) : null),
   },
   {
     id: "others-bar-root",
     title: "another namespace has a flow dissector, so the root namespace can have none",
     commands: ATTACHING,
     errnos: [EEXIST],
-    find: (call) => othersInTheWay(call.kernel, targetInode(call)),
+    find: (call) => (isDissectors(call) ? othersInTheWay(call.kernel, targetInode(call)) : null),
   },
   {
     id: "root-rule",
@@ -83,7 +91,11 @@ function rootInTheWay(kernel: Kernel, target: number): Finding | null {
     hint:
       `the root rule bars it: ${programLabel(kernel, program)} of the root namespace (${holder}) ` +
       "serves all namespaces; detach it first",
-    remedies: [link === null ? `nslink prog detach ${program}` : `nslink detach ${link.id}`],
+    remedies: [
+      link === null
+        ? { action: "detach-program", program, netns: referenceTo(kernel, root.inode) }
+        : { action: "detach-link", link: link.id },
+    ],
   };
 }
 
@@ -95,6 +107,7 @@ function othersInTheWay(kernel: Kernel, target: number): Finding | null {
     (link) => link.attach_type === BPF_FLOW_DISSECTOR && link.netns_ino !== 0,
   );
   const linked = new Set(links.map((link) => link.netns_ino));
+  const remedies: Remedy[] = links.map(({ id }) => ({ action: "detach-link", link: id }));
   const named: string[] = links.map(({ id, netns_ino: inode }) => {
     const entry = byInode.get(inode);
     return `${entry === undefined ? `netns ${inode}` : namespaceLabel(entry)} (link ${id})`;
@@ -102,7 +115,10 @@ function othersInTheWay(kernel: Kernel, target: number): Finding | null {
   for (const entry of all) {
     if (entry.inode === target || linked.has(entry.inode)) continue;
     const direct = directAt(kernel, entry);
-    if (direct !== null) named.push(`${namespaceLabel(entry)} (program ${direct})`);
+    if (direct === null) continue;
+    named.push(`${namespaceLabel(entry)} (program ${direct})`);
+    const netns = referenceTo(kernel, entry.inode);
+    remedies.push({ action: "detach-program", program: direct, netns });
   }
   if (named.length === 0) return null;
   const more = named.length > MAX_NAMED ? ` and ${named.length - MAX_NAMED} more` : "";
@@ -110,7 +126,7 @@ function othersInTheWay(kernel: Kernel, target: number): Finding | null {
     hint:
       "the root rule bars it: the root namespace can have no flow dissector while others do: " +
       `${named.slice(0, MAX_NAMED).join(", ")}${more}; detach those first`,
-    remedies: ["nslink ls", ...links.slice(0, MAX_NAMED).map(({ id }) => `nslink detach ${id}`)],
+    remedies: [{ action: "list-links" }, ...remedies.slice(0, MAX_NAMED)],
   };
 }
 
@@ -120,7 +136,8 @@ function directAt(kernel: Kernel, entry: NetNsEntry): number | null {
 }
 
 /** EEXIST without anybody to be seen: the task may not look, or lives in a container. */
-function outOfSight(call: FailedCall): Finding {
+function outOfSight(call: FailedCall): Finding | null {
+  if (!isDissectors(call)) return null;
   const ids = onTarget(call, (fd) => attachedAt(call.kernel, fd, BPF_FLOW_DISSECTOR));
   const rule =
     "the root rule bars it: a flow dissector of the initial network namespace serves all " +
@@ -129,5 +146,8 @@ function outOfSight(call: FailedCall): Finding {
     call.command === BPF_PROG_ATTACH
       ? "a link holds this netns"
       : `a program is attached to netns ${call.about.netns ?? "of target_fd"} directly`;
-  return { hint: ids === null ? `${here}, or ${rule}` : rule, remedies: ["nslink ls"] };
+  return {
+    hint: ids === null ? `${here}, or ${rule}` : rule,
+    remedies: [{ action: "list-links" }],
+  };
 }

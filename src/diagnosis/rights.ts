@@ -10,6 +10,7 @@ import {
   UNPRIVILEGED_MAP_TYPES,
   UNPRIVILEGED_PROG_TYPES,
 } from "../abi/rights.ts";
+import type { Remedy } from "../remedy.ts";
 import { programTypeName } from "./ask.ts";
 import { type Cause, type FailedCall, type Finding, field } from "./cause.ts";
 import { isBefore, readTask, type TaskFacts } from "./task.ts";
@@ -31,11 +32,18 @@ const NAMESPACE_CALLS: readonly string[] = ["netns.create", "netns.remove", "net
 const LINUX_WITHOUT_MEMLOCK = [5, 11] as const;
 
 /** What shows all rights, and what to do about those that are missing. */
-const REMEDIES: readonly string[] = ["nslink doctor"];
+function remediesOf({ kernel }: FailedCall): readonly Remedy[] {
+  return [{ action: "examine-kernel", kernel: kernel.name }];
+}
 
 /** Whether a capability, or CAP_SYS_ADMIN in its stead, is there; unknown counts as missing. */
 function has({ capabilities }: Pick<TaskFacts, "capabilities">, name: string): boolean {
   return capabilities !== null && (capabilities.has(name) || capabilities.has("CAP_SYS_ADMIN"));
+}
+
+/** The verifier had its say, so that what is asked for before it was there. */
+function wasVerified({ command, about }: FailedCall): boolean {
+  return command === BPF.BPF_PROG_LOAD && (about.log ?? "").trim() !== "";
 }
 
 function creatingWhat({ command }: FailedCall): string {
@@ -69,36 +77,44 @@ function isOpen(call: FailedCall): boolean {
 
 function unprivilegedOff(call: FailedCall): Finding | null {
   const { unprivilegedBpfDisabled: disabled, ...task } = readTask(call.kernel);
-  if (!isOpen(call) || has(task, "CAP_BPF") || disabled === null || disabled === 0) return null;
+  if (
+    wasVerified(call) ||
+    !isOpen(call) ||
+    has(task, "CAP_BPF") ||
+    disabled === null ||
+    disabled === 0
+  )
+    return null;
   return {
     hint:
       `unprivileged BPF is off (kernel.unprivileged_bpf_disabled = ${disabled}), ` +
       `so that ${creatingWhat(call)}`,
-    remedies: REMEDIES,
+    remedies: remediesOf(call),
   };
 }
 
 function memlock(call: FailedCall): Finding | null {
   const { version, memlockBytes, ...task } = readTask(call.kernel);
-  if (!has(task, "CAP_BPF") || !isBefore(version, LINUX_WITHOUT_MEMLOCK)) return null;
+  if (wasVerified(call) || !has(task, "CAP_BPF") || !isBefore(version, LINUX_WITHOUT_MEMLOCK))
+    return null;
   if (memlockBytes === null || memlockBytes === Number.POSITIVE_INFINITY) return null;
   return {
     hint:
       `this Linux (${version}) counts BPF's memory as locked, and this task may lock ` +
       `${memlockBytes} bytes (RLIMIT_MEMLOCK); raise that limit`,
-    remedies: ["ulimit -l unlimited"],
+    remedies: [{ action: "raise-locked-memory" }],
   };
 }
 
 /** A right that was given in a user namespace doesn't count for the machine's BPF. */
 function inUserNamespace(call: FailedCall): Finding | null {
   const { inUserNamespace: inside, capabilities } = readTask(call.kernel);
-  if (!inside || capabilities?.has("CAP_SYS_ADMIN") !== true) return null;
+  if (wasVerified(call) || !inside || capabilities?.has("CAP_SYS_ADMIN") !== true) return null;
   return {
     hint:
       "this task's capabilities count in its user namespace only; " +
       "run it outside, as in a container with --privileged",
-    remedies: REMEDIES,
+    remedies: remediesOf(call),
   };
 }
 
@@ -115,9 +131,13 @@ function missing(
     commands,
     errnos,
     find(call) {
-      if (has(readTask(call.kernel), capability)) return null;
+      const task = readTask(call.kernel);
+      if (wasVerified(call) || has(task, capability)) return null;
       const text = hint(call);
-      return text === null ? null : { hint: text, remedies: REMEDIES };
+      if (text === null) return null;
+      const unknown = "; what this task has can't be read, without /proc";
+      const hedge = task.capabilities === null ? unknown : "";
+      return { hint: `${text}${hedge}`, remedies: remediesOf(call) };
     },
   };
 }
@@ -175,3 +195,8 @@ export const RIGHTS_CAUSES: readonly Cause[] = [
     find: memlock,
   },
 ];
+
+/** Whether a reason is that a right is missing: it says nothing of what was to be done with it. */
+export function isMissingRight(reason: string | null): boolean {
+  return RIGHTS_CAUSES.some(({ id }) => id === reason);
+}

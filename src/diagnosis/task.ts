@@ -26,6 +26,8 @@ export interface TaskFacts {
   readonly memlockBytes: number | null;
   /** RLIMIT_NOFILE. */
   readonly openFilesLimit: number | null;
+  /** What RLIMIT_NOFILE may be raised to. */
+  readonly mostOpenFiles: number | null;
 }
 
 /** A kernel's settings. */
@@ -53,6 +55,7 @@ export function readTask(kernel: Kernel): TaskFacts & KernelFacts {
     inUserNamespace: !coversAllUsers(text(kernel, "/proc/thread-self/uid_map")),
     memlockBytes: limitIn("Max locked memory", limits),
     openFilesLimit: limitIn("Max open files", limits),
+    mostOpenFiles: limitIn("Max open files", limits, "hard"),
     version: text(kernel, "/proc/sys/kernel/osrelease")?.trim() ?? null,
     unprivilegedBpfDisabled: sysctl(kernel, "kernel/unprivileged_bpf_disabled"),
     jitEnable: sysctl(kernel, "net/core/bpf_jit_enable"),
@@ -89,10 +92,11 @@ function numberIn(pattern: RegExp, content: string): number | null {
   return found === undefined ? null : Number(found);
 }
 
-function limitIn(name: string, limits: string): number | null {
-  const soft = new RegExp(`^${name} +([0-9]+|unlimited)`, "m").exec(limits)?.[1];
-  if (soft === undefined) return null;
-  return soft === "unlimited" ? Number.POSITIVE_INFINITY : Number(soft);
+function limitIn(name: string, limits: string, which: "soft" | "hard" = "soft"): number | null {
+  const line = new RegExp(`^${name} +([0-9]+|unlimited) +([0-9]+|unlimited)`, "m").exec(limits);
+  const limit = line?.[which === "soft" ? 1 : 2];
+  if (limit === undefined) return null;
+  return limit === "unlimited" ? Number.POSITIVE_INFINITY : Number(limit);
 }
 
 function capabilitiesIn(effective: bigint): ReadonlySet<string> {

@@ -6,6 +6,7 @@ import * as ATTR from "../abi/attr.ts";
 import * as BPF from "../abi/bpf.ts";
 import { EBADF, EINVAL, ENOENT, ENOTSUPP, EPERM } from "../abi/errno.ts";
 import type { Layout, Values } from "../abi/layout.ts";
+import { SMALLEST_BTF } from "../abi/smallest_btf.ts";
 import { bpfResult } from "../call.ts";
 import { loadSmallest } from "../diagnosis/programs.ts";
 import { UnsupportedError } from "../errors.ts";
@@ -107,13 +108,6 @@ function runs(type: number): Probe["probe"] {
 const SK_LOOKUP_CONTEXT: Uint8Array = Uint8Array.from({ length: 72 }, (_, at) =>
   at === 8 ? 2 : 0,
 );
-
-/** BTF with one type, `int`: a header of 24 bytes, the type, and the strings "" and "int". */
-const SMALLEST_BTF: readonly number[] = [
-  ...[0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 16, 0, 0, 0, 5, 0, 0, 0],
-  ...[1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0, 32, 0, 0, 1],
-  ...[0, 0x69, 0x6e, 0x74, 0],
-];
 
 function loadsBtf(kernel: Kernel): FeatureState {
   const request = {
