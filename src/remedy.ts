@@ -59,7 +59,7 @@ const OPTION_NAMES: ReadonlyMap<string, string> = new Map([
   ["expected_attach_type", "expectedAttachType"],
 ]);
 
-/** What a {@link Remedy} is to those who call the library: words of its API, or a command of Linux. */
+/** A {@link Remedy} for those who call the library: words of its API, or a command of Linux. */
 export function remedyWords(remedy: Remedy): string {
   const { action } = remedy;
   switch (action) {

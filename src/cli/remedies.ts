@@ -12,7 +12,7 @@ import type { Remedy } from "../remedy.ts";
  * @param isScript - whether it is to be a line of a script: other programs can't be run there.
  */
 export function remedyCommand(remedy: Remedy, isScript: boolean = false): string | null {
-  const words = nslinkWords(remedy);
+  const words = isScript ? scriptWords(remedy) : nslinkWords(remedy);
   if (words !== null) return [...(isScript ? [] : ["nslink"]), ...words].map(shellWord).join(" ");
   return isScript ? null : otherCommand(remedy);
 }
@@ -27,6 +27,13 @@ function netnsWord(reference: NetNsReference | null): string {
 
 function kernelWords(kernel: "embedded" | "linux", standard: "embedded" | "linux"): string[] {
   return kernel === standard ? [] : ["--kernel", kernel];
+}
+
+/** A script has one kernel, which no line of it can choose. */
+function scriptWords(remedy: Remedy): readonly string[] | null {
+  const words = remedy.action === "use-linux" ? null : nslinkWords(remedy);
+  const at = words?.indexOf("--kernel") ?? -1;
+  return words === null || at < 0 ? words : words.toSpliced(at, 2);
 }
 
 function nslinkWords(remedy: Remedy): readonly string[] | null {

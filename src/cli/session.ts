@@ -36,8 +36,14 @@ export class Session implements Disposable {
   readonly #kept: Disposable[] = [];
 
   constructor(
-    options: { readonly output?: Output; readonly scriptKernel?: KernelName | null } = {},
+    options: {
+      readonly output?: Output;
+      readonly scriptKernel?: KernelName | null;
+      /** A kernel that is open already; it goes with the session. */
+      readonly kernel?: Kernel;
+    } = {},
   ) {
+    this.#kernel = options.kernel ?? null;
     this.output = options.output ?? new Output();
     this.scriptKernel = options.scriptKernel ?? null;
   }

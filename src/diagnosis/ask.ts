@@ -151,8 +151,8 @@ function fdinfoNumber(kernel: Kernel, fd: number, name: string): number | null {
 }
 
 /**
- * Ids of the programs attached to the namespace behind an fd; null when that can't be asked: without
- * CAP_NET_ADMIN, or of something else than a namespace.
+ * Ids of the programs attached to the namespace behind an fd; null when that can't be asked:
+ * without CAP_NET_ADMIN, or of something else than a namespace.
  */
 export function attachedAt(kernel: Kernel, fd: number, attachType: number): number[] | null {
   const ids = new Uint32Array(MAX_PROGRAMS);

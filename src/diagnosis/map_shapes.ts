@@ -257,7 +257,7 @@ function requestOf({ attr }: FailedCall): Request {
   return request;
 }
 
-/** The request with little memory to take, and whether the kernel still has something against it. */
+/** Whether a kernel has something against a map, tried with little memory. */
 function isRefused(kernel: Kernel, request: Request): boolean {
   const entries = Number(request.max_entries ?? 0);
   const isRing = RING_TYPES.has(Number(request.map_type));

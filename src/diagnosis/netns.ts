@@ -18,7 +18,8 @@ function label({ about }: FailedCall): string {
 /** The name that was given; null when the namespace was asked for in another way. */
 function nameOf(call: FailedCall): string | null {
   const reference = referenceOf(call);
-  return reference !== null && isNamed(reference) ? reference.name : null;
+  if (reference !== null) return isNamed(reference) ? reference.name : null;
+  return NAMING.includes(String(call.command)) ? (call.about.netns ?? null) : null;
 }
 
 function isNamed(reference: NetNsReference): reference is { readonly name: string } {

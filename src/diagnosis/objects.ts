@@ -165,15 +165,13 @@ function beingMade(call: FailedCall): Finding | null {
 /** Causes that have to do with pins and ids, the special before the general. */
 export const OBJECT_CAUSES: readonly Cause[] = [
   onPath("pin-exists", "the name is taken", MAKING, [EEXIST], nameTaken),
-  onPath(
-    "pin-directory-missing",
-    "the directory isn't there",
-    MAKING,
-    [ENOENT],
-    (_kernel, path) => ({
-      hint: `the directory of ${path} doesn't exist; make it first`,
-      remedies: [{ action: "make-directory", path: directoryOf(path) }],
-    }),
+  onPath("pin-directory-missing", "the directory isn't there", MAKING, [ENOENT], (kernel, path) =>
+    isDirectory(kernel, directoryOf(path))
+      ? null
+      : {
+          hint: `the directory of ${path} doesn't exist; make it first`,
+          remedies: [{ action: "make-directory", path: directoryOf(path) }],
+        },
   ),
   onPath("pin-outside-bpffs", "the path isn't in a BPF file system", PIN, [EPERM], outsideBpffs),
   onPath("pin-name-with-dot", "the name has a dot in it", ON_PATHS, [EPERM], nameWithDot),

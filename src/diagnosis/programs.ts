@@ -162,7 +162,7 @@ function tryType(kernel: Kernel, type: number, expectedAttachType: number): numb
   return withFd(kernel, result, () => 0) ?? result;
 }
 
-/** An attach type that a type of program can be loaded for; null for none, or none that is needed. */
+/** An attach type that a type of program can be loaded for; null for none. */
 function loadableFor(kernel: Kernel, type: number): number | null {
   for (const expected of BPF.ATTACH_TYPE_NAMES.keys()) {
     if (tryType(kernel, type, expected) === 0) return expected;
@@ -242,7 +242,7 @@ function otherOwner(call: FailedCall): Finding | null {
   return null;
 }
 
-/** Whether a program that only tail-calls through a map, which has its owner, is refused as well. */
+/** Whether a program that only tail-calls through a map is refused; the map has its owner. */
 function refusesTailCalls({ kernel, ...call }: FailedCall, fd: number): boolean {
   const insns = Uint8Array.from(TAIL_CALL_PROGRAM);
   new DataView(insns.buffer).setInt32(4, fd, true);

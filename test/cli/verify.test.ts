@@ -35,6 +35,14 @@ async function verdicts(...args: string[]): Promise<readonly Verified[]> {
 }
 
 describe("verify", () => {
+  test("says of a section whose name isn't known that it isn't", async () => {
+    const file = "test/elf/fixtures/sections.o";
+    const { status, stdout } = await nslink.run(["verify", file, "--program", "unknown"]);
+    expect(stdout).toMatch(/the name of its section, "nobody\/knows", isn't known/);
+    expect(stdout).not.toContain("UNSPEC");
+    expect(status).toBe(1);
+  });
+
   test("finds each mistake, with its line and what mends it", async () => {
     const programs = await verdicts(MISTAKES);
     expect(programs.map(({ program }) => program).sort()).toEqual(

@@ -12,6 +12,7 @@ import {
   type ObjectSpec,
   type ProgramSpec,
 } from "../../src/elf/index.ts";
+import { meaningOfSection, nearestSection } from "../../src/elf/section_names.ts";
 import { fixture } from "./fixtures.ts";
 
 const CPUS = ["v1", "v2", "v3", "v4"] as const;
@@ -167,6 +168,30 @@ describe("programs", () => {
     expect(program(sections, "unknown").type).toBe(BPF.BPF_PROG_TYPE_UNSPEC);
     expect(program(sections, "elsewhere").type).toBe(BPF.BPF_PROG_TYPE_XDP);
     expect(program(sections, "recursive").type).toBe(BPF.BPF_PROG_TYPE_SOCKET_FILTER);
+  });
+
+  it.each([
+    ["socket1", "socket"],
+    ["socket_filter", "socket"],
+    ["xdp_custom", "xdp"],
+    ["?flow_disector", "flow_dissector"],
+    ["sk_lookp/name", "sk_lookup"],
+    ["kprob/vfs_write", "kprobe"],
+    ["2/17", null],
+    ["nobody/knows", null],
+    ["", null],
+  ])("whose section is %s were to be in %s", (section, nearest) => {
+    expect(nearestSection(section)).toBe(nearest);
+  });
+
+  it.each([
+    ["kprobe/vfs_write", BPF.BPF_PROG_TYPE_KPROBE, 0],
+    ["cgroup/connect4", BPF.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF.BPF_CGROUP_INET4_CONNECT],
+    ["tp/sched/sched_switch", BPF.BPF_PROG_TYPE_TRACEPOINT, 0],
+    ["uprobe.multi/x", BPF.BPF_PROG_TYPE_KPROBE, BPF.BPF_TRACE_UPROBE_MULTI],
+    ["sk_skb/stream_parser/x", BPF.BPF_PROG_TYPE_SK_SKB, BPF.BPF_SK_SKB_STREAM_PARSER],
+  ])("in the section %s have its type", (section, type, expectedAttachType) => {
+    expect(meaningOfSection(section)).toMatchObject({ type, expectedAttachType });
   });
 
   it.each(CPUS)("of %s refer to maps where the relocations say so", (cpu) => {

@@ -53,25 +53,26 @@ export const ATTACHING: Inductions = {
   "sk-lookup-links-full": {
     induce: (t) => {
       const [program, netns] = [t.program(SK_LOOKUP_PROGRAM), t.netns()];
-      for (let i = 0; i < 64; i++) t.link(program, netns, bpf.BPF_SK_LOOKUP);
+      for (let i = 0; i < 64; i++) t.openLink = t.link(program, netns, bpf.BPF_SK_LOOKUP);
       const fields = { prog_fd: program, target_fd: netns, attach_type: bpf.BPF_SK_LOOKUP };
       return t.refused(CREATE, fields);
     },
   },
   "occupied-by-link": {
     async induce(t) {
-      const [program, netns] = [t.program(), t.netns()];
-      await patientLink(t, program, netns);
-      const fields = { prog_fd: program, target_fd: netns, attach_type: DISSECTOR };
-      return t.refused(CREATE, fields, { netns: "blue" });
+      const [program, netns] = [t.program(), t.named()];
+      await patientLink(t, program, netns.fd);
+      const fields = { prog_fd: program, target_fd: netns.fd, attach_type: DISSECTOR };
+      return t.refused(CREATE, fields, netns.about);
     },
-    says: /^netns blue already has a flow dissector link \(id \d+, program \d+\); update/,
+    says: /^netns \S+ already has a flow dissector link \(id \d+, program \d+\); update/,
   },
   "occupied-by-program": {
     async induce(t) {
-      const [program, netns] = [t.program(), t.netns()];
-      await attachDirectly(t, program, netns);
-      return t.refused(CREATE, { prog_fd: program, target_fd: netns, attach_type: DISSECTOR });
+      const [program, netns] = [t.program(), t.named()];
+      await attachDirectly(t, program, netns.fd);
+      const fields = { prog_fd: program, target_fd: netns.fd, attach_type: DISSECTOR };
+      return t.refused(CREATE, fields, netns.about);
     },
     says: /^program \d+ is attached to netns .+ directly; detach it first$/,
   },
@@ -88,6 +89,7 @@ export const ATTACHING: Inductions = {
     says: /program \d+ .+ of the root namespace \(link \d+\) serves all namespaces/,
   },
   "others-bar-root": {
+    remediesNotOn: { linux: "it would detach links of others, and link to the root namespace" },
     async induce(t) {
       const program = t.program();
       await patientLink(t, program, t.netns());
@@ -121,7 +123,7 @@ export const ATTACHING: Inductions = {
       const flags = bpf.BPF_F_REPLACE;
       return t.refused(UPDATE, { link_fd: link, new_prog_fd: first, flags, old_prog_fd: second });
     },
-    says: /^link \d+ runs program \d+, not \d+; .* put program \d+ \(contract\d*\) there/,
+    says: /^link \d+ runs program \d+ \(contract\d*\), not the expected program \d+/,
   },
   "replace-flag-missing": {
     async induce(t) {
@@ -149,32 +151,39 @@ export const ATTACHING: Inductions = {
     },
   },
   "sk-lookup-needs-link": {
-    induce: (t) => t.refused(ATTACH, direct(t.program(SK_LOOKUP_PROGRAM))),
+    induce: (t) => t.refusedInside(t.named().fd, ATTACH, direct(t.program(SK_LOOKUP_PROGRAM))),
   },
-  "no-flow-dissector": { induce: (t) => t.refused(ATTACH, direct(t.program(SOCKET_FILTER))) },
+  "no-flow-dissector": {
+    induce: (t) => t.refusedInside(t.netns(), ATTACH, direct(t.program(SOCKET_FILTER))),
+  },
   "direct-attach-type": {
-    induce: (t) => t.refused(ATTACH, { attach_bpf_fd: t.program(), attach_type: 22 }),
+    induce: (t) =>
+      t.refusedInside(t.netns(), ATTACH, { attach_bpf_fd: t.program(), attach_type: 22 }),
     says: /the program type BPF_PROG_TYPE_FLOW_DISSECTOR; .*\(17\)$/,
   },
   "direct-target-given": {
-    induce: (t) => t.refused(ATTACH, { ...direct(t.program()), target_fd: t.netns() }),
+    induce: (t) =>
+      t.refusedInside(t.netns(), ATTACH, { ...direct(t.program()), target_fd: t.netns() }),
   },
   "direct-flags-given": {
     induce: (t) =>
-      t.refused(ATTACH, { ...direct(t.program()), attach_flags: bpf.BPF_F_ALLOW_OVERRIDE }),
+      t.refusedInside(t.netns(), ATTACH, {
+        ...direct(t.program()),
+        attach_flags: bpf.BPF_F_ALLOW_OVERRIDE,
+      }),
   },
   "attached-already": {
     async induce(t) {
-      const [program, netns] = [t.program(), t.netns()];
-      await attachDirectly(t, program, netns);
-      return t.inside(netns, () => t.refused(ATTACH, direct(program)));
+      const [program, { fd }] = [t.program(), t.named()];
+      await attachDirectly(t, program, fd);
+      return t.refusedInside(fd, ATTACH, direct(program));
     },
   },
   "link-here": {
     async induce(t) {
       const [program, netns] = [t.program(), t.netns()];
       await patientLink(t, program, netns);
-      return t.inside(netns, () => t.refused(ATTACH, direct(program)));
+      return t.refusedInside(netns, ATTACH, direct(program));
     },
     says: /link \(id \d+, program \d+\)/,
   },
@@ -182,19 +191,19 @@ export const ATTACHING: Inductions = {
     async induce(t) {
       const [program, netns] = [t.program(), t.netns()];
       await patientLink(t, program, netns);
-      return t.inside(netns, () => t.refused(DETACH, direct(program)));
+      return t.refusedInside(netns, DETACH, direct(program));
     },
   },
   "other-program-attached": {
     async induce(t) {
-      const netns = t.netns();
-      await attachDirectly(t, t.program(), netns);
-      return t.inside(netns, () => t.refused(DETACH, direct(t.program())));
+      const { fd } = t.named();
+      await attachDirectly(t, t.program(), fd);
+      return t.refusedInside(fd, DETACH, direct(t.program()));
     },
     says: /^program \d+ is attached here, not program \d+$/,
   },
   "nothing-attached": {
-    induce: (t) => t.inside(t.netns(), () => t.refused(DETACH, direct(t.program()))),
+    induce: (t) => t.refusedInside(t.named().fd, DETACH, direct(t.program())),
   },
   "query-room": {
     induce: (t) => {
@@ -204,6 +213,14 @@ export const ATTACHING: Inductions = {
       const fields = { target_fd: netns, attach_type: bpf.BPF_SK_LOOKUP, ...room };
       return t.refused(bpf.BPF_PROG_QUERY, fields);
     },
+  },
+  "query-flags": {
+    induce: (t) =>
+      t.refused(bpf.BPF_PROG_QUERY, {
+        target_fd: t.netns(),
+        attach_type: DISSECTOR,
+        query_flags: 1,
+      }),
   },
   "query-attach-type": {
     induce: (t) => t.refused(bpf.BPF_PROG_QUERY, { target_fd: t.netns(), attach_type: 9999 }),

@@ -10,6 +10,8 @@ import type { Outcome, Trial } from "../trial.ts";
 export interface Induction {
   /** Why it can't be brought about on a kernel, for those where it can't. */
   readonly notOn?: Readonly<Partial<Record<"embedded" | "linux", string>>>;
+  /** Why what is said to help isn't run on a kernel. */
+  readonly remediesNotOn?: Readonly<Partial<Record<"embedded" | "linux", string>>>;
   readonly induce: (t: Trial) => Outcome | Promise<Outcome>;
   /** What the hint has to say beside its general words. */
   readonly says?: RegExp;

@@ -7,6 +7,8 @@ import * as bpf from "../../../src/abi/bpf.ts";
 import { EINTR } from "../../../src/abi/errno.ts";
 import { assemble } from "../../../src/asm/index.ts";
 import { tryBpf } from "../../../src/call.ts";
+import type { About } from "../../../src/diagnosis/cause.ts";
+import { nearestSection } from "../../../src/elf/section_names.ts";
 import { SK_LOOKUP_PROGRAM, SOCKET_FILTER, u32s } from "../../contract/case.ts";
 import { lying, type Outcome, type Trial } from "../trial.ts";
 import { type Inductions, patientLink } from "./induction.ts";
@@ -16,7 +18,13 @@ const LOAD = bpf.BPF_PROG_LOAD;
 /** `tail_call(ctx, map, 0)`; the map's fd goes into the first slot. */
 const TAIL_CALL = "r2 = map_fd[0]\nr3 = 0\ncall 12\nr0 = 0\nexit";
 
-function prog(t: Trial, text: string, fields: Record<string, unknown> = {}): Outcome {
+/** Loads a program, which has to be refused. */
+export function prog(
+  t: Trial,
+  text: string,
+  fields: Record<string, number | bigint | Uint8Array> = {},
+  about: About = {},
+): Outcome {
   const log = new Uint8Array(1 << 16);
   const insns = assemble(text);
   const request = {
@@ -30,10 +38,12 @@ function prog(t: Trial, text: string, fields: Record<string, unknown> = {}): Out
   };
   const result = t.call(LOAD, request);
   const written = new TextDecoder().decode(log.subarray(0, Math.max(0, log.indexOf(0))));
-  return t.why(t.kernel, LOAD, result, request, { log: written, instructions: insns });
+  const known = { log: written, instructions: insns, ...about };
+  return t.why(t.kernel, LOAD, result, request, known, (attr) => t.call(LOAD, attr as object));
 }
 
-function run(t: Trial, fields: Record<string, number | bigint>): Outcome {
+/** Runs a program, which has to be refused. */
+export function run(t: Trial, fields: Record<string, number | bigint>): Outcome {
   const packet = { data_in: t.at(new Uint8Array(64)), data_size_in: 64 };
   return t.refused(bpf.BPF_PROG_TEST_RUN, { prog_fd: t.program(), ...packet, ...fields });
 }
@@ -68,11 +78,30 @@ export const LOADING: Inductions = {
       new DataView(call.buffer).setInt32(4, map, true);
       const request = { ...t.programFields(), insns: t.at(call), insn_cnt: call.length / 8 };
       const result = t.call(LOAD, request);
-      return t.why(t.kernel, LOAD, result, request, { instructions: call });
+      const make = (attr: object): number => t.call(LOAD, attr);
+      return t.why(t.kernel, LOAD, result, request, { instructions: call }, make);
     },
     says: /is for tail calls of BPF_PROG_TYPE_SOCKET_FILTER/,
   },
-  "program-type-missing": { induce: (t) => prog(t, "r0 = 0\nexit", { prog_type: 99 }) },
+  "program-type-missing": {
+    induce: (t) =>
+      prog(t, "r0 = 0\nexit", {
+        prog_type: t.kernel.name === "linux" ? 99 : bpf.BPF_PROG_TYPE_KPROBE,
+      }),
+    says: /there are no programs of type 99$|KPROBE isn't built into the embedded kernel$/,
+  },
+  "unknown-section": {
+    induce: (t) => {
+      const section = { name: "sk_lookp", nearest: nearestSection("sk_lookp") };
+      return prog(t, "r0 = 0\nexit", { prog_type: 0 }, { section });
+    },
+    says: /did you mean "sk_lookup"\?$/,
+  },
+  "attach-target-missing": {
+    notOn: { embedded: "programs of such types aren't built into it" },
+    induce: (t) => prog(t, "r0 = 0\nexit", { prog_type: bpf.BPF_PROG_TYPE_TRACING }),
+  },
+  "context-half-given": { induce: (t) => run(t, { ctx_size_in: 56 }) },
   "log-too-small": { induce: (t) => prog(t, "r0 = 0\nexit", { log_size: 4 }) },
   "btf-refused": {
     induce: (t) => {

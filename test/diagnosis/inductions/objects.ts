@@ -5,6 +5,7 @@
 import * as bpf from "../../../src/abi/bpf.ts";
 import { EBUSY } from "../../../src/abi/errno.ts";
 import { EmbeddedKernel } from "../../../src/kernel/index.ts";
+import type { NetNsReference } from "../../../src/kernel.ts";
 import { SOCKET_FILTER, u32s } from "../../contract/case.ts";
 import { type Outcome, Trial } from "../trial.ts";
 import { type Inductions, NOBODY, patientLink } from "./induction.ts";
@@ -28,10 +29,18 @@ export function element(
   };
 }
 
-const hash = (t: Trial): number => t.map({ map_type: bpf.BPF_MAP_TYPE_HASH, max_entries: 1 });
+/** Takes away what a remedy has pinned. */
+function unpinLater(t: Trial, path: string): void {
+  t.keep({ [Symbol.dispose]: () => t.kernel.bpffs.unlink(path) });
+}
 
-function pin(t: Trial, path: string): Outcome {
-  const fields = { pathname: t.string(path), bpf_fd: t.map() };
+/** A hash map for one entry. */
+export const hash = (t: Trial): number =>
+  t.map({ map_type: bpf.BPF_MAP_TYPE_HASH, max_entries: 1 });
+
+/** Pins an object, a map by default, which has to be refused. */
+export function pin(t: Trial, path: string, fd: number = t.map()): Outcome {
+  const fields = { pathname: t.string(path), bpf_fd: fd };
   return t.refused(bpf.BPF_OBJ_PIN, fields, { path });
 }
 
@@ -50,6 +59,12 @@ function idBeingMade(t: Trial): Outcome {
   return outcome;
 }
 
+/** Opens a namespace, which has to be refused. */
+export function open(t: Trial, reference: NetNsReference, netns: string): Outcome {
+  const make = (): number => t.kernel.netns.open(reference);
+  return t.why(t.kernel, "netns.open", make(), {}, { netns, reference }, make);
+}
+
 /** By cause. */
 export const OBJECTS: Inductions = {
   "map-type-missing": {
@@ -57,7 +72,7 @@ export const OBJECTS: Inductions = {
   },
   "map-shape": {
     induce: (t) => t.refused(bpf.BPF_MAP_CREATE, t.mapFields({ key_size: 8 })),
-    says: /its keys are indexes of 4 bytes$/,
+    says: /its keys are indexes of 4 bytes \(key_size 4, not 8\)$/,
   },
   "map-too-large": {
     induce: (t) => {
@@ -121,8 +136,17 @@ export const OBJECTS: Inductions = {
       return t.refused(bpf.BPF_MAP_UPDATE_ELEM, element(t, map, { value }), { value });
     },
   },
-  "element-refused": {
+  "element-flags": {
     induce: (t) => t.refused(bpf.BPF_MAP_UPDATE_ELEM, element(t, hash(t), { flags: 8n })),
+  },
+  "element-refused": {
+    notOn: { embedded: "maps of other maps aren't built into it" },
+    induce: (t) => {
+      // The maps inside are to be arrays, and this is a hash.
+      const type = bpf.BPF_MAP_TYPE_ARRAY_OF_MAPS;
+      const outer = t.map({ map_type: type, value_size: 4, inner_map_fd: t.map() });
+      return t.refused(bpf.BPF_MAP_UPDATE_ELEM, element(t, outer, { value: u32s(hash(t)) }));
+    },
   },
   "map-operation": {
     induce: (t) => {
@@ -131,10 +155,42 @@ export const OBJECTS: Inductions = {
     },
     says: /BPF_MAP_TYPE_ARRAY, which doesn't allow that$/,
   },
-  "pin-exists": { induce: (t) => pin(t, t.pin(t.map())) },
-  "pin-directory-missing": { induce: (t) => pin(t, `${t.world.pinDirectory}/no/map`) },
-  "pin-outside-bpffs": { induce: (t) => pin(t, "/tmp/nslink-no-pin"), says: /pin below \/sys\/fs/ },
-  "pin-name-with-dot": { induce: (t) => pin(t, `${t.pinPath()}.old`) },
+  "pin-exists": {
+    async induce(t) {
+      const link = await patientLink(t, t.program(), t.netns());
+      return pin(t, t.pin(link), link);
+    },
+    says: /exists already \(a link\);/,
+  },
+  "pin-directory-missing": {
+    induce: (t) => {
+      const path = `${t.pinPath()}/map`;
+      t.keep({
+        [Symbol.dispose]() {
+          t.kernel.bpffs.unlink(path);
+          t.kernel.bpffs.rmdir(path.replace(/\/map$/, ""));
+        },
+      });
+      return pin(t, path);
+    },
+  },
+  "pin-outside-bpffs": {
+    async induce(t) {
+      const link = await patientLink(t, t.program(), t.netns());
+      const name = t.pinPath().replace(/^.*\//, "");
+      unpinLater(t, `${t.kernel.bpffs.mounts()[0]}/${name}_old`);
+      return pin(t, `/tmp/${name}.old`, link);
+    },
+    says: /pin below \/sys\/fs/,
+  },
+  "pin-name-with-dot": {
+    async induce(t) {
+      const link = await patientLink(t, t.program(), t.netns());
+      const path = t.pinPath();
+      unpinLater(t, `${path}_old`);
+      return pin(t, `${path}.old`, link);
+    },
+  },
   "path-through-a-file": { induce: (t) => pin(t, `${t.pin(t.map())}/map`) },
   "path-too-long": { induce: (t) => pin(t, `${t.world.pinDirectory}/${"x".repeat(256)}`) },
   "pin-directory-not-writable": {
@@ -193,41 +249,25 @@ export const OBJECTS: Inductions = {
   },
   "netns-exists": {
     induce: (t) => {
-      const name = t.name();
-      t.kernel.netns.create(name);
-      const outcome = t.why(
-        t.kernel,
-        "netns.create",
-        t.kernel.netns.create(name),
-        {},
-        { netns: name },
-      );
-      t.kernel.netns.remove(name);
-      return outcome;
+      const { name, about } = t.named();
+      const make = (): number => t.kernel.netns.create(name);
+      return t.why(t.kernel, "netns.create", make(), {}, about, make);
     },
   },
-  "no-such-process": {
-    induce: (t) => {
-      const pid = 0x3fff_ffff;
-      return t.why(t.kernel, "netns.open", t.kernel.netns.open({ pid }), {}, { pid });
-    },
-  },
+  "no-such-process": { induce: (t) => open(t, { pid: 0x3fff_ffff }, "of process 1073741823") },
   "no-such-netns": {
     induce: (t) => {
       const name = t.name();
-      return t.why(t.kernel, "netns.open", t.kernel.netns.open({ name }), {}, { netns: name });
+      return open(t, { name }, name);
     },
   },
   "bad-netns-name": {
-    induce: (t) =>
-      t.why(t.kernel, "netns.create", t.kernel.netns.create("a/b"), {}, { netns: "a/b" }),
-  },
-  "not-a-netns": {
     induce: (t) => {
-      const path = "/dev/null";
-      return t.why(t.kernel, "netns.open", t.kernel.netns.open({ path }), {}, { netns: path });
+      const about = { netns: "a/b", reference: { name: "a/b" } };
+      return t.why(t.kernel, "netns.create", t.kernel.netns.create("a/b"), {}, about);
     },
   },
+  "not-a-netns": { induce: (t) => open(t, { path: "/dev/null" }, "/dev/null") },
   "netns-not-yours": {
     notOn: { embedded: "everybody may open the namespaces of others" },
     induce: (t) =>

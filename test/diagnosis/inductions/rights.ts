@@ -95,7 +95,7 @@ export const RIGHTS: Inductions = {
   },
   "file-table-full": {
     notOn: { linux: "it would take all files of the machine" },
-    induce: (t) => t.why(lying(t.kernel, {}), bpf.BPF_MAP_CREATE, -ENFILE),
+    induce: (t) => t.why(lying(t.kernel, { opened: -ENFILE }), bpf.BPF_MAP_CREATE, -ENFILE),
   },
   "no-memory": {
     induce: (t) => {
