@@ -7,7 +7,7 @@ import type { Cause, Diagnosis, FailedCall } from "./cause.ts";
 import { DIRECT_CAUSES } from "./direct.ts";
 import { COMMON_CAUSES } from "./fds.ts";
 import { LINK_CAUSES } from "./links.ts";
-import { MAP_CAUSES } from "./maps.ts";
+import { MAP_CAUSES, MAP_TYPE_CAUSES } from "./maps.ts";
 import { NETNS_CAUSES } from "./netns.ts";
 import { OBJECT_CAUSES } from "./objects.ts";
 import { ROOT_RULE_CAUSES } from "./occupied.ts";
@@ -26,6 +26,7 @@ export const CAUSES: readonly Cause[] = [
   ...ROOT_RULE_CAUSES,
   ...PROGRAM_CAUSES,
   ...RUN_CAUSES,
+  ...MAP_TYPE_CAUSES,
   ...COMMON_CAUSES,
   ...MAP_CAUSES,
   ...OBJECT_CAUSES,

@@ -253,8 +253,8 @@ function notAllowed(call: FailedCall): Finding | null {
   return { hint: `${facts.label} is a ${facts.typeName}, which doesn't allow that` };
 }
 
-/** Causes of refusals that have to do with maps, the special before the general. */
-export const MAP_CAUSES: readonly Cause[] = [
+/** What a kernel without a type says before it looks at anything else. */
+export const MAP_TYPE_CAUSES: readonly Cause[] = [
   {
     id: "map-type-missing",
     title: "the kernel has no maps of this type",
@@ -262,6 +262,10 @@ export const MAP_CAUSES: readonly Cause[] = [
     errnos: [EINVAL],
     find: typeMissing,
   },
+];
+
+/** Causes of refusals that have to do with maps, the special before the general. */
+export const MAP_CAUSES: readonly Cause[] = [
   {
     id: "map-shape",
     title: "the sizes or flags are not ones that the map's type takes",

@@ -1,8 +1,10 @@
 /** `nslink verify`: users are told the wrong reason, or another than Linux has, if this breaks. */
 
+import { spawnSync } from "node:child_process";
+import { chmodSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeOnLinux } from "../contract/linux_available.ts";
-import { Command, expectUsageError } from "./command.ts";
+import { Command, expectUsageError, PROJECT } from "./command.ts";
 
 const MISTAKES = "examples/mistakes.bpf.o";
 const EVERYTHING = "test/elf/fixtures/everything.v3.o";
@@ -119,6 +121,23 @@ await describeOnLinux("verify beside Linux", () => {
       expect(program).toMatchObject({ differences: [] });
       expect(program.verdicts.map(({ kernel }) => kernel)).toEqual(["linux", "embedded"]);
     }
+  });
+
+  test("a missing right is no verdict, and no difference of the kernels", () => {
+    chmodSync(nslink.folder, 0o755);
+    const nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"];
+    const command = [process.execPath, nslink.main, "verify", MISTAKES, "--kernel", "both"];
+    const options = { cwd: PROJECT, encoding: "utf8" } as const;
+    const words = spawnSync("setpriv", [...nobody, ...command], options);
+    expect(words.stdout).toMatch(/linux +- not verified: EPERM: .*CAP_BPF/);
+    expect(words.stdout).not.toContain("differ");
+    const json = spawnSync("setpriv", [...nobody, ...command, "--json"], options);
+    for (const { differences, verdicts: all } of JSON.parse(json.stdout) as readonly Verified[]) {
+      expect(differences).toEqual([]);
+      expect(all[0]).toMatchObject({ kernel: "linux", accepted: null });
+      expect(typeof all[1]?.accepted).toBe("boolean");
+    }
+    expect(json.status).toBe(1);
   });
 
   test("Linux's verifier speaks through the same words", async () => {
