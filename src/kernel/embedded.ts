@@ -8,6 +8,7 @@ import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName, ProgramEngine } from "./engine.ts";
 import { BPFFS_MOUNT } from "./fs.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
+import { compileOptionsOf } from "./jit/program.ts";
 import type { Spread } from "./jit/spread.ts";
 import { type Clock, Machine, type UnprivilegedBpf } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
@@ -53,9 +54,12 @@ export interface BootOptions {
   /** Makes compiled programs check each access to memory as well; by default they don't. */
   readonly hardened?: boolean;
   /**
-   * How many instructions a run may take on the interpreter, and how many rounds of loops in a
-   * hardened kernel, before it is stopped as a fault; by default 2^36 and 2^32 - 1. Linux's rules
-   * let a few programs in that never end. Compiled code that is not hardened doesn't count.
+   * How many instructions a run may take before it is stopped as a fault, those of tail-called
+   * programs, functions and callbacks included. With a limit compiled code counts as well, which
+   * costs LOOP_COST on loops (`bench engine`). Without one the interpreter stops a run after 2^36
+   * instructions, a hardened kernel after 2^32 - 1 rounds of loops, and other compiled code doesn't
+   * count. Linux has no such limit, and its rules let programs in that run for years: two nested
+   * bpf_loop are 2^46 rounds.
    */
   readonly instructionLimit?: number;
   /**
@@ -218,8 +222,7 @@ export class EmbeddedKernel implements Kernel {
   listProgram(fd: number): ProgramListing | number {
     const prog = progFromFd(this.#task, fd);
     if (typeof prog === "number") return prog;
-    const { hardened = false, sharedMemory: shared = false } = this.#task.machine.options;
-    return listProgram(prog, { hardened, shared });
+    return listProgram(prog, compileOptionsOf(this.#task.machine.options));
   }
 
   /**

@@ -11,7 +11,7 @@ import { ProgArray } from "./bpf/map/prog_array.ts";
 import type { Prog } from "./bpf/prog.ts";
 import type { Invocation, Region } from "./engine.ts";
 import type { HelperCaller, Skb } from "./helpers/helper.ts";
-import { RunFault } from "./interpreter/fault.ts";
+import { OVER_INSTRUCTION_LIMIT, RunFault } from "./interpreter/fault.ts";
 import { Registers } from "./interpreter/registers.ts";
 import type { Machine } from "./machine.ts";
 
@@ -81,6 +81,10 @@ export abstract class ProgramRun implements HelperCaller {
   fault(reason: string, address: bigint | number | null = null): RunFault {
     const where = typeof address === "number" ? BigInt(address) : address;
     return new RunFault(this.current?.id ?? 0, this.slot, reason, where);
+  }
+
+  overLimit(): RunFault {
+    return this.fault(OVER_INSTRUCTION_LIMIT);
   }
 
   /** {@inheritDoc HelperCaller.lend} */

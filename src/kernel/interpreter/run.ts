@@ -109,7 +109,7 @@ export class Run extends ProgramRun {
     const step = this.#steps[slot];
     if (step === undefined) throw this.fault(`goes on at slot ${slot}, outside of the program`);
     this.slot = slot;
-    if (this.#budget === 0) throw this.fault("takes more instructions than a run may");
+    if (this.#budget === 0) throw this.overLimit();
     this.#budget--;
     return step;
   }

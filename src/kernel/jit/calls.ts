@@ -35,6 +35,8 @@ import { I64 } from "./wasm.ts";
 
 /** Stands for a helper's number where there is no frame left to call a function in. */
 export const NO_FRAME = -1;
+/** Stands for a helper's number where a run has no instructions left. */
+export const OVER_LIMIT = -3;
 /** Stands for a helper's number where a tail call is to be checked. */
 export const CHECK_TAIL_CALL = -2;
 

@@ -40,6 +40,7 @@ export interface BootOptions {
   readonly engine?: EngineName;
   readonly hardened?: boolean;
   readonly sharedMemory?: boolean;
+  readonly instructionLimit?: number | undefined;
 }
 
 /** Engines that programs must not be able to tell apart, by what they are booted with. */
@@ -66,6 +67,7 @@ export function boot({
   engine = "interpreter",
   hardened = false,
   sharedMemory = false,
+  instructionLimit,
 }: BootOptions = {}): Bench {
   const memory = new BufferMemory();
   const traced: string[] = [];
@@ -85,6 +87,7 @@ export function boot({
     engine,
     hardened,
     sharedMemory,
+    instructionLimit,
   });
   const task = machine.spawn({
     netns: machine.namespaces.init,
