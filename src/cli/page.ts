@@ -18,6 +18,7 @@ import {
   SHORT_PACKET,
 } from "../packet/index.ts";
 import type { Outcome } from "./outcome.ts";
+import { PrintedLines } from "./run_notes.ts";
 
 /** Bytes of a capture that a page takes at once. */
 export const CHUNK_BYTES: number = 1 << 18;
@@ -64,8 +65,9 @@ export function outcomeAt(page: Page, index: number): Outcome {
   }
   const verdict = words[(record + RECORD.verdict) / 4];
   if (verdict === VERDICT.none) return handedOn(null);
-  if (verdict === VERDICT.fault) {
-    return { by: "bpf", verdict: "drop", retval: null, keys: null, keysBytes: null };
+  if (verdict === VERDICT.fault || verdict === VERDICT.limit) {
+    const isOverLimit = verdict === VERDICT.limit;
+    return { by: "bpf", verdict: "drop", retval: null, keys: null, keysBytes: null, isOverLimit };
   }
   const retval = (words[(record + RECORD.retval) / 4] as number) >>> 0;
   if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval);
@@ -90,6 +92,10 @@ export class PageWriter implements PacketSink {
   readonly batch: PacketBatch;
   readonly lengths: Int32Array;
   readonly places: Int32Array;
+  /** What programs printed on the packets of the page. */
+  readonly printed: PrintedLines = new PrintedLines();
+  /** By place: which packet of the page it is. */
+  readonly #packets: Int32Array = new Int32Array(PAGE_PACKETS);
   readonly #flags: number;
   #chunk: Uint8Array = new Uint8Array(0);
   #chunkAddress: number = 0;
@@ -103,6 +109,7 @@ export class PageWriter implements PacketSink {
     this.lengths = column();
     this.places = column();
     this.#flags = flags;
+    this.batch.stopsAtLimit = true;
   }
 
   /**
@@ -137,6 +144,7 @@ export class PageWriter implements PacketSink {
       return;
     }
     this.places[index] = this.batch.count;
+    this.#packets[this.batch.count] = index;
     const address =
       bytes === this.#chunk
         ? this.#chunkAddress + start
@@ -151,6 +159,27 @@ export class PageWriter implements PacketSink {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** A program prints a line, on the packet of the batch whose turn it is. */
+  print(line: string): void {
+    this.printed.add(this.#numberOf(this.batch.current), line);
+  }
+
+  /**
+   * Leaves packets out that were not dissected, since one before them reached the limit.
+   *
+   * @param dissected - how many packets of the batch were.
+   * @returns the number of that packet.
+   */
+  cut(dissected: number): number {
+    const last = this.#packets[dissected - 1] as number;
+    this.#count = last + 1;
+    return this.#first + last;
+  }
+
+  #numberOf(place: number): number {
+    return this.#first + (this.#packets[place] as number);
   }
 
   /** As it is now. */

@@ -96,7 +96,7 @@ export class Tally {
 function verdictAt(words: Int32Array, at: number): number {
   const verdict = words[at + RECORD.verdict / 4];
   if (verdict === VERDICT.none) return CONTINUE;
-  if (verdict === VERDICT.fault) return STOPPED;
+  if (verdict === VERDICT.fault || verdict === VERDICT.limit) return STOPPED;
   const retval = words[at + RECORD.retval / 4];
   if (retval === BPF_OK) return OK;
   return retval === BPF_FLOW_DISSECTOR_CONTINUE ? CONTINUE : DROP;

@@ -7,6 +7,7 @@ import type { BpffsCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
 import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName, ProgramEngine } from "./engine.ts";
 import { BPFFS_MOUNT } from "./fs.ts";
+import { faultLog } from "./interpreter/fault_log.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
 import { compileOptionsOf } from "./jit/program.ts";
 import type { Spread } from "./jit/spread.ts";
@@ -19,6 +20,7 @@ import { EmbeddedNetNs } from "./netns_calls.ts";
 import { openObjects } from "./open_objects.ts";
 import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
+import type { TailCallMissReport } from "./tail_call_misses.ts";
 import { ALL_CAPABILITIES, type Capability, type Task } from "./task.ts";
 import { BufferMemory, type UserMemory } from "./user_memory.ts";
 import { microtaskScheduler, type Scheduler } from "./workqueue.ts";
@@ -56,12 +58,17 @@ export interface BootOptions {
   /**
    * How many instructions a run may take before it is stopped as a fault, those of tail-called
    * programs, functions and callbacks included. With a limit compiled code counts as well, which
-   * costs LOOP_COST on loops (`bench engine`). Without one the interpreter stops a run after 2^36
+   * costs XX (`bench engine`). Without one the interpreter stops a run after 2^36
    * instructions, a hardened kernel after 2^32 - 1 rounds of loops, and other compiled code doesn't
    * count. Linux has no such limit, and its rules let programs in that run for years: two nested
    * bpf_loop are 2^46 rounds.
    */
   readonly instructionLimit?: number;
+  /**
+   * Counts tail calls that miss, for {@link EmbeddedKernel.takeTailCallMisses}. Those that succeed
+   * cost no more for it. By default nothing is counted.
+   */
+  readonly countTailCallMisses?: boolean;
   /**
    * Puts the kernel into memory that other threads can be given, with atomic instructions that are
    * so among threads: see {@link EmbeddedKernel.spread}. By default its memory is its own.
@@ -81,6 +88,15 @@ export interface ProgramDescription extends ProgramEngine {
   readonly faults: number;
   /** What the last of them did, in words; null when there was none. */
   readonly lastFault: string | null;
+}
+
+/** What stopped a run. */
+export interface FaultDescription {
+  /** Id of the program that did it: maybe one that was tail-called. */
+  readonly programId: number;
+  /** Of its instruction; -1 where that isn't known. */
+  readonly slot: number;
+  readonly reason: string;
 }
 
 /** What another task of the same kernel is given; by default what this task has. */
@@ -148,6 +164,7 @@ export class EmbeddedKernel implements Kernel {
       engine: options.engine ?? "jit",
       hardened: options.hardened ?? false,
       instructionLimit: options.instructionLimit,
+      countTailCallMisses: options.countTailCallMisses ?? false,
       sharedMemory: options.sharedMemory ?? false,
       unprivilegedBpfDisabled: options.unprivilegedBpfDisabled ?? 2,
     });
@@ -212,6 +229,22 @@ export class EmbeddedKernel implements Kernel {
     const { count, last } = prog.faults;
     const { engine } = this.#task.machine;
     return { ...engine.describe(prog), faults: count, lastFault: last?.message ?? null };
+  }
+
+  /** What stopped a run last, of any program; null when none was stopped. */
+  get lastFault(): FaultDescription | null {
+    const { last } = faultLog(this.#task.machine);
+    if (last === null) return null;
+    const { progId: programId, slot, reason } = last;
+    return { programId, slot, reason };
+  }
+
+  /**
+   * Tail calls that missed since this was last asked, by map and slot; none unless the kernel was
+   * booted with `countTailCallMisses`.
+   */
+  takeTailCallMisses(): TailCallMissReport {
+    return this.#task.machine.tailCallLedger?.take() ?? { slots: [], others: 0 };
   }
 
   /**

@@ -180,8 +180,8 @@ export class JitEngine implements Engine, DissectorEngine {
           break;
         } catch (error) {
           // It is logged; the packets that follow have nothing to do with it.
-          this.faultOf(error, run.met ?? run.prog, run);
-          batch.setFault(run.packet);
+          const fault = this.faultOf(error, run.met ?? run.prog, run);
+          if (!batch.setFault(run.packet, fault)) break;
         }
       }
     } finally {
@@ -230,6 +230,7 @@ export class JitEngine implements Engine, DissectorEngine {
       note: (stop) => {
         if (prog !== null) recordFault(this.#machine, this.#faultOfStop(stop, prog));
       },
+      noteMisses: (misses) => this.#machine.tailCallLedger?.add(misses),
     });
   }
 

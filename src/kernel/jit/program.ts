@@ -38,6 +38,8 @@ export interface CompileOptions {
   readonly hardened: boolean;
   /** Count instructions, and stop a run that takes more than it may; by default they aren't. */
   readonly counted?: boolean;
+  /** Tell of tail calls that miss; by default nobody is told. */
+  readonly misses?: boolean;
   /** Note where the code of each instruction begins. */
   readonly marks: boolean;
   /** The memory is shared among threads, each of which is a CPU; by default it isn't. */
@@ -47,7 +49,8 @@ export interface CompileOptions {
 /** How the programs of a machine are compiled. */
 export function compileOptionsOf(machine: MachineOptions): Omit<CompileOptions, "marks"> {
   const { hardened = false, sharedMemory: shared = false, instructionLimit } = machine;
-  return { hardened, shared, counted: instructionLimit !== undefined };
+  const { countTailCallMisses: misses = false } = machine;
+  return { hardened, shared, misses, counted: instructionLimit !== undefined };
 }
 
 /** What became of one function of a program. */
@@ -93,6 +96,7 @@ export class ProgramWriter {
   readonly layout: ContextLayout | null;
   readonly hardened: boolean;
   readonly counted: boolean;
+  readonly misses: boolean;
   readonly shared: boolean;
   readonly wantsMarks: boolean;
   readonly #module: ModuleBuilder = new ModuleBuilder();
@@ -111,15 +115,14 @@ export class ProgramWriter {
   #packetAddress: number = -1;
   #check: number = -1;
 
-  constructor(
-    { facts }: Prog,
-    { hardened, marks, counted = false, shared = false }: CompileOptions,
-  ) {
+  constructor({ facts }: Prog, options: CompileOptions) {
+    const { hardened, marks, counted = false, misses = false, shared = false } = options;
     this.insns = facts.instructions;
     this.maps = facts.maps;
     this.layout = contextOf(facts.type, facts.expectedAttachType) ?? null;
     this.hardened = hardened;
     this.counted = counted;
+    this.misses = misses;
     this.shared = shared;
     this.wantsMarks = marks;
     const module = this.#module;

@@ -2,13 +2,21 @@
  * One run of compiled code, as the helpers that it calls see it.
  */
 
-import { BPF_REG_0, BPF_REG_1, MAX_BPF_STACK, MAX_CALL_FRAMES } from "../../abi/insn.ts";
+import {
+  BPF_REG_0,
+  BPF_REG_1,
+  BPF_REG_2,
+  BPF_REG_3,
+  MAX_BPF_STACK,
+  MAX_CALL_FRAMES,
+} from "../../abi/insn.ts";
+import type { ProgArray } from "../bpf/map/prog_array.ts";
 import type { Prog } from "../bpf/prog.ts";
 import { type BatchRequest, DEFAULT_INSTRUCTION_LIMIT, type Invocation } from "../engine.ts";
 import { HELPERS } from "../helpers/index.ts";
 import type { Machine } from "../machine.ts";
 import { ProgramRun } from "../program_run.ts";
-import { CHECK_TAIL_CALL, NO_FRAME, OVER_LIMIT } from "./calls.ts";
+import { CHECK_TAIL_CALL, NO_FRAME, OVER_LIMIT, TAIL_CALL_MISSED } from "./calls.ts";
 import {
   MAX_REGIONS,
   MAX_ROUNDS,
@@ -204,6 +212,11 @@ export class JitRun extends ProgramRun {
     }
     if (id === CHECK_TAIL_CALL) {
       this.tailCallArray();
+      return;
+    }
+    if (id === TAIL_CALL_MISSED) {
+      const array = this.map(registers.low(BPF_REG_2), registers.high(BPF_REG_2)) as ProgArray;
+      this.machine.tailCallLedger?.missed(array, registers.low(BPF_REG_3));
       return;
     }
     const helper = HELPERS.get(id);

@@ -40,7 +40,8 @@ export interface BootOptions {
   readonly engine?: EngineName;
   readonly hardened?: boolean;
   readonly sharedMemory?: boolean;
-  readonly instructionLimit?: number | undefined;
+  readonly instructionLimit?: number;
+  readonly countTailCallMisses?: boolean;
 }
 
 /** Engines that programs must not be able to tell apart, by what they are booted with. */
@@ -68,6 +69,7 @@ export function boot({
   hardened = false,
   sharedMemory = false,
   instructionLimit,
+  countTailCallMisses = false,
 }: BootOptions = {}): Bench {
   const memory = new BufferMemory();
   const traced: string[] = [];
@@ -88,6 +90,7 @@ export function boot({
     hardened,
     sharedMemory,
     instructionLimit,
+    countTailCallMisses,
   });
   const task = machine.spawn({
     netns: machine.namespaces.init,
