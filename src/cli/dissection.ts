@@ -28,6 +28,8 @@ export interface Dissection extends Disposable {
   end(): Promise<number>;
   /** The capture is over: everything is in the report. */
   finish(): Promise<void>;
+  /** Packets that are in the report. */
+  readonly reported: number;
   /** A program prints a line. */
   print(line: string): void;
   /** What programs printed on packets that are in the report; given away. */
@@ -81,6 +83,10 @@ export class PagedDissection implements Dissection {
 
   async finish(): Promise<void> {}
 
+  get reported(): number {
+    return this.#packets;
+  }
+
   print(line: string): void {
     this.sink.print(line);
   }
@@ -124,6 +130,10 @@ export class SingleDissection implements Dissection {
 
   async finish(): Promise<void> {}
 
+  get reported(): number {
+    return this.#packets;
+  }
+
   /** Linux prints into its own trace buffer, and counts no instructions. */
   print(): void {}
 
@@ -143,7 +153,10 @@ export class SingleDissection implements Dissection {
 
 function dissect(netns: NetNs, packet: CapturedPacket, flags: number): Outcome {
   const frame = networkFrame(packet);
-  if (frame.data === null) return { by: null, reason: reasonFor(frame.reason) };
+  if (frame.data === null) {
+    const reason = reasonFor(frame.reason, packet.linkType);
+    return { by: null, reason, isUnread: frame.reason === "link-type" };
+  }
   try {
     const keysBytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
     const { by, verdict, retval, keys } = netns.dissect(frame, flags, keysBytes);
@@ -151,6 +164,6 @@ function dissect(netns: NetNs, packet: CapturedPacket, flags: number): Outcome {
   } catch (error) {
     // Linux runs a program by hand on packets of certain sizes only.
     if (!(error instanceof BpfError) || error.code !== "EINVAL") throw error;
-    return { by: null, reason: error.hint };
+    return { by: null, reason: error.hint, isUnread: false };
   }
 }

@@ -7,7 +7,15 @@ import type { Dissection } from "../kernel.ts";
 import { endpoints, protocolName, traits } from "./flows.ts";
 
 /** What a packet came to, or why no dissector could be given it. */
-export type Outcome = DissectedPacket | { readonly by: null; readonly reason: string };
+export type Outcome = DissectedPacket | UndissectedPacket;
+
+/** A packet that no dissector could be given. */
+export interface UndissectedPacket {
+  readonly by: null;
+  readonly reason: string;
+  /** Whether link-layer headers of its type aren't read: what Linux did with it isn't known. */
+  readonly isUnread: boolean;
+}
 
 /** What a packet came to. */
 export interface DissectedPacket extends Omit<Dissection, "programId"> {

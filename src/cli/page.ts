@@ -8,12 +8,14 @@ import { BPF_FLOW_KEYS_SIZE, decodeFlowKeys } from "../abi/flow_keys.ts";
 import { type EmbeddedKernel, type PacketBatch, RECORD, VERDICT } from "../kernel/index.ts";
 import {
   ETH_HLEN,
+  findNetworkHeader,
+  headerOffset,
+  headerProtocol,
+  LINK_TYPE_NOT_READ,
   LINKTYPE_ETHERNET,
-  type LinkType,
-  linkHeaderLength,
+  linkTypeName,
   MAX_PACKET_LENGTH,
   type NoNetworkFrame,
-  networkProtocol,
   type PacketSink,
   SHORT_PACKET,
 } from "../packet/index.ts";
@@ -29,6 +31,9 @@ const PAGE_PACKETS: number = CHUNK_BYTES / MIN_RECORD_BYTES + 1;
 const PAGE_BYTES: number = CHUNK_BYTES + MAX_PACKET_LENGTH;
 const RECORD_BYTES: number = BPF_FLOW_KEYS_SIZE + 8;
 
+/** In the places of packets of a link type that isn't read: the type is counted down from here. */
+const FIRST_LINK_TYPE = -0x100;
+
 /** A page that was dissected, for those who only read it. */
 export interface Page {
   /** All of the kernel's memory. */
@@ -37,7 +42,7 @@ export interface Page {
   readonly records: number;
   /**
    * By packet: its length in the capture, and the place of its record or, less than 0, what
-   * {@link networkProtocol} says of a packet that no dissector can be given.
+   * {@link withoutRecord} makes of a packet that no dissector can be given.
    */
   readonly lengths: Int32Array;
   readonly places: Int32Array;
@@ -60,8 +65,8 @@ export function outcomeAt(page: Page, index: number): Outcome {
   const { words, places } = page;
   const record = recordAt(page.records, places[index] as number);
   if (record === 0) {
-    const reason = reasonFor(places[index] === SHORT_PACKET ? "short" : "no-protocol");
-    return { by: null, reason };
+    const place = places[index] as number;
+    return { by: null, reason: reasonAt(place), isUnread: place <= FIRST_LINK_TYPE };
   }
   const verdict = words[(record + RECORD.verdict) / 4];
   if (verdict === VERDICT.none) return handedOn(null);
@@ -81,10 +86,30 @@ function handedOn(retval: number | null): Outcome {
 }
 
 /** Why no dissector can be given a packet, for people. */
-export function reasonFor(reason: NoNetworkFrame["reason"]): string {
-  return reason === "short"
-    ? "shorter than its link-layer header"
-    : "its link-layer header names no network protocol";
+export function reasonFor(reason: NoNetworkFrame["reason"], linkType: number): string {
+  switch (reason) {
+    case "short":
+      return "shorter than its link-layer header";
+    case "no-protocol":
+      return "its link-layer header names no network protocol";
+    default:
+      return `link type ${linkTypeName(linkType)} is not supported`;
+  }
+}
+
+/**
+ * In the place of a record's: why a packet has none.
+ *
+ * @param found - less than 0, as {@link findNetworkHeader} says it.
+ */
+function withoutRecord(found: number, linkType: number): number {
+  return found === LINK_TYPE_NOT_READ ? FIRST_LINK_TYPE - linkType : found;
+}
+
+/** Why no dissector can be given a packet. @param place - less than 0: see {@link Page.places}. */
+export function reasonAt(place: number): string {
+  if (place <= FIRST_LINK_TYPE) return reasonFor("link-type", FIRST_LINK_TYPE - place);
+  return reasonFor(place === SHORT_PACKET ? "short" : "no-protocol", 0);
 }
 
 /** A page to put packets in, chunk after chunk. */
@@ -128,7 +153,7 @@ export class PageWriter implements PacketSink {
   }
 
   packet(
-    linkType: LinkType,
+    linkType: number,
     capturedLength: number,
     _originalLength: number,
     bytes: Uint8Array,
@@ -138,11 +163,12 @@ export class PageWriter implements PacketSink {
     if (index >= this.#room) return;
     this.#count = index + 1;
     this.lengths[index] = capturedLength;
-    const protocol = networkProtocol(linkType, bytes, start, capturedLength);
-    if (protocol < 0) {
-      this.places[index] = protocol;
+    const found = findNetworkHeader(linkType, bytes, start, capturedLength);
+    if (found < 0) {
+      this.places[index] = withoutRecord(found, linkType);
       return;
     }
+    const protocol = headerProtocol(found);
     this.places[index] = this.batch.count;
     this.#packets[this.batch.count] = index;
     const address =
@@ -152,7 +178,7 @@ export class PageWriter implements PacketSink {
     if (linkType === LINKTYPE_ETHERNET) {
       this.batch.addPlaced(address, capturedLength, ETH_HLEN, protocol, this.#flags);
     } else {
-      const skipped = linkHeaderLength(linkType);
+      const skipped = headerOffset(found);
       this.batch.addPlaced(address + skipped, capturedLength - skipped, 0, protocol, this.#flags);
     }
   }

@@ -76,6 +76,9 @@ export async function run(
   const warning = await readThrough(session, capture, { dissection, report, watch }, options.limit);
   await output.write(report.end(spec.name));
   if (warning !== "") output.complain(`warning: ${warning}`);
+  for (const [reason, packets] of report.tally.reasons) {
+    output.complain(`note: ${counted(packets, "packet")} came to no dissector: ${reason}`);
+  }
   if (!(kernel instanceof EmbeddedKernel)) return;
   for (const note of missNotes(kernel)) output.complain(`note: ${note}`);
   const { overLimit } = dissection;
@@ -158,7 +161,7 @@ async function readThrough(
 ): Promise<string> {
   const progress = new Progress(capture.sizeBytes);
   const scanner = new CaptureScanner(dissection.sink);
-  let [bytesRead, packets] = [0, 0];
+  let packets = 0;
   let failure: CaptureError | null = null;
   const tellPrinted = (): void => {
     const { lines, omitted } = dissection.printed();
@@ -169,9 +172,8 @@ async function readThrough(
   };
   try {
     for await (const chunk of partsOf(capture.chunks)) {
-      bytesRead += chunk.length;
       dissection.begin(chunk, limit - packets);
-      watch?.begin(packets + 1);
+      watch?.begin(dissection.reported + 1);
       try {
         scanner.push(chunk);
       } finally {
@@ -183,7 +185,7 @@ async function readThrough(
       const text = report.take();
       if (text !== "") progress.clear();
       await output.write(text);
-      progress.update(bytesRead, counted(packets, "packet"));
+      progress.update(capture.bytesRead(), counted(packets, "packet"));
       if (packets >= limit || dissection.overLimit !== null) break;
     }
     if (packets < limit && dissection.overLimit === null) scanner.end();
@@ -193,7 +195,7 @@ async function readThrough(
   } finally {
     progress.clear();
   }
-  watch?.begin(packets);
+  watch?.begin(dissection.reported + 1);
   await dissection.finish();
   watch?.end();
   tellPrinted();

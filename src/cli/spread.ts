@@ -41,6 +41,8 @@ export class SpreadDissection implements Dissection {
   #page: number = 0;
   #packets: number = 0;
   overLimit: number | null = null;
+  /** Packets that are in the report. */
+  reported: number = 0;
   /** The page whose program calls a helper. */
   #called: PageWriter | null = null;
   /** What was printed on packets that are in the report, page after page. */
@@ -107,6 +109,7 @@ export class SpreadDissection implements Dissection {
     if (sent === undefined) return;
     const { part, overLimit, dissected } = await sent.result;
     this.#report.addPart(part);
+    this.reported += part.tally.packets;
     this.#spread.note(sent.cpu, dissected);
     const writer = this.#pages[sent.page] as PageWriter;
     const { lines, omitted } = writer.printed.take();
