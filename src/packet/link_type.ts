@@ -34,6 +34,7 @@ export const LINKTYPE_ARCNET_LINUX = 129;
 export const LINKTYPE_APPLE_IP_OVER_IEEE1394 = 138;
 export const LINKTYPE_IEEE802_11_AVS = 163;
 export const LINKTYPE_PPP_PPPD = 166;
+export const LINKTYPE_MFR = 182;
 export const LINKTYPE_PPI = 192;
 export const LINKTYPE_PPP_WITH_DIR = 204;
 export const LINKTYPE_C_HDLC_WITH_DIR = 205;
@@ -87,6 +88,7 @@ export type LinkType =
   | typeof LINKTYPE_APPLE_IP_OVER_IEEE1394
   | typeof LINKTYPE_IEEE802_11_AVS
   | typeof LINKTYPE_PPP_PPPD
+  | typeof LINKTYPE_MFR
   | typeof LINKTYPE_PPI
   | typeof LINKTYPE_PPP_WITH_DIR
   | typeof LINKTYPE_C_HDLC_WITH_DIR

@@ -129,6 +129,17 @@ export const frameRelay: Finder = (bytes, at, end) => {
   return type >= MIN_ETHERTYPE ? place(next + 2, type) : NO_PROTOCOL_NAMED;
 };
 
+/** Begin and end of a frame, and what is about the line itself (FRF.16). */
+const MFR_BEGIN_END = 0xc0;
+const MFR_BITS = 0xe0;
+
+/** Multilink Frame Relay: only a frame that isn't split can be read. */
+export const multilinkFrameRelay: Finder = (bytes, at, end) => {
+  if (end - at < 2) return SHORT_PACKET;
+  const isWhole = (byteAt(bytes, at) & MFR_BITS) === MFR_BEGIN_END;
+  return isWhole ? frameRelay(bytes, at + 2, end) : NO_PROTOCOL_NAMED;
+};
+
 /** SLIP: a header of the program that captured, then IP. */
 export const slip: Finder = behind(16, ipOfVersion);
 export const slipBsdos: Finder = behind(24, ipOfVersion);
