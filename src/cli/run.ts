@@ -76,7 +76,8 @@ export async function run(
   const warning = await readThrough(session, capture, { dissection, report, watch }, options.limit);
   await output.write(report.end(spec.name));
   if (warning !== "") output.complain(`warning: ${warning}`);
-  for (const [reason, packets] of report.tally.reasons) {
+  // A line of JSON has its reason.
+  for (const [reason, packets] of format === "json" ? [] : report.tally.reasons) {
     output.complain(`note: ${counted(packets, "packet")} came to no dissector: ${reason}`);
   }
   if (!(kernel instanceof EmbeddedKernel)) return;
