@@ -85,5 +85,6 @@ function missNote({ mapName, mapEntries, index, reason, count }: TailCallMisses)
     range: `the map has ${counted(mapEntries, "slot")}`,
     limit: "the run had made as many tail calls as it may",
   }[reason];
-  return `tail calls through slot ${index} of map ${mapName} missed ${counted(count, "time")}: ${why}`;
+  const slot = `slot ${index} of map ${mapName}`;
+  return `tail calls through ${slot} missed ${counted(count, "time")}: ${why}`;
 }

@@ -58,10 +58,10 @@ export interface BootOptions {
   /**
    * How many instructions a run may take before it is stopped as a fault, those of tail-called
    * programs, functions and callbacks included. With a limit compiled code counts as well, which
-   * costs XX (`bench engine`). Without one the interpreter stops a run after 2^36
-   * instructions, a hardened kernel after 2^32 - 1 rounds of loops, and other compiled code doesn't
-   * count. Linux has no such limit, and its rules let programs in that run for years: two nested
-   * bpf_loop are 2^46 rounds.
+   * costs up to 0.9 of most runs' time, and more for loops of few instructions (`bench engine`).
+   * Without one the interpreter stops a run after 2^36 instructions, a hardened kernel after
+   * 2^32 - 1 rounds of loops, and other compiled code doesn't count. Linux has no such limit, and
+   * its rules let programs in that run for years: two nested bpf_loop are 2^46 rounds.
    */
   readonly instructionLimit?: number;
   /**

@@ -20,7 +20,7 @@ export interface Clock {
 export class CapturedPacket {
   /** Place in the capture, counted from 1. */
   readonly number: number;
-  /** A {@link LinkType}, or, in a pcapng file, one whose packets {@link networkFrame} can't read. */
+  /** A {@link LinkType}; in a pcapng file maybe one that {@link networkFrame} doesn't read. */
   readonly linkType: number;
   /** Bytes in the file; less than {@link originalLength} where the capture cut the packet. */
   readonly capturedLength: number;

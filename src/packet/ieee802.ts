@@ -28,7 +28,7 @@ const LLC_UI = 3;
 const OUI_ETHERTYPE = 0x000000;
 /** RFC 1042's twin for bridges between networks (IEEE 802.1H). */
 const OUI_BRIDGE_TUNNEL = 0x0000f8;
-/** OUI and protocol ids of bridged frames with and without their check sequence (RFC 2427, 2684). */
+/** OUI and protocol ids of bridged frames, with their check sequence and without (RFC 2427). */
 const OUI_BRIDGED = 0x0080c2;
 const BRIDGED_ETHERNET: ReadonlySet<number> = new Set([1, 7]);
 

@@ -23,7 +23,7 @@ export function stretch(bytes: Uint8Array, fileOffset: number): Stretch {
 
 /**
  * Takes packets in the order of the capture. `bytes` holds the packet at `start`; the halves of its
- * timestamp mean what the clock says. The link type is any u16: maybe one whose packets aren't read.
+ * timestamp mean what the clock says. The link type may be any: maybe one that isn't read.
  */
 export interface PacketSink {
   packet(

@@ -161,7 +161,10 @@ describe("arguments", () => {
 
   test("--max-instructions in a script, whose kernel is there before", async () => {
     const script = `netns ls\nrun ${FLOW} ${CAPTURE} --max-instructions 5\n`;
-    const { status, stderr } = await nslink.run(["script", "-", "--kernel", "embedded"], Buffer.from(script));
+    const { status, stderr } = await nslink.run(
+      ["script", "-", "--kernel", "embedded"],
+      Buffer.from(script),
+    );
     expect(status).toBe(2);
     expect(stderr).toContain("--max-instructions needs a kernel of its own");
   });

@@ -18,7 +18,8 @@ if (!hasTcpdump) console.log("tcpdump isn't installed: not comparing with it");
 
 /** UDP from 10.0.0.1:1234 to 10.0.0.2:5678, and the same over IPv6. */
 const V4 = "4500001c 00010000 4011 66ce 0a000001 0a000002 04d2162e 00080000";
-const V6 = `60000000 0008 11 40 ${"fe80".padEnd(30, "0")}01 ${"fe80".padEnd(30, "0")}02 04d2162e 00080000`;
+const host = (number: string): string => `${"fe80".padEnd(30, "0")}${number}`;
+const V6 = `60000000 0008 11 40 ${host("01")} ${host("02")} 04d2162e 00080000`;
 const ARP = "0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002";
 
 const TO_FROM = "020000000002 020000000001";
@@ -146,7 +147,13 @@ const CASES: readonly Case[] = [
   {
     name: "radiotap, flags behind a time, padded",
     linkType: 127,
-    header: `${radiotap("1100", "03000000", `${zeros(8)} 20`)} ${wlan("8802")} 0000 0000 ${SNAP} 0800`,
+    header: [
+      radiotap("1100", "03000000", `${zeros(8)} 20`),
+      wlan("8802"),
+      "00000000",
+      SNAP,
+      "0800",
+    ].join(" "),
   },
   {
     name: "radiotap, two words of presence, padded",

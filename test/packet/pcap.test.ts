@@ -147,7 +147,7 @@ describe.each([
     expect(seenByTcpdump(file)).toEqual(seenByTcpdump(modern(packets)));
   });
 
-  it("reads Kuznetzov's records: interface, protocol and packet type stand before the packet", () => {
+  it("reads Kuznetzov's records, which have more in front of the packet", () => {
     const one = new Bytes(little).u32(1, 2, 16, 60).u32(7).u16(0x0806, 0x0400).raw(FRAME).done();
     const file = concat([header(little, 0xa1b2cd34), one, one.slice()]);
     const { packets, error } = read(file);

@@ -67,8 +67,8 @@ export class Spread {
   }
 
   /**
-   * Notes which runs of a thread were stopped and which tail calls missed: batch after batch in the order of the capture, so
-   * that the last one is the same as on one thread.
+   * Notes which runs of a thread were stopped and which tail calls missed: batch after batch in the
+   * order of the capture, so that the last one is the same as on one thread.
    *
    * @param dissected - what {@link DissectorReplica.dissect} gave of a batch.
    */

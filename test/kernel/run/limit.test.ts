@@ -26,6 +26,13 @@ const unknownLoop = (count: number, body: string): string =>
   `r2 = func[${body}]\n*(u64 *)(r10 - 8) = r2\nr2 = *(u64 *)(r10 - 8)\n` +
   `r1 = ${count}\nr3 = 0\nr4 = 0\ncall bpf_loop\n`;
 
+/** A callback that does nothing. */
+const IDLE = "r0 = 0\nexit";
+/** What comes after the first call: a callback that calls back, and the one it calls. */
+const nest = (inner: string): string => `exit\nbody:\n${inner}r0 = 0\nexit\ninner:\n${IDLE}`;
+
+const COUNT_DOWN = "r0 = 9\nagain:\nr0 += -1\nif r0 != 0 goto again\nexit";
+
 const TAIL = "r2 = map_fd[progs]\nr3 = 0\ncall bpf_tail_call\n";
 const forEach = "r1 = map_fd[m]\nr2 = func[body]\nr3 = 0\nr4 = 0\ncall bpf_for_each_map_elem\n";
 const mayGoto = (label: string): string =>
@@ -42,16 +49,18 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     "r0 = 40\nif r1 == 0 goto b\na:\nr0 += -1\nb:\nr0 += -1\nif r0 s> 0 goto a\nexit",
   bpf_loop: `${loop(50, "body")}exit\nbody:\nr0 = 0\nexit`,
   "bpf_loop of a callback that is not known": `${unknownLoop(50, "body")}exit\nbody:\nr0 = 0\nexit`,
-  "nested bpf_loop": `${loop(9, "body")}exit\nbody:\n${loop(7, "inner")}r0 = 0\nexit\ninner:\nr0 = 0\nexit`,
-  "a loop in a callback": `${loop(9, "body")}exit\nbody:\nr0 = 9\nagain:\nr0 += -1\nif r0 != 0 goto again\nexit`,
+  "nested bpf_loop": `${loop(9, "body")}${nest(loop(7, "inner"))}`,
+  "a loop in a callback": `${loop(9, "body")}exit\nbody:\n${COUNT_DOWN}`,
   bpf_for_each_map_elem: `${forEach}exit\nbody:\nr0 = 0\nexit`,
-  "bpf_loop in bpf_for_each_map_elem": `${forEach}exit\nbody:\n${loop(7, "inner")}r0 = 0\nexit\ninner:\nr0 = 0\nexit`,
+  "bpf_loop in bpf_for_each_map_elem": `${forEach}${nest(loop(7, "inner"))}`,
   may_goto: `${mayGoto("again")}exit`,
   "may_goto in a function": `call f\ncall f\nexit\nf:\n${mayGoto("again")}exit`,
   "may_goto in a callback": `${loop(9, "body")}exit\nbody:\n${mayGoto("again")}r0 = 0\nexit`,
   "tail calls until there are too many": `r0 = 5\n${TAIL}r0 += 1\nexit`,
   "a tail call that misses": "r2 = map_fd[progs]\nr3 = 2\ncall bpf_tail_call\nr0 = 3\nexit",
-  "functions that tail-call": `r6 = r1\ncall f\nr1 = r6\ncall f\nexit\nf:\nr0 = 0\n${TAIL.replace("r3 = 0", "r3 = 1")}r0 += 1\nexit`,
+  "functions that tail-call":
+    "r6 = r1\ncall f\nr1 = r6\ncall f\nexit\nf:\nr0 = 0\n" +
+    `${TAIL.replace("r3 = 0", "r3 = 1")}r0 += 1\nexit`,
 };
 
 function store({ machine, task }: Bench, array: ProgArray, index: number, prog: Prog): void {
@@ -96,12 +105,17 @@ describe.each(Object.entries(PROGRAMS))("%s", (_name, text) => {
   });
 });
 
+/** The most rounds of one bpf_loop. */
+const MOST: number = 1 << 23;
+
 /** 2^46 rounds: none of these would be seen to end. */
 const ENDLESS: Readonly<Record<string, string>> = {
-  "nested bpf_loop": `${loop(1 << 23, "body")}exit\nbody:\n${loop(1 << 23, "inner")}r0 = 0\nexit\ninner:\nr0 = 0\nexit`,
-  "nested bpf_loop of callbacks that are not known": `${unknownLoop(1 << 23, "body")}exit\nbody:\n${unknownLoop(1 << 23, "inner")}r0 = 0\nexit\ninner:\nr0 = 0\nexit`,
+  "nested bpf_loop": `${loop(MOST, "body")}${nest(loop(MOST, "inner"))}`,
+  "nested bpf_loop, not known": `${unknownLoop(MOST, "body")}${nest(unknownLoop(MOST, "inner"))}`,
   "a loop": "again:\ngoto again",
-  "bpf_loop in bpf_for_each_map_elem": `${forEach}exit\nbody:\n${loop(1 << 23, "b")}r0 = 0\nexit\nb:\n${loop(1 << 23, "inner")}r0 = 0\nexit\ninner:\nr0 = 0\nexit`,
+  "bpf_loop in bpf_for_each_map_elem":
+    `${forEach}exit\nbody:\n${loop(MOST, "b")}${IDLE}\n` +
+    `b:\n${loop(MOST, "inner")}${IDLE}\ninner:\n${IDLE}`,
 };
 
 test.each(

@@ -24,7 +24,8 @@ describe.each(Object.entries(ENGINES))("on the %s", (_engine, options) => {
   }
 
   test("each is counted by slot and reason, and then forgotten", () => {
-    const text = `r6 = r1\n${tailCall("1")}r1 = r6\n${tailCall("-1")}r1 = r6\n${tailCall("0")}r0 = 9\nexit`;
+    const calls = ["1", "-1", "0"].map((index) => `r1 = r6\n${tailCall(index)}`);
+    const text = `r6 = r1\n${calls.join("")}r0 = 9\nexit`;
     const { machine, progs, prog } = scene(true, text);
     expect(run(machine, prog).r0).toBe(9n);
     // 33 tail calls succeed, so the program begins 34 times.
