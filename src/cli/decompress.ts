@@ -4,52 +4,39 @@
 
 import { Buffer } from "node:buffer";
 import type { Transform } from "node:stream";
-import * as zlib from "node:zlib";
 import { CaptureError } from "../packet/index.ts";
 import { UsageError } from "./failure.ts";
 
 /** A way in which captures are compressed. */
 interface Compression {
-  readonly name: string;
+  readonly name: "gzip" | "zstd";
   /** By the file's first 4 bytes, big-endian. */
   readonly isIts: (magic: number) => boolean;
-  /** Null where this Node.js can't. */
-  readonly open: (() => Transform) | null;
-  /** The first version of Node.js that can. */
+  /** The first version of Node.js that can decompress it. */
   readonly since: string;
   readonly command: string;
 }
 
 const MAGIC_BYTES = 4;
-/** How much is decompressed at once. */
-const CHUNK_BYTES: number = 1 << 18;
-const OPTIONS = { chunkSize: CHUNK_BYTES } as const;
-
-const GZIP: Compression = {
-  name: "gzip",
-  isIts: (magic) => magic >>> 16 === 0x1f8b,
-  open: () => zlib.createGunzip(OPTIONS),
-  since: "0.5",
-  command: "gunzip",
-};
-
+const GZIP_MAGIC = 0x1f8b;
 const ZSTD_MAGIC = 0x28b52ffd;
 /** Frames to be skipped, which may come first: the first byte is 0x50 to 0x5f. */
 const ZSTD_SKIPPABLE = 0x502a4d18;
 
-const ZSTD: Compression = {
-  name: "zstd",
-  isIts: (magic) => magic === ZSTD_MAGIC || (magic & 0xf0ff_ffff) === ZSTD_SKIPPABLE,
-  open: zstdOf(zlib),
-  since: "22.15",
-  command: "zstd -d",
-};
-
-/** Types of Node.js 20 don't know it. */
-function zstdOf(library: object): (() => Transform) | null {
-  const create = "createZstdDecompress" in library ? library.createZstdDecompress : null;
-  return typeof create === "function" ? () => create(OPTIONS) : null;
-}
+const COMPRESSIONS: readonly Compression[] = [
+  {
+    name: "gzip",
+    isIts: (magic) => magic >>> 16 === GZIP_MAGIC,
+    since: "0.5",
+    command: "gunzip",
+  },
+  {
+    name: "zstd",
+    isIts: (magic) => magic === ZSTD_MAGIC || (magic & 0xf0ff_ffff) === ZSTD_SKIPPABLE,
+    since: "22.15",
+    command: "zstd -d",
+  },
+];
 
 /**
  * The bytes of a capture, decompressed if they are compressed. A piece holds until the next one is
@@ -87,22 +74,23 @@ export async function* decompressed(
 function compressionOf(head: Uint8Array): Compression | undefined {
   if (head.length < MAGIC_BYTES) return undefined;
   const magic = new DataView(head.buffer, head.byteOffset).getUint32(0, false);
-  return [GZIP, ZSTD].find(({ isIts }) => isIts(magic));
+  return COMPRESSIONS.find(({ isIts }) => isIts(magic));
 }
 
 async function* through(
-  { name, open, since, command }: Compression,
+  { name, since, command }: Compression,
   head: Uint8Array,
   rest: AsyncIterator<Uint8Array>,
   label: string,
 ): AsyncGenerator<Uint8Array> {
-  if (open === null) {
+  const { decompressor } = await import("./decompressors.ts");
+  const transform = decompressor(name);
+  if (transform === null) {
     throw new UsageError(
       `${label} is compressed with ${name}, which Node.js can read from ${since} on; ` +
         `this is ${process.version}. Decompress it first: ${command}`,
     );
   }
-  const transform = open();
   const source: { failure?: unknown } = {};
   void feed(transform, head, rest).catch((failure: unknown) => {
     source.failure = failure;

@@ -22,6 +22,7 @@ import {
   programsLoadedWith,
   readObject,
 } from "./files.ts";
+import { mayRunLong } from "./long_runs.ts";
 import { CHUNK_BYTES } from "./page.ts";
 import { privateNamespace } from "./private_namespace.ts";
 import { Progress } from "./progress.ts";
@@ -29,7 +30,7 @@ import { type Format, Report } from "./report.ts";
 import { missNotes, stopPlace } from "./run_notes.ts";
 import type { KernelName, Session } from "./session.ts";
 import { counted } from "./text.ts";
-import { mayRunLong, Watch } from "./watch.ts";
+import type { Watch } from "./watch.ts";
 
 export interface RunOptions {
   readonly kernel: KernelName;
@@ -67,7 +68,7 @@ export async function run(
   const chosen = await chooseDissection(kernel, { netns, report, flags }, { jobs, format });
   using dissection = chosen.dissection;
   if (chosen.note !== "") output.complain(`note: ${chosen.note}`);
-  using watch = watchOver(
+  using watch = await watchOver(
     programs.map((name) => object.programs.get(name)),
     kernel,
   );
@@ -107,8 +108,12 @@ function listen(session: Session, dissection: Dissection): Disposable {
 }
 
 /** Says that a program takes long, if one could. */
-function watchOver(specs: readonly (ProgramSpec | undefined)[], kernel: Kernel): Watch | null {
+async function watchOver(
+  specs: readonly (ProgramSpec | undefined)[],
+  kernel: Kernel,
+): Promise<Watch | null> {
   if (!specs.some((spec) => spec !== undefined && mayRunLong(spec))) return null;
+  const { Watch } = await import("./watch.ts");
   return new Watch(
     kernel instanceof EmbeddedKernel
       ? "--max-instructions N ends a run that takes more than N"

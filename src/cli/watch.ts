@@ -3,23 +3,9 @@
  */
 
 import { Worker } from "node:worker_threads";
-import { BPF_PSEUDO_FUNC } from "../abi/insn.ts";
-import { decodeInstructions, isLoadImm64, jumpOffset } from "../asm/index.ts";
-import type { ProgramSpec } from "../elf/index.ts";
 
 /** How long programs may run on a piece of a capture before a word is said of it. */
 const PATIENCE_MS = 5000;
-
-/**
- * Whether a program could run for more than a moment: a verifier lets one million instructions
- * pass that go straight on, but loops, and helpers that call back, take any number of rounds.
- */
-export function mayRunLong({ instructions }: ProgramSpec): boolean {
-  return decodeInstructions(instructions).some((insn) => {
-    const isCallback = isLoadImm64(insn) && insn.src === BPF_PSEUDO_FUNC;
-    return isCallback || (jumpOffset(insn) ?? 0) < 0;
-  });
-}
 
 /** Words of what the two threads share. */
 const [SINCE, TOLD] = [0, 1];
