@@ -1,6 +1,6 @@
 /**
- * Decompression by Node.js. Loaded when a capture is compressed: most aren't, and zlib takes time to
- * load.
+ * Decompression by Node.js. Loaded when a capture is compressed: most are not, and zlib takes time
+ * to load.
  */
 
 import type { Transform } from "node:stream";

@@ -104,7 +104,7 @@ describe.each(JOBS.map((jobs) => ({ jobs })))("run $jobs", ({ jobs }) => {
     expect(stdout).toContain("2 ok");
   });
 
-  test("says after a while that a program takes long", { timeout: 60_000 }, async () => {
+  test("says after a while that a program takes long", async () => {
     const file = nslink.file("ipv6.pcap", capture(ETH_P_IP, ETH_P_IPV6));
     const child = nslink.start(["run", NOTES, file, "--program", "nested", ...jobs]);
     const [said] = (await once(child.stderr as NonNullable<typeof child.stderr>, "data")) as [
