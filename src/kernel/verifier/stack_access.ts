@@ -7,7 +7,7 @@ import { EACCES, EINVAL } from "../../abi/errno.ts";
 import { MAX_BPF_STACK } from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import { type Environment, withId } from "./environment.ts";
-import { signExtend64, truncate } from "./extension.ts";
+import { fitsSigned, signExtend64, truncate } from "./extension.ts";
 import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { markPrecise, markSlotPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -358,7 +358,12 @@ function storeVariable(
 /** A number that a load of fewer than 8 bytes leaves in its register. */
 export function narrowed(contents: Register, size: number, signed: boolean): Register {
   if (!contents.isScalar || size === S.SLOT_BYTES) return contents;
-  if (signed) return scalar(signExtend64(contents.bounds, size));
+  if (signed) {
+    const extended = signExtend64(contents.bounds, size);
+    // A filled number stays equal to its copies only where its sign bit is 0. Linux 6.18 keeps the
+    // link where the bit may be set, too, which lets it accept accesses out of bounds.
+    return fitsSigned(contents.bounds, size) ? contents.withBounds(extended) : scalar(extended);
+  }
   const isUnknown = contents.bounds === B.UNBOUNDED;
   return contents.withBounds(
     isUnknown ? (UNKNOWN_OF_SIZE[size] as Readonly<B.Bounds>) : truncate(contents.bounds, size),

@@ -7,6 +7,7 @@ import { CONTEXT_ROWS } from "./contexts.ts";
 import { ENCODING_ROWS } from "./encodings.ts";
 import { FUNCTION_ROWS } from "./functions.ts";
 import { HELPER_ROWS } from "./helpers.ts";
+import { LINK_ROWS } from "./links.ts";
 import { LOOP_ROWS } from "./loops.ts";
 import { MAP_ROWS } from "./map_values.ts";
 import { NUMBER_ROWS } from "./numbers.ts";
@@ -27,6 +28,7 @@ export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
   ["maps", MAP_ROWS],
   ["pointers and registers", POINTER_ROWS],
   ["numbers", NUMBER_ROWS],
+  ["links between numbers", LINK_ROWS],
   ["loops and jumps", LOOP_ROWS],
   ["loops and callbacks", CALLBACK_LOOP_ROWS],
   ["functions", FUNCTION_ROWS],
