@@ -39,6 +39,11 @@ const EXPLANATIONS: readonly Explanation[] = [
       here.errno === -EINVAL && /Linux has helper .*, the embedded kernel does not/.test(log),
   },
   {
+    reason: "Linux lets programs use maps whose values have fields of the kernel's own",
+    covers: ({ here, log }) =>
+      here.errno === -EINVAL && /its values hold .*, the embedded kernel does not/.test(log),
+  },
+  {
     reason: "Linux 6.18 cuts paths through callbacks short too early, later versions don't",
     covers: ({ there, log }) =>
       there.errno === 0 && log.includes("a callback's path was cut short too early"),

@@ -81,7 +81,7 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
     address: attr.u64(PROG_LOAD.fd_array),
     count: attr.u32(PROG_LOAD.fd_array_cnt),
   };
-  const used = new UsedMaps(task, digest, log);
+  const used = new UsedMaps(task, candidate.type, digest, log);
   let errno = used.addAll(fdArray);
   if (errno !== 0) return errno;
   const info = readDebugInfo(task, attr, log);
