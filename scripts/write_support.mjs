@@ -73,6 +73,19 @@ callback's path was cut short too early, and the program is walked once more. Lo
 helpers in which nothing changes are let in, as by 6.18, although they never end:
 \`boot({ instructionLimit })\` stops them on the interpreter, and on a hardened kernel.
 
+Where Linux 6.18 is known to be wrong, the embedded verifier isn't:
+
+- A number that is filled from the stack with its sign extended stays linked to what was spilled, on
+  Linux even where the sign bit may be set and the two differ. Here such a link is dropped, so a few
+  programs are refused that Linux accepts.
+- Where Linux contradicts itself (REG INVARIANTS VIOLATION in its log), it forgets what it knew, and
+  may refuse a program that is accepted here.
+
+Maps whose values have fields that the kernel looks after (bpf_spin_lock, bpf_timer, bpf_wq, kptrs,
+lists, trees and so on, by the map's BTF) can be made, read and written by tasks as on Linux.
+Programs that name such a map are refused: the embedded kernel has none of the helpers and functions
+that work on these fields. The log names the map, the fields and their offsets.
+
 The causes, made from their table by \`npm run docs\`:
 
 | cause | what is wrong | what usually mends it |

@@ -83,7 +83,8 @@ export function checkSoundness(seed: number, programs: number, rights?: Rights):
 
 /** What a run did wrong, unless it only took too long. */
 function faultOf({ kernel }: EmbeddedWorld, fd: number): string | null {
-  const { lastFault } = kernel.describeProgram(fd);
+  const description = kernel.describeProgram(fd);
+  const lastFault = typeof description === "number" ? null : description.lastFault;
   const isLong = lastFault?.includes("takes more instructions than a run may") === true;
   return isLong ? null : `a fault: ${lastFault}`;
 }

@@ -71,13 +71,14 @@ function load(
 }
 
 const END = "r0 = 1\nexit";
-const WAYS: readonly (readonly [way: string, ...given: Parameters<typeof load>])[] = [
-  ["by its fd", `r1 = map_fd[m]\n${END}`],
-  ["by its value's address", `r1 = map_value[m][0]\n${END}`],
+type Way = readonly [way: string, text: string, options: Parameters<typeof load>[1]];
+const WAYS: readonly Way[] = [
+  ["by its fd", `r1 = map_fd[m]\n${END}`, {}],
+  ["by its value's address", `r1 = map_value[m][0]\n${END}`, {}],
   ["by an index into an array of fds", `r1 = map_fd[m]\n${END}`, { source: 5 }],
   ["by its value's address and such an index", `r1 = map_value[m][0]\n${END}`, { source: 6 }],
   ["in an array of fds that is the program's", END, { count: 1 }],
-  ["in code that is never reached", `goto out\nr1 = map_fd[m]\nout:\n${END}`],
+  ["in code that is never reached", `goto out\nr1 = map_fd[m]\nout:\n${END}`, {}],
 ];
 
 describe("a program that has such a map", () => {
