@@ -1,5 +1,6 @@
 /**
- * Maps whose values have fields that the kernel looks after: locks, timers, pointers, lists and trees.
+ * Maps whose values have fields that the kernel looks after: locks, timers, pointers, lists and
+ * trees.
  */
 
 import { expect } from "vitest";

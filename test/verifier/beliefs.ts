@@ -106,8 +106,8 @@ function objectionTo(frames: Belief, slot: number, found: Found, live: Uint16Arr
 }
 
 /**
- * Numbers with the same id, in whatever frame, are made of one number: they are it in all 64 bits, or
- * so much more in all 64 bits; or they are a sum of 32 bits, and then it has no more than 32.
+ * Numbers with the same id, in whatever frame, are made of one number: they are it in all 64 bits,
+ * or so much more in all 64 bits; or they are a sum of 32 bits, and then it has no more than 32.
  */
 function link(contents: Register, value: bigint, numbers: Map<number, bigint>): string | null {
   const { isScalar, id, sumWidth, off } = contents;

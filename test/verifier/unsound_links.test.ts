@@ -1,6 +1,6 @@
 /**
- * Breaks when {@link checkSoundness} would not notice that numbers are linked which aren't: here a sum
- * of 32 bits is taken for one with a number that may have more, as it once was.
+ * Breaks when {@link checkSoundness} would not notice that numbers are linked which aren't: here a
+ * sum of 32 bits is taken for one with a number that may have more, as it once was.
  */
 
 import { expect, test, vi } from "vitest";

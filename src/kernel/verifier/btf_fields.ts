@@ -1,6 +1,6 @@
 /**
- * Fields of a struct that the kernel itself looks after: locks, timers, pointers to objects, lists and
- * trees, by their names in BTF. Mirrors btf_parse_fields() and btf_parse_struct_metas() in
+ * Fields of a struct that the kernel itself looks after: locks, timers, pointers to objects, lists
+ * and trees, by their names in BTF. Mirrors btf_parse_fields() and btf_parse_struct_metas() in
  * kernel/bpf/btf.c of Linux.
  */
 
@@ -65,7 +65,9 @@ export interface SpecialField {
   readonly size: number;
   /** Where it is, by names of members: "queue.lock". */
   readonly path: string;
-  /** Of a list's head or a tree's root: the struct that it holds, and the node among its members. */
+  /**
+   * Of a list's head or a tree's root: the struct that it holds, and the node among its members.
+   */
   readonly holds: { readonly typeId: number; readonly node: string } | null;
 }
 
@@ -454,8 +456,8 @@ function containedBy(btf: P.ParsedBtf, owner: Type, index: number): string | nul
 const POINTER_TAGS: readonly FieldKind[] = ["kptr_untrusted", "kptr", "percpu_kptr", "uptr"];
 
 /**
- * A pointer by its tag: null when it is none of the wanted kinds. Mirrors btf_find_kptr() in Linux;
- * without BTF of the kernel, every struct is one of the program's own.
+ * A pointer by its tag: null when it is none of the wanted kinds. Mirrors btf_find_kptr() in
+ * Linux; without BTF of the kernel, every struct is one of the program's own.
  */
 function findPointer({ btf, wanted }: Search, type: Type): Found | null | number {
   if (type.kind !== P.BTF_KIND_PTR) return null;

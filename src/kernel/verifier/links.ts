@@ -1,10 +1,10 @@
 /**
- * Links: numbers with the same id are made of one number, so that what is learnt of one holds for the
- * others. A number with that id is
+ * Links: numbers with the same id are made of one number, so that what is learnt of one holds for
+ * the others. A number with that id is
  * - that number itself, in all 64 bits (sumWidth 0);
  * - the number plus `off`, in all 64 bits (sumWidth 64);
- * - the lower half of the number plus `off`, zero-extended (sumWidth 32); then the number's upper half
- *   is 0, without which nothing would follow for it from such a sum.
+ * - the lower half of the number plus `off`, zero-extended (sumWidth 32); then the number's upper
+ *   half is 0, without which nothing would follow for it from such a sum.
  */
 
 import * as I from "../../abi/insn.ts";

@@ -1,6 +1,6 @@
 /**
- * Breaks when a program is loaded that can reach a map whose values have fields which the kernel looks
- * after, as a lock: to the embedded kernel they would be memory like any other.
+ * Breaks when a program is loaded that can reach a map whose values have fields which the kernel
+ * looks after, as a lock: to the embedded kernel they would be memory like any other.
  */
 
 import { beforeAll, describe, expect, test } from "vitest";
@@ -41,7 +41,9 @@ beforeAll(() => {
   expect(map).toBeGreaterThan(0);
 });
 
-/** Loads a program. @param source - of its two-slot load, in place of BPF_PSEUDO_MAP_FD or _VALUE. */
+/**
+ * Loads a program. @param source - of its two-slot load, in place of BPF_PSEUDO_MAP_FD or _VALUE.
+ */
 function load(
   text: string,
   options: { type?: number; source?: number; count?: number } = {},

@@ -115,8 +115,8 @@ export function mapLookupAndDeleteElem(task: Task, attr: Attr): number {
 }
 
 /**
- * BPF_MAP_FREEZE; a frozen map counts as not writable, so freezing it again is EPERM. What the kernel
- * looks after can't be frozen.
+ * BPF_MAP_FREEZE; a frozen map counts as not writable, so freezing it again is EPERM. What the
+ * kernel looks after can't be frozen.
  */
 export function mapFreeze(task: Task, attr: Attr): number {
   const file = mapFileFromFd(task, attr.u32(MAP_FREEZE.map_fd));

@@ -41,8 +41,8 @@ export interface MapFacts {
 }
 
 /**
- * A map of the embedded kernel. Keys and values are named by their addresses in the kernel's linear
- * memory, so that programs, the JIT and bpf(2) meet the same bytes; see layout.ts.
+ * A map of the embedded kernel. Keys and values are named by their addresses in the kernel's
+ * linear memory, so that programs, the JIT and bpf(2) meet the same bytes; see layout.ts.
  */
 export abstract class BpfMap {
   readonly machine: Machine;
@@ -98,10 +98,10 @@ export abstract class BpfMap {
   }
 
   /**
-   * Puts what the kernel looks after into its first state, in `userValueSize` bytes on their way from
-   * or to a task: that neither makes up a lock or a pointer nor sees one. No program changes them,
-   * since none that uses such a map is loaded. Mirrors check_and_init_map_value() in Linux, but for
-   * heads of lists, which show addresses there.
+   * Puts what the kernel looks after into its first state, in `userValueSize` bytes on their way
+   * from or to a task: that neither makes up a lock or a pointer nor sees one. No program changes
+   * them, since none that uses such a map is loaded. Mirrors check_and_init_map_value() in Linux,
+   * but for heads of lists, which show addresses there.
    */
   initFields(address: number): void {
     const fields = this.facts.btf?.fields ?? [];
