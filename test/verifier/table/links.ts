@@ -131,11 +131,11 @@ export const LINK_ROWS: readonly Row[] = [
   ),
   unbounded(
     "of four, those that come last take too many places",
-    "r5 = r7\nr8 = r7\nr9 = r7\nif r5 s> r7 goto out\nif r7 > 63 goto out\nr1 = r5\nr7 = r9",
+    "r5 = r7\nr8 = r7\nr9 = r7\nif r5 s> r7 goto out\nif r7 > 63 goto out\nr5 += r8\nr7 = r9",
   ),
   unbounded(
     "nor does a comparison of a register with itself leave places for them",
-    "r5 = r7\nr8 = r7\nr9 = r7\nif r5 == r5 goto +0\nif r7 > 63 goto out\nr1 = r5\nr7 = r9",
+    "r5 = r7\nr8 = r7\nr9 = r7\nif r5 == r5 goto +0\nif r7 > 63 goto out\nr5 += r8\nr7 = r9",
   ),
 ];
 
