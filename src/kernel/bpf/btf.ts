@@ -13,6 +13,7 @@ import type { Machine } from "../machine.ts";
 import type { Task } from "../task.ts";
 import { checkObjects, checkOwned, mapFields, type SpecialField } from "../verifier/btf_fields.ts";
 import {
+  BTF_KIND_DECL_TAG,
   BTF_KIND_VAR,
   type BtfType,
   btfName,
@@ -90,6 +91,17 @@ export class Btf {
   parameters({ at, vlen }: BtfType): number[] {
     const { view } = this.#parsed;
     return Array.from({ length: vlen }, (_, i) => view.getUint32(at + PARAM_BYTES * i + 4, true));
+  }
+
+  /** What is written on an argument of a function, by id of its FUNC; in order. */
+  argumentTags(functionId: number, index: number): string[] {
+    const { types, view } = this.#parsed;
+    const tags: string[] = [];
+    for (const type of types) {
+      if (type?.kind !== BTF_KIND_DECL_TAG || type.sizeOrType !== functionId) continue;
+      if (view.getInt32(type.at, true) === index) tags.push(this.name(type.name) ?? "");
+    }
+    return tags;
   }
 
   /** Whether there are strings up to an offset. */

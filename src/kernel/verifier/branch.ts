@@ -54,6 +54,7 @@ export function conditionalJump(env: Environment): number {
     markPrecise(env, dst);
     if (byRegister) markPrecise(env, src);
     guessOtherWay(env, isTaken ? slot + 1 : target);
+    env.trace?.change(slot);
     return isTaken ? target : slot + 1;
   }
   const linked: Place[] = [];
@@ -70,6 +71,7 @@ export function conditionalJump(env: Environment): number {
     spread(way, dst, linked);
   }
   comparePointers(env, taken, a, b, byRegister);
+  env.trace?.change(slot);
   return slot + 1;
 }
 

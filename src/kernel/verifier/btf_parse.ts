@@ -35,6 +35,11 @@ const KIND_NAMES: readonly string[] = [
   "TYPE_TAG", "ENUM64",
 ];
 
+/** The name of a type's kind; that of void is the unknown one. */
+export function kindName(type: BtfType | null): string {
+  return KIND_NAMES[type?.kind ?? 0] ?? "UNKNOWN";
+}
+
 const BTF_MAGIC = 0xeb9f;
 const BTF_VERSION = 1;
 /** sizeof(struct btf_header), and the least that must be there to read its length. */

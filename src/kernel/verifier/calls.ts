@@ -14,7 +14,7 @@ import { widenFromEarlier } from "./widen.ts";
 
 function pushFrame(state: State, callSite: number, start: number, isCallback: boolean): void {
   if (state.frames.length >= MAX_CALL_FRAMES) {
-    const text = `the call stack of ${state.frames.length + 1} frames is too deep`;
+    const text = `the call stack of ${state.frames.length} frames is too deep !`;
     throw new Refusal(E2BIG, text);
   }
   const use = state.frame.use.call(callSite, start);
@@ -28,6 +28,9 @@ export function enterFunction(env: Environment, start: number): void {
   pushFrame(state, env.slot, start, false);
   for (let i = BPF_REG_1; i <= BPF_REG_5; i++) state.frame.set(i, caller.get(i));
   for (let i = BPF_REG_0; i <= BPF_REG_5; i++) caller.set(i, NOT_INIT);
+  env.trace?.touchAll();
+  env.trace?.frame("caller:\n", state, state.depth - 1);
+  env.trace?.frame("callee:\n", state, state.depth);
 }
 
 /** Lets a state wait that enters a callback; the current one goes on behind the call. */
@@ -38,6 +41,7 @@ export function enterCallback(
 ): void {
   const waiting = env.branch(start, ENOMEM);
   pushFrame(waiting, env.slot, start, true);
+  env.trace?.touchAll();
   setArguments(waiting);
   waiting.callbackDepth++;
   (waiting.frames[waiting.depth - 1] as Frame).callbackDepth++;
@@ -55,13 +59,13 @@ export function leaveFunction(env: Environment): number {
   }
   state.frame.use.update();
   if (isCallback) checkCallbackResult(env);
+  const next = isCallback ? callSite : callSite + 1;
+  if (!isCallback) (state.frames[state.depth - 1] as Frame).set(BPF_REG_0, result);
+  env.trace?.frame("returning from callee:\n", state, state.depth);
+  env.trace?.frame(`to caller at ${next}:\n`, state, state.depth - 1);
   state.frames.pop();
-  if (!isCallback) {
-    state.frame.set(BPF_REG_0, result);
-    return callSite + 1;
-  }
-  widenFromEarlier(env, callSite);
-  return callSite;
+  if (isCallback) widenFromEarlier(env, callSite);
+  return next;
 }
 
 function checkCallbackResult(env: Environment): void {

@@ -16,6 +16,7 @@ import type { Register } from "./register.ts";
 import { Speculation } from "./speculation.ts";
 import type { State, Step } from "./state.ts";
 import type { Subprogram } from "./subprograms.ts";
+import { Trace } from "./trace.ts";
 
 /** The most states that may wait (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
 const MAX_WAITING = 8192;
@@ -38,8 +39,10 @@ export interface Subject {
   readonly references: ReadonlyMap<number, MapReference>;
   /** The FUNC of each subprogram, when the loader told. */
   readonly functions: { readonly btf: Btf; readonly typeIds: readonly number[] } | null;
-  /** Source lines with their places, by slot: "i = 0; @ a.c:7". */
-  readonly lines: ReadonlyMap<number, string>;
+  /** The instructions as the log writes them: with addresses of maps. */
+  readonly shown: readonly Instruction[];
+  /** By slot: its source line and place, "i = 0; @ a.c:7". Empty when the log wants none. */
+  readonly lines: readonly string[];
   /** What is wrong with one instruction by itself; null when nothing is. */
   readonly faultOf: (slot: number) => InstructionFault | null;
   /** The loader has CAP_BPF: without it loops and functions are refused, and less is tracked. */
@@ -69,9 +72,12 @@ export interface Waiting {
 export class Environment {
   readonly subject: Subject;
   readonly log: VerifierLog;
+  /** Writes steps into the log; null when none are wanted. */
+  readonly trace: Trace | null;
   state: State;
-  /** The instruction that is looked at. */
+  /** The instruction that is looked at, and the one before it on the path, or -1. */
   slot: number = 0;
+  previous: number = -1;
   readonly waiting: Waiting[] = [];
   processed: number = 0;
   jumps: number = 0;
@@ -82,6 +88,8 @@ export class Environment {
   readonly pointerTypes: (string | undefined)[];
   /** First slots of the global functions that are called; each is verified by itself. */
   readonly globals: Set<number> = new Set();
+  /** First slots of static functions that were called with what their BTF doesn't take. */
+  readonly mistyped: Set<number> = new Set();
   /** First slots of functions whose address was taken. */
   readonly named: Set<number> = new Set();
   /** Maps that tail calls go through, by slot. */
@@ -109,6 +117,7 @@ export class Environment {
     this.pointerTypes = new Array(subject.insns.length);
     this.log = log;
     this.state = state;
+    this.trace = log.hasPaths ? new Trace(this) : null;
   }
 
   /** A number that no register has as its id. */

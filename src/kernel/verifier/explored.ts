@@ -9,6 +9,7 @@ import { clean } from "./cleaning.ts";
 import { findComponents } from "./components.ts";
 import type { Environment } from "./environment.ts";
 import { type Comparison, covers, IdMap, isIdentical } from "./equality.ts";
+import { ALL_PRECISE, EVERYTHING, formatFrame } from "./format.ts";
 import { FORCE, findPoints, JOIN } from "./points.ts";
 import { callsBack, inheritPrecision } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -33,7 +34,7 @@ export class Explored {
   readonly points: Uint8Array;
   readonly #comparison: Comparison;
   /** null: there are no loops. */
-  readonly #components: Uint32Array | null;
+  readonly components: Uint32Array | null;
   /** The same with the loops that helpers make by calling back; null: they are in it already. */
   readonly #withCallbacks: Uint32Array | null;
   #buckets: (Checkpoint[] | undefined)[] = [];
@@ -56,15 +57,15 @@ export class Explored {
     const repeats = insns.some(callsBack)
       ? (slot: number): boolean => callsBack(insns[slot] as Instruction)
       : null;
-    this.#components = findComponents(flow, waits ? repeats : null);
+    this.components = findComponents(flow, waits ? repeats : null);
     this.#withCallbacks = waits || repeats === null ? null : findComponents(flow, repeats);
-    this.#visits = this.#components && new Visits(this.#components);
+    this.#visits = this.components && new Visits(this.components);
     this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
   }
 
   /** Another walk begins. */
   begin(): void {
-    this.#visits = this.#components && new Visits(this.#components);
+    this.#visits = this.components && new Visits(this.components);
     this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
     this.#buckets = new Array(this.points.length);
   }
@@ -151,7 +152,13 @@ export class Explored {
       looksAlike(old, state) &&
       covers(old, state, "same", this.#comparison);
     if (!isSame) return false;
-    throw new Refusal(EINVAL, `infinite loop detected at insn ${slot}`);
+    env.trace?.sourceLine(slot);
+    env.log.line(`infinite loop detected at insn ${slot}`);
+    const precise = env.subject.bpfCapable ? old.precise : ALL_PRECISE;
+    const now = env.subject.bpfCapable ? null : ALL_PRECISE;
+    env.log.line(`cur state:${formatFrame(state, state.depth, EVERYTHING, now)}`);
+    const before = formatFrame(old, state.depth, EVERYTHING, precise);
+    throw new Refusal(EINVAL, `old state:${before}`);
   }
 
   #leave(env: Environment, bucket: Checkpoint[]): void {

@@ -57,6 +57,7 @@ export function speculate(env: Environment, execute: (env: Environment) => numbe
     return barriersBehind.has(slot) ? END : next;
   } catch (error) {
     if (!(error instanceof Refusal) || !RECOVERABLE.has(error.errno)) throw error;
+    env.log.line(error.message);
     barriers.add(slot);
     masks.delete(slot);
     return END;

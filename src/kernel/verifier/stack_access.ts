@@ -122,6 +122,7 @@ function loadFixed(
   const index = S.slotIndex(off);
   const slot = frame.slot(index);
   env.noteRead(pointer.frame, index);
+  env.trace?.touchSlot(index);
   const { spilled } = slot;
   if (spilled === null) {
     checkReadable(env, slot, off, size, false);
@@ -281,6 +282,7 @@ function storeFixed(
   if (!perfmon && before.spilled?.isPointer === true && size !== S.SLOT_BYTES) {
     throw new Refusal(EACCES, "attempt to corrupt spilled pointer on stack");
   }
+  env.trace?.touchSlot(index);
   noteStore(env, before, off, size, contents?.isPointer === true);
   if (contents?.isScalar === true && S.byteIndex(off) === 0 && env.subject.bpfCapable) {
     const fits = B.widthOf(contents.bounds) <= size * 8;
@@ -336,6 +338,7 @@ function storeVariable(
     const index = S.slotIndex(off);
     const slot = frame.slot(index);
     const kind = S.kindAt(slot, S.byteIndex(off));
+    env.trace?.touchSlot(index);
     if (!perfmon && kind !== S.MISC && kind !== S.ZERO_BYTE) {
       const text = "spilled ptr in range of var-offset stack write";
       throw new Refusal(EINVAL, `${text}; insn ${env.slot}, ptr off: ${off}`);

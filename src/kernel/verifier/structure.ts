@@ -27,7 +27,7 @@ import {
 import type { Subject } from "./environment.ts";
 import { instructionFault } from "./instructions.ts";
 import { BPF_LOG_LEVEL2, type VerifierLog } from "./log.ts";
-import { resolveMaps, UsedMaps } from "./maps.ts";
+import { type ResolvedProgram, resolveMaps, UsedMaps } from "./maps.ts";
 import { checkReachability } from "./reachability.ts";
 import { checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
 import { verify } from "./verify.ts";
@@ -68,7 +68,7 @@ export function checkStructure(candidate: Candidate, log: VerifierLog): Structur
   return "errno" in found ? found.errno : found;
 }
 
-const NO_LINES: ReadonlyMap<number, string> = new Map();
+const NO_LINES: readonly string[] = [];
 
 /** Refused by what it would do. */
 interface Refused {
@@ -100,8 +100,10 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   errno = checkReachability(insns, bpfCapable, log) || checkSleepable(attr, log);
   if (errno !== 0) return errno;
   const lines =
-    debugInfo !== null && log.hasPaths ? linesBySlot(debugInfo.btf, debugInfo.lineInfo) : NO_LINES;
-  const subject = subjectOf(candidate, info, subprograms, resolved.references, lines);
+    debugInfo !== null && log.hasPaths
+      ? linesBySlot(debugInfo.btf, debugInfo.lineInfo, insns.length)
+      : NO_LINES;
+  const subject = subjectOf(candidate, info, subprograms, resolved, lines);
   const verdict = verify(subject, log);
   if (verdict.errno !== 0) return { errno: verdict.errno };
   return {
@@ -118,7 +120,7 @@ function subjectOf(
   { task, attr, insns, type, gplCompatible }: Candidate,
   info: EarlyInfo | null,
   subprograms: readonly Subprogram[],
-  references: Subject["references"],
+  { references, instructions }: ResolvedProgram,
   lines: Subject["lines"],
 ): Subject {
   const bpfCapable = task.capable("CAP_BPF");
@@ -133,6 +135,7 @@ function subjectOf(
     insns,
     subprograms,
     references,
+    shown: instructions,
     lines,
     functions: functionTypes(info),
     faultOf: (slot) => {

@@ -84,7 +84,7 @@ export class Visit {
     while (this.#goRound(env)) {
       round++;
       if (round <= MAX_ROUNDS) continue;
-      for (const { state } of this.#backedges) markAllPrecise(state);
+      for (const { state } of this.#backedges) markAllPrecise(env, state);
       break;
     }
   }
