@@ -45,13 +45,15 @@ export function* generatedLogs(
   }
 }
 
+/** Their logs at level 2 are longer than the room that there is. */
+const LARGE = /^fsm|^c41/;
 const FOLDERS = ["bpf", "bench/corpus", "examples", "test/elf/fixtures", "../shared/cases"];
 
 /** Files of compiled objects. */
 export function objectFiles(): string[] {
   return FOLDERS.filter((folder) => existsSync(folder)).flatMap((folder) =>
     readdirSync(folder)
-      .filter((name) => name.endsWith(".o"))
+      .filter((name) => name.endsWith(".o") && !LARGE.test(name))
       .sort()
       .map((name) => `${folder}/${name}`),
   );

@@ -5,16 +5,17 @@
 
 import { E2BIG, EACCES, EINVAL, ENOMEM } from "../../abi/errno.ts";
 import { BPF_REG_0, BPF_REG_1, BPF_REG_5, MAX_CALL_FRAMES } from "../../abi/insn.ts";
+import { S64_MAX, S64_MIN } from "./bounds.ts";
 import type { Environment } from "./environment.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
-import { NOT_INIT } from "./register.ts";
+import { NOT_INIT, type Register } from "./register.ts";
 import { Frame, type State } from "./state.ts";
 import { widenFromEarlier } from "./widen.ts";
 
 function pushFrame(state: State, callSite: number, start: number, isCallback: boolean): void {
   if (state.frames.length >= MAX_CALL_FRAMES) {
-    const text = `the call stack of ${state.frames.length} frames is too deep !`;
+    const text = `the call stack of ${state.frames.length + 1} frames is too deep`;
     throw new Refusal(E2BIG, text);
   }
   const use = state.frame.use.call(callSite, start);
@@ -52,12 +53,12 @@ export function enterCallback(
 export function leaveFunction(env: Environment): number {
   const { state } = env;
   const { callSite, isCallback } = state.frame;
+  state.frame.use.update();
   const result = state.frame.get(BPF_REG_0);
   if (result.type === "fp") {
     const text = "cannot return stack pointer to the caller";
     throw new Refusal(EINVAL, text);
   }
-  state.frame.use.update();
   if (isCallback) checkCallbackResult(env);
   const next = isCallback ? callSite : callSite + 1;
   if (!isCallback) (state.frames[state.depth - 1] as Frame).set(BPF_REG_0, result);
@@ -68,12 +69,21 @@ export function leaveFunction(env: Environment): number {
   return next;
 }
 
+/** r0 is not 0 or 1. Analogous to verbose_invalid_scalar() in Linux. */
+export function outOfRange(when: string, { bounds }: Register): Refusal {
+  const { smin, smax } = bounds;
+  const least = smin > S64_MIN ? ` smin=${smin}` : "";
+  const most = smax < S64_MAX ? ` smax=${smax}` : "";
+  const known = least + most || " unknown scalar value";
+  const text = `${when} the register R0 has${known} should have been in [0, 1]`;
+  return new Refusal(EINVAL, text);
+}
+
 function checkCallbackResult(env: Environment): void {
   const result = env.state.frame.get(BPF_REG_0);
   if (!result.isScalar) throw new Refusal(EACCES, "R0 not a scalar value");
   markPrecise(env, BPF_REG_0);
   const { smin, smax } = result.bounds;
   if (smin >= 0n && smax <= 1n) return;
-  const text = `At callback return the register R0 has smin=${smin} smax=${smax}`;
-  throw new Refusal(EINVAL, `${text} should have been in [0, 1]`);
+  throw outOfRange("At callback return", result);
 }

@@ -83,6 +83,10 @@ export class Environment {
   jumps: number = 0;
   totalStates: number = 0;
   peakStates: number = 0;
+  /** Checkpoints that are compared; thrown away, but still needed; paths that came round. */
+  explored: number = 0;
+  evicted: number = 0;
+  backedges: number = 0;
   maxStatesPerInsn: number = 0;
   /** Kinds of pointers that loads and stores were seen with, by slot. */
   readonly pointerTypes: (string | undefined)[];
@@ -92,6 +96,8 @@ export class Environment {
   readonly mistyped: Set<number> = new Set();
   /** First slots of functions whose address was taken. */
   readonly named: Set<number> = new Set();
+  /** First slots of the callbacks that are called by bpf_loop(), by slot of the call. */
+  readonly inlined: Map<number, number> = new Map();
   /** Maps that tail calls go through, by slot. */
   readonly tailCalls: Map<number, Set<BpfMap>> = new Map();
   /** By slot: 1 where a path led that is more than a guess. */
@@ -124,6 +130,12 @@ export class Environment {
   nextId(): number {
     this.#ids++;
     return this.#ids;
+  }
+
+  /** Something was kept, or let go. update_peak_states() in Linux. */
+  updatePeak(): void {
+    const kept = this.explored + this.evicted + this.backedges;
+    if (kept > this.peakStates) this.peakStates = kept;
   }
 
   get insn(): Instruction {

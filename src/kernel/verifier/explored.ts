@@ -106,7 +106,10 @@ export class Explored {
         (point & FORCE) !== 0 && old.branches > 0 ? MISSES_PER_HIT_IN_LOOP : MISSES_PER_HIT;
       if (old.misses > old.hits * factor + factor) {
         bucket.splice(i, 1);
-        env.peakStates--;
+        env.explored--;
+        env.evicted++;
+        old.isEvicted = true;
+        letGo(env, old);
       }
     }
     env.maxStatesPerInsn = Math.max(env.maxStatesPerInsn, count);
@@ -141,7 +144,7 @@ export class Explored {
       const isOther = isCallback || old.mayGotoDepth !== state.mayGotoDepth;
       if (isOther && covers(old, state, "ranges", this.#comparison)) {
         cutShort(env, old, !isCallback || this.#doubts === null);
-        if (isCallback) old.doubts?.addBackedge(env, old);
+        if (isCallback) old.doubts?.addBackedge(env, old, true);
         return true;
       }
       if (isCallback) return false;
@@ -166,12 +169,13 @@ export class Explored {
     this.#jumps = env.jumps;
     this.#processed = env.processed;
     env.totalStates++;
-    env.peakStates++;
+    env.explored++;
+    env.updatePeak();
     const visit = this.#visits?.of(state.frames, slot) ?? null;
     const doubts = this.#doubts?.of(state.frames, slot) ?? null;
     const checkpoint = new Checkpoint(state, slot, visit, doubts);
-    visit?.enter(checkpoint);
-    doubts?.enter(checkpoint);
+    visit?.enter(checkpoint, env.log);
+    doubts?.enter(checkpoint, null);
     state.parent = checkpoint;
     state.history = null;
     state.historyLength = 0;
@@ -187,9 +191,17 @@ export class Explored {
       at.visit?.leave(env, at);
       if (at.doubts?.leavesDoubt(env, at) === true) env.isDoubtful = true;
       at.finish();
+      letGo(env, at);
       at = parent;
     }
   }
+}
+
+/** A checkpoint that is not compared any more is kept while paths from it are walked. */
+function letGo(env: Environment, checkpoint: Checkpoint): void {
+  if (!checkpoint.isEvicted || checkpoint.branches > 0 || checkpoint.isIncomplete) return;
+  checkpoint.isEvicted = false;
+  env.evicted--;
 }
 
 const CALL = 0x85;
@@ -212,5 +224,5 @@ function looksAlike({ frames }: Checkpoint, now: State): boolean {
 function cutShort(env: Environment, old: Checkpoint, isRound: boolean): void {
   old.hits++;
   inheritPrecision(env, env.state, env.slot, old);
-  if (isRound) old.visit?.addBackedge(env, old);
+  if (isRound) old.visit?.addBackedge(env, old, false);
 }

@@ -30,8 +30,11 @@ function unsigned(high: number, low: number): string {
 }
 
 function signed(high: number, low: number): string {
-  const isSmall = high === low >> 31 && low <= MAX_SIGNED_DECIMAL && low >= -MAX_SIGNED_DECIMAL - 1;
-  return isSmall ? String(low) : hex(high, low);
+  return high === low >> 31 && isSmall(low) ? String(low) : hex(high, low);
+}
+
+function isSmall(low: number): boolean {
+  return low <= MAX_SIGNED_DECIMAL && low >= -MAX_SIGNED_DECIMAL - 1;
 }
 
 /** A range's ends, lower and upper in turns, as Linux lists them. */
@@ -53,8 +56,9 @@ function setEnds(b: Readonly<B.Bounds>): void {
   setEnd(1, b.smaxHigh, b.smaxLow, b.smaxHigh !== B.S32_MAX || b.smaxLow !== -1);
   setEnd(2, b.uminHigh, b.uminLow, (b.uminHigh | b.uminLow) !== 0);
   setEnd(3, b.umaxHigh, b.umaxLow, (b.umaxHigh & b.umaxLow) !== -1);
-  setEnd(4, b.s32min >> 31, b.s32min, b.s32min !== B.S32_MIN);
-  setEnd(5, b.s32max >> 31, b.s32max, b.s32max !== B.S32_MAX);
+  // What is not written in decimal has 32 bits, as a u32 has.
+  setEnd(4, isSmall(b.s32min) ? b.s32min >> 31 : 0, b.s32min, b.s32min !== B.S32_MIN);
+  setEnd(5, isSmall(b.s32max) ? b.s32max >> 31 : 0, b.s32max, b.s32max !== B.S32_MAX);
   setEnd(6, 0, b.u32minWord, b.u32minWord !== 0);
   setEnd(7, 0, b.u32maxWord, b.u32maxWord !== -1);
 }
@@ -85,10 +89,7 @@ function rangesOf(b: Readonly<B.Bounds>): string {
 
 function endText(i: number): string {
   const [high, low] = [highs[i] as number, lows[i] as number];
-  if (SIGNED[i] !== true) return unsigned(high, low);
-  const text = signed(high, low);
-  // Of 32 bits no more than these are shown.
-  return i >= 4 && text.startsWith("0x") ? hex(0, low) : text;
+  return SIGNED[i] === true ? signed(high, low) : unsigned(high, low);
 }
 
 function formatTnum({ valueHigh, valueLow, maskHigh, maskLow }: tnum.Tnum): string {
@@ -113,7 +114,8 @@ function formatStackPointer(register: Register, depth: number): string {
   const { bounds, off, frame } = register;
   const name = frame === depth ? "fp" : `fp[${frame}]`;
   if (!bounds.bits.isConstant) return `${name}(${attributesOf(register)})`;
-  return `${name}${W.nearSigned(bounds.bits.valueHigh, bounds.bits.valueLow) + off}`;
+  const at = W.nearSigned(bounds.bits.valueHigh, bounds.bits.valueLow) + off;
+  return `${name}${signed(W.highOf(at), at | 0)}`;
 }
 
 function textOf(register: Register): string {

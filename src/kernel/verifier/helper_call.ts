@@ -6,7 +6,7 @@
 import * as BPF from "../../abi/bpf.ts";
 import { EACCES, EFAULT, EINVAL, ENOMEM, ENOTSUPP } from "../../abi/errno.ts";
 import { BPF_FUNC, helperName } from "../../abi/helpers.ts";
-import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_3 } from "../../abi/insn.ts";
+import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_3, BPF_REG_4 } from "../../abi/insn.ts";
 import { ArrayMap } from "../bpf/map/array.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import { clearCallerSaved, isSecret, readRegister } from "./alu.ts";
@@ -34,6 +34,8 @@ import { noteTailCall } from "./tail_calls.ts";
 /** No size may be larger (BPF_MAX_VAR_SIZ). */
 const MAX_SIZE = BigInt(BPF_MAX_VAR_OFF);
 const U32_SIZE = 4;
+/** Instead of the callback that is always called from there. */
+const NO_INLINE = -1;
 
 /** What the arguments were found to be, as far as later ones ask. */
 interface Call {
@@ -123,6 +125,8 @@ function resultOf(env: Environment, { id, prototype, map, key }: Call): Register
       : makePointer("map_value_or_null", { map, id: env.nextId() });
   }
   if (prototype.result !== "number") {
+    // Linux gives the pointer an id of its own first.
+    env.nextId();
     const reference = acquire(env);
     const type = prototype.result === "socket or null" ? "sock_or_null" : "sock_common_or_null";
     return makePointer(type, { id: reference, reference });
@@ -361,6 +365,7 @@ function callLoop(env: Environment, start: number): void {
   const caller = state.frame;
   // Linux gets lost looking for the number that a pointer was.
   if (!caller.get(BPF_REG_1).isScalar) throw new Refusal(EFAULT, "backtracking misuse");
+  noteInline(env, start);
   markPrecise(env, BPF_REG_1);
   if (BigInt(caller.callbackDepth) >= caller.get(BPF_REG_1).bounds.umax) {
     caller.callbackDepth = 0;
@@ -370,6 +375,19 @@ function callLoop(env: Environment, start: number): void {
     next.frame.set(BPF_REG_1, UNKNOWN_SCALAR);
     next.frame.set(BPF_REG_2, caller.get(BPF_REG_3));
   });
+}
+
+/**
+ * A bpf_loop() with one callback and no flags may be put in place of the call, for which the flags
+ * have to be 0. Analogous to update_loop_inline_state() in Linux.
+ */
+function noteInline(env: Environment, start: number): void {
+  const { slot, inlined } = env;
+  const before = inlined.get(slot);
+  if (before === NO_INLINE) return;
+  const isZero = env.state.frame.get(BPF_REG_4).isNull;
+  if (isZero) markPrecise(env, BPF_REG_4);
+  inlined.set(slot, isZero && (before ?? start) === start ? start : NO_INLINE);
 }
 
 /** Kinds of maps that helpers can walk. */

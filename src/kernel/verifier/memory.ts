@@ -227,15 +227,13 @@ function checkFlowKeys(off: number, size: number): void {
 
 /** What was compared with the packet's end covers the access. */
 export function checkPacket(register: number, pointer: Register, off: number, size: number): void {
-  const { bounds, range, id, off: own } = pointer;
+  const { bounds, range, id } = pointer;
   if (bounds.sminHigh < 0) throw negative(register);
   if (range >= 0 && off >= 0 && off + size <= range) return;
-  throw new Refusal(
-    range < 0 ? EINVAL : EACCES,
-    `invalid access to packet, off=${off} size=${size}, ` +
-      `R${register}(id=${id},off=${own},r=${Math.max(range, 0)})\n` +
-      `R${register} offset is outside of the packet`,
-  );
+  const text = `R${register} offset is outside of the packet`;
+  if (range < 0) throw new Refusal(EINVAL, text);
+  const access = `invalid access to packet, off=${off} size=${size}`;
+  throw new Refusal(EACCES, `${access}, R${register}(id=${id},off=${off},r=${range})\n${text}`);
 }
 
 function negative(register: number): Refusal {

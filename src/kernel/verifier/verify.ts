@@ -9,7 +9,7 @@ import { Environment, type Subject } from "./environment.ts";
 import { Explored } from "./explored.ts";
 import { type Flow, findFlow } from "./flow.ts";
 import { initialContents, requiredParameters } from "./global_function.ts";
-import { StackUse } from "./live_stack.ts";
+import { type StackLog, StackUse } from "./live_stack.ts";
 import type { VerifierLog } from "./log.ts";
 import { callsBack } from "./precision.ts";
 import { functionName, parametersOf } from "./prototype.ts";
@@ -64,9 +64,15 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
 }
 
 /** The state that a walk of a function begins with, but for its arguments. */
-function firstState({ insns, subprograms }: Subject, flow: Flow, start: number): State {
+function firstState(
+  { insns, subprograms }: Subject,
+  flow: Flow,
+  start: number,
+  log: StackLog | null = null,
+): State {
   const use = new StackUse(
     {
+      log,
       flow,
       ends: new Map(subprograms.map((subprogram) => [subprogram.start, subprogram.end])),
       callsBack: (slot) => callsBack(insns[slot] as Instruction),
@@ -89,6 +95,7 @@ function writeFigures({ log, subject, stackDepths }: Environment, elapsedNs: big
 function walkAll(env: Environment, waits: boolean): void {
   const explored = new Explored(env, waits);
   if (env.log.isVerbose) logLiveRegisters(env, explored);
+  env.state = firstState(env.subject, env.flow, 0, stackLog(env, explored));
   checkMain(env);
   env.state.frame.set(BPF_REG_1, pointer("ctx"));
   walk(env, explored, 0);
@@ -114,7 +121,7 @@ function walkGlobals(env: Environment, explored: Explored): void {
   for (let before = -1; before < walked.size; ) {
     before = walked.size;
     for (const { start } of subject.subprograms) {
-      if (!globals.has(start) || walked.has(start)) continue;
+      if (start === 0 || !globals.has(start) || walked.has(start)) continue;
       walked.add(start);
       const { index, name } = functionName(subject, start);
       if (log.hasPaths) log.line(`Validating ${name}() func#${index}...`);
@@ -126,11 +133,16 @@ function walkGlobals(env: Environment, explored: Explored): void {
 }
 
 function walkGlobal(env: Environment, explored: Explored, start: number): void {
-  env.state = firstState(env.subject, env.flow, start);
+  env.state = firstState(env.subject, env.flow, start, stackLog(env, explored));
   for (const [i, parameter] of requiredParameters(env.subject, start).entries()) {
     env.state.frame.set(BPF_REG_1 + i, initialContents(env, parameter));
   }
   walk(env, explored, start);
+}
+
+function stackLog({ log }: Environment, { points }: Explored): StackLog | null {
+  if (!log.isVerbose) return null;
+  return { line: (text) => log.line(text), isPoint: (slot) => points[slot] !== 0 };
 }
 
 /** Analogous to the end of compute_live_registers() in Linux. */

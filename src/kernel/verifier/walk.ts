@@ -10,7 +10,7 @@ import { isLoadImm64, jumpOffset, loadImm64Value } from "../../asm/index.ts";
 import { alu, clearCallerSaved, isSecret, readRegister } from "./alu.ts";
 import { exactlyWords } from "./bounds.ts";
 import { conditionalJump } from "./branch.ts";
-import { enterFunction, leaveFunction } from "./calls.ts";
+import { enterFunction, leaveFunction, outOfRange } from "./calls.ts";
 import type { Environment } from "./environment.ts";
 import type { Explored } from "./explored.ts";
 import { callGlobal, checkStaticArguments } from "./global_function.ts";
@@ -347,6 +347,5 @@ function checkResult(env: Environment): void {
   markPrecise(env, I.BPF_REG_0);
   const { smin, smax } = result.bounds;
   if (smin >= 0n && smax <= 1n) return;
-  const text = `At program exit the register R0 has smin=${smin} smax=${smax}`;
-  throw new Refusal(EINVAL, `${text} should have been in [0, 1]`);
+  throw outOfRange("At program exit", result);
 }
