@@ -118,7 +118,7 @@ export class Environment {
   constructor(subject: Subject, flow: Flow, log: VerifierLog, state: State) {
     this.subject = subject;
     this.flow = flow;
-    this.live = liveRegisters(subject.insns, flow);
+    this.live = liveRegisters(subject.insns, flow, (slot) => subject.faultOf(slot) !== null);
     this.seen = new Uint8Array(subject.insns.length);
     this.pointerTypes = new Array(subject.insns.length);
     this.log = log;

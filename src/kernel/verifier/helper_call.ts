@@ -13,12 +13,15 @@ import { clearCallerSaved, isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
 import { enterCallback, leaveFunction } from "./calls.ts";
 import type { Environment } from "./environment.ts";
+import { checkStaticArguments } from "./global_function.ts";
+import { checkMemory } from "./helper_memory.ts";
 import { type Argument, PROTOTYPES, type Prototype } from "./helper_prototypes.ts";
 import * as memory from "./memory.ts";
-import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
+import { forgetPacket } from "./packet_changes.ts";
 import { markPrecise, markSlotPrecise } from "./precision.ts";
 import { acquire, checkNothingHeld, release } from "./references.ts";
 import { Refusal } from "./refusal.ts";
+import { BPF_MAX_VAR_OFF } from "./region.ts";
 import {
   pointer as makePointer,
   NOT_INIT,
@@ -27,7 +30,7 @@ import {
   UNKNOWN_SCALAR,
 } from "./register.ts";
 import * as S from "./stack.ts";
-import { checkInitialized, frameOf, stackReach, storeStack } from "./stack_access.ts";
+import { frameOf, storeStack } from "./stack_access.ts";
 import type { State } from "./state.ts";
 import { noteTailCall } from "./tail_calls.ts";
 
@@ -77,6 +80,9 @@ export function callHelper(env: Environment, id: number): number {
     throw new Refusal(EINVAL, text);
   }
   if (id === BPF_FUNC.tail_call) {
+    if (call.map?.facts.type !== BPF.BPF_MAP_TYPE_PROG_ARRAY) {
+      throw new Refusal(EINVAL, "expected prog array map for tail call", "");
+    }
     markIndex(env, call);
     checkNothingHeld(env, "tail_call");
   }
@@ -108,12 +114,6 @@ function leaveByTailCall(env: Environment): number {
   forgetPacket(env);
   state.frame.set(BPF_REG_0, UNKNOWN_SCALAR);
   return leaveFunction(env);
-}
-
-/** Pointers into the packet become numbers that say nothing. */
-export function forgetPacket({ state, subject }: Environment): void {
-  const left = subject.perfmon ? UNKNOWN_SCALAR : NOT_INIT;
-  state.update((register) => (register.isPacketOrEnd ? left : register));
 }
 
 function resultOf(env: Environment, { id, prototype, map, key }: Call): Register {
@@ -148,20 +148,27 @@ function checkMapKind({ facts }: BpfMap, id: number): void {
   throw new Refusal(EINVAL, text);
 }
 
+/** Linux has more kinds of memory and of sockets; the log lists them, though none is met here. */
+const MEMORY: readonly string[] = [
+  ...["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  ...["ringbuf_mem", "buf", "trusted_ptr_"],
+];
+const SOCKETS = ["sock_common", "sock", "tcp_sock", "xdp_sock", "ptr_", "trusted_ptr_"];
+
 /** Types that an argument may have, as the log lists them. */
 const EXPECTED: Readonly<
   Record<Exclude<Argument, "anything" | "size" | "size or zero">, readonly string[]>
 > = {
   context: ["ctx"],
   map: ["map_ptr"],
-  key: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
-  value: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
-  memory: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
-  "fresh memory": ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  key: MEMORY,
+  value: MEMORY,
+  memory: MEMORY,
+  "fresh memory": MEMORY,
   function: ["func"],
   "stack or null": ["fp"],
   "socket or null": ["sock", "sock_or_null"],
-  "socket to release": ["sock_common", "sock"],
+  "socket to release": SOCKETS,
   text: ["map_value"],
 };
 
@@ -267,48 +274,6 @@ function checkSize(
   markPrecise(env, register);
 }
 
-/**
- * Memory that a helper reads or writes.
- *
- * @param filled - the helper writes all of it. @returns whether it is stack that need not have been
- *   written before.
- */
-export function checkMemory(
-  env: Environment,
-  register: number,
-  size: number,
-  writes: boolean,
-  filled: boolean = false,
-): boolean {
-  const contents = env.state.frame.get(register);
-  const { off } = contents;
-  switch (contents.type) {
-    case "pkt":
-    case "pkt_meta":
-      memory.checkPacket(register, contents, off, size);
-      return false;
-    case "map_value":
-      memory.checkMapAccess(env, register, contents, off, size, writes);
-      return false;
-    case "fp": {
-      const reach = stackReach(env, register, contents, off, size, writes);
-      if (filled && contents.bounds.bits.isConstant) return true;
-      checkInitialized(env, register, contents, size, reach, writes);
-      return false;
-    }
-    case "map_key":
-      if (writes) {
-        const text = `R${register} cannot write into map_key`;
-        throw new Refusal(EACCES, text);
-      }
-      memory.checkPlainRegion(register, contents, size);
-      return false;
-    default:
-      memory.checkPlainRegion(register, contents, size);
-      return false;
-  }
-}
-
 /** What the helper writes into the stack is something afterwards. */
 function fillFresh(env: Environment, { fresh }: Call): void {
   if (fresh === null) return;
@@ -369,8 +334,10 @@ function callLoop(env: Environment, start: number): void {
   markPrecise(env, BPF_REG_1);
   if (BigInt(caller.callbackDepth) >= caller.get(BPF_REG_1).bounds.umax) {
     caller.callbackDepth = 0;
+    if (env.log.isVerbose) env.log.line(`frame${state.depth} bpf_loop iteration limit reached`);
     return;
   }
+  checkStaticArguments(env, start);
   enterCallback(env, start, (next: State) => {
     next.frame.set(BPF_REG_1, UNKNOWN_SCALAR);
     next.frame.set(BPF_REG_2, caller.get(BPF_REG_3));
@@ -396,6 +363,7 @@ function hasForEach(map: BpfMap): boolean {
 }
 
 function callForEach(env: Environment, { map, callback }: Call): void {
+  checkStaticArguments(env, callback);
   if (map === null || !hasForEach(map)) {
     throw new Refusal(ENOTSUPP, "callback function not allowed for map");
   }

@@ -4,7 +4,7 @@
  * control flow. Analogous to kernel/bpf/liveness.c.
  */
 
-import { type Flow, NOWHERE } from "./flow.ts";
+import { type Flow, NOWHERE, postorderOf } from "./flow.ts";
 import { SLOT_BYTES } from "./stack.ts";
 
 /** What a program has that its chains of calls share. */
@@ -190,7 +190,10 @@ export class StackUse {
     if (!this.#isStale) return;
     this.#isStale = false;
     const { flow, log } = this.#program;
-    const { order, hasLoops } = flow;
+    const { hasLoops } = flow;
+    // What is told depends on the order in which it is found out; what is found doesn't.
+    const order =
+      log === null ? flow.order.subarray(this.#start, this.#end) : postorderOf(flow, this.#start);
     for (const sets of this.#frames) if (sets !== null && this.#writesLess) this.#forgetReplaced(sets);
     let rounds = 0;
     for (let changed = true; changed; ) {
@@ -198,7 +201,7 @@ export class StackUse {
       rounds++;
       for (const [frame, sets] of this.#frames.entries()) {
         if (sets === null) continue;
-        for (let at = this.#start; at < this.#end; at++) {
+        for (let at = 0; at < order.length; at++) {
           const slot = order[at] as number;
           const before = log === null ? null : this.#copyOf(sets, slot);
           if (!this.#solveSlot(sets, slot)) continue;

@@ -10,7 +10,6 @@ import { ArrayMap } from "../bpf/map/array.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import { isSecret } from "./alu.ts";
 import type { Environment } from "./environment.ts";
-import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { Refusal } from "./refusal.ts";
 import {
   known,
@@ -19,10 +18,10 @@ import {
   type RegisterType,
   UNKNOWN_SCALAR,
 } from "./register.ts";
+import { checkRegion, checkValueRegion, type Extent, negative } from "./region.ts";
 import { findSocketField } from "./socket.ts";
 import { loadStack, narrowed, type Stored, storeStack } from "./stack_access.ts";
 import * as tnum from "./tnum.ts";
-import * as W from "./words.ts";
 
 /** sizeof(struct bpf_flow_keys) */
 const FLOW_KEYS_SIZE = 56;
@@ -38,12 +37,6 @@ export interface Access {
   readonly size: number;
   /** A misaligned one is refused whatever the machine can do. */
   readonly aligned?: boolean;
-}
-
-/** Memory with a beginning and an end: how the log speaks of it. */
-interface Extent {
-  readonly size: number;
-  readonly outside: (off: number, size: number) => string;
 }
 
 /** What an access is to, as the log says of one that is misaligned. */
@@ -66,7 +59,8 @@ function checkAlignment(env: Environment, pointer: Register, access: Access): vo
   const at = tnum.add(pointer.bounds.bits, tnum.constantWords(fixed >> 31, fixed | 0));
   if (tnum.isAligned(at, size)) return;
   const what = ACCESSED[pointer.type] ?? "";
-  const where = `${tnum.format(pointer.bounds.bits)}+${pointer.off}+${off}`;
+  const start = pointer.isPacket ? `${shift}+` : "";
+  const where = `${start}${tnum.format(pointer.bounds.bits)}+${pointer.off}+${off}`;
   const text = `misaligned ${what}access off ${where} size ${size}`;
   throw new Refusal(EACCES, text);
 }
@@ -236,45 +230,6 @@ export function checkPacket(register: number, pointer: Register, off: number, si
   throw new Refusal(EACCES, `${access}, R${register}(id=${id},off=${off},r=${range})\n${text}`);
 }
 
-function negative(register: number): Refusal {
-  const advice = "either use unsigned index or do a if (index >=0) check.";
-  return new Refusal(EACCES, `R${register} min value is negative, ${advice}`);
-}
-
-/** The access lies between beginning and end wherever the pointer points. */
-function checkRegion(
-  register: number,
-  { bounds }: Register,
-  off: number,
-  size: number,
-  extent: Extent,
-): void {
-  const first = W.nearSigned(bounds.sminHigh, bounds.sminLow) + off;
-  if (bounds.sminHigh < 0 && (first !== (first | 0) || first < 0)) {
-    throw negative(register);
-  }
-  checkExtent(register, first, size, extent, "min");
-  const umax = W.nearUnsigned(bounds.umaxHigh, bounds.umaxLow);
-  if (umax >= BPF_MAX_VAR_OFF) {
-    const advice = "make sure to bounds check any such access";
-    const text = `R${register} unbounded memory access, ${advice}`;
-    throw new Refusal(EACCES, text);
-  }
-  checkExtent(register, umax + off, size, extent, "max");
-}
-
-function checkExtent(
-  register: number,
-  off: number,
-  size: number,
-  extent: Extent,
-  end: "min" | "max",
-): void {
-  if (off >= 0 && off + size <= extent.size) return;
-  const text = `R${register} ${end} value is outside of the allowed memory range`;
-  throw new Refusal(EACCES, `${extent.outside(off, size)}\n${text}`);
-}
-
 function mapKey({ map }: Register): Extent {
   const keySize = (map as BpfMap).facts.keySize;
   return {
@@ -306,11 +261,7 @@ export function checkMapAccess(
     const text = `${what} map forbidden, value_size=${valueSize} off=${off} size=${size}`;
     throw new Refusal(EACCES, text);
   }
-  checkRegion(register, pointer, off, size, {
-    size: valueSize,
-    outside: (at, bytes) =>
-      `invalid access to map value, value_size=${valueSize} off=${at} size=${bytes}`,
-  });
+  checkValueRegion(register, pointer, off, size);
   void env;
 }
 

@@ -5,7 +5,7 @@
 
 import { EINVAL } from "../../abi/errno.ts";
 import type { Environment } from "./environment.ts";
-import { checkMemory } from "./helper_call.ts";
+import { checkMemory } from "./helper_memory.ts";
 import { Refusal } from "./refusal.ts";
 import { notNull, type Register, type RegisterType } from "./register.ts";
 

@@ -55,7 +55,7 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
     return { errno: 0, processed: env.processed };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    log.line(error.message);
+    log.write(error.message + error.end);
     return { errno: -error.errno, processed: env.processed };
   } finally {
     if (log.hasFigures) writeFigures(env, subject.monotonicNs() - start);
