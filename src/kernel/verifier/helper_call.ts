@@ -25,6 +25,7 @@ import { BPF_MAX_VAR_OFF } from "./region.ts";
 import {
   pointer as makePointer,
   NOT_INIT,
+  notNull,
   type Register,
   scalar,
   UNKNOWN_SCALAR,
@@ -167,7 +168,7 @@ const EXPECTED: Readonly<
   "fresh memory": MEMORY,
   function: ["func"],
   "stack or null": ["fp"],
-  "socket or null": ["sock", "sock_or_null"],
+  "socket or null": ["sock"],
   "socket to release": SOCKETS,
   text: ["map_value"],
 };
@@ -190,7 +191,8 @@ function checkArgument(env: Environment, register: number, argument: Argument, c
   }
   const mayBeNull = argument === "stack or null" || argument === "socket or null";
   if (mayBeNull && contents.isNull) return;
-  checkType(register, contents, EXPECTED[argument]);
+  const given = mayBeNull && contents.mayBeNull ? notNull(contents) : contents;
+  checkType(register, given, EXPECTED[argument]);
   if (argument === "context" || argument === "map" || argument === "function") {
     memory.checkUnmoved(contents, register);
   }

@@ -24,6 +24,8 @@ const FETCHES: Readonly<Record<number, string>> = {
   [I.BPF_OR]: "or",
   [I.BPF_XOR]: "xor",
 };
+/** `off` of a move that only the kernel makes (BPF_ADDR_PERCPU). */
+const PERCPU_ADDRESS = -1;
 const SIGN_EXTENSIONS: Readonly<Record<number, string>> = { 8: "(s8)", 16: "(s16)", 32: "(s32)" };
 /** By BPF_SIZE() >> 3. */
 const SIZES = ["u32", "u16", "u8", "u64"];
@@ -102,6 +104,9 @@ function aluText({ opcode, dst, src, off, imm }: Instruction): string {
   if (operation === I.BPF_MOV && is64 && off === I.BPF_ADDR_SPACE_CAST) {
     return `r${dst} = addr_space_cast(r${src}, ${imm >>> 16}, ${imm & 0xffff})`;
   }
+  if (operation === I.BPF_MOV && is64 && off === PERCPU_ADDRESS) {
+    return `r${dst} = &(void __percpu *)(r${src})`;
+  }
   const extension = operation === I.BPF_MOV ? (SIGN_EXTENSIONS[off] ?? "") : "";
   return `${letter}${dst} ${sign} ${extension}${letter}${src}`;
 }
@@ -164,6 +169,7 @@ function jumpText({ opcode, dst, src, off, imm }: Instruction): string {
   const operation = I.BPF_OP(opcode);
   if (operation === I.BPF_CALL) {
     if (src === I.BPF_PSEUDO_CALL) return `call pc${withSign(imm)}`;
+    if (src === 0 && imm === 0) return "call bpf_unspec#0";
     return `call ${(src === 0 ? helperName(imm) : undefined) ?? "unknown"}#${imm}`;
   }
   if (operation === I.BPF_JA && I.BPF_SRC(opcode) === I.BPF_K) {

@@ -47,6 +47,9 @@ const ACCESSED: Readonly<Partial<Record<RegisterType, string>>> = {
   pkt_meta: "packet ",
   map_value: "value ",
   map_key: "key ",
+  flow_keys: "flow keys ",
+  sock: "sock ",
+  sock_common: "sock_common ",
 };
 
 /** The first check of every access. */

@@ -7,9 +7,10 @@
 import { PROG_LOAD } from "../../abi/attr.ts";
 import { BPF_F_SLEEPABLE, BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ } from "../../abi/bpf.ts";
 import { EINVAL } from "../../abi/errno.ts";
+import { BPF_CLASS, BPF_LDX, BPF_SIZE } from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
 import type { Attr } from "../attr.ts";
-import { type ContextLayout, contextOf } from "../bpf/context.ts";
+import { type ContextLayout, contextOf, loadedFrom } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { DebugInfo } from "../bpf/prog.ts";
 import type { Task } from "../task.ts";
@@ -31,6 +32,7 @@ import { type ResolvedProgram, resolveMaps, UsedMaps } from "./maps.ts";
 import { checkReachability } from "./reachability.ts";
 import { checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
 import { verify } from "./verify.ts";
+import { SIZES } from "./walk.ts";
 
 /** A program to check. */
 export interface Candidate {
@@ -107,13 +109,26 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   const verdict = verify(subject, log);
   if (verdict.errno !== 0) return { errno: verdict.errno };
   return {
-    instructions: resolved.instructions,
+    instructions: withContextLoads(resolved.instructions, subject.layout, verdict.usesContext),
     xlated: resolved.xlated,
     maps: used.maps,
     subprograms: subprograms.map(({ start }) => start),
     debugInfo,
     processed: verdict.processed,
   };
+}
+
+/** With loads of parts of a context's fields from where their bytes are. */
+function withContextLoads(
+  insns: readonly Instruction[],
+  layout: ContextLayout,
+  usesContext: (slot: number) => boolean,
+): Instruction[] {
+  return insns.map((insn, slot) => {
+    if (BPF_CLASS(insn.opcode) !== BPF_LDX || !usesContext(slot)) return insn;
+    const off = loadedFrom(layout, insn.off, SIZES[BPF_SIZE(insn.opcode)] as number);
+    return off === insn.off ? insn : { ...insn, off };
+  });
 }
 
 function subjectOf(

@@ -33,6 +33,8 @@ export interface Verdict {
   readonly errno: number;
   /** Instructions walked. */
   readonly processed: number;
+  /** Whether the instruction at a slot accesses the context. */
+  readonly usesContext: (slot: number) => boolean;
 }
 
 /**
@@ -46,17 +48,22 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
   const start = subject.monotonicNs();
   const flow = findFlow(subject.insns);
   const env = new Environment(subject, flow, log, firstState(subject, flow, 0));
+  const verdict = (errno: number): Verdict => ({
+    errno,
+    processed: env.processed,
+    usesContext: (slot) => env.pointerTypes[slot] === "ctx",
+  });
   try {
     walkAll(env, false);
     if (env.isDoubtful) {
       log.line(DOUBT);
       walkAll(new Environment(subject, flow, log, firstState(subject, flow, 0)), true);
     }
-    return { errno: 0, processed: env.processed };
+    return verdict(0);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     log.write(error.message + error.end);
-    return { errno: -error.errno, processed: env.processed };
+    return verdict(-error.errno);
   } finally {
     if (log.hasFigures) writeFigures(env, subject.monotonicNs() - start);
     log.statistics(env.processed, env);

@@ -30,7 +30,7 @@ import { widen } from "./widen.ts";
 const END = -1;
 
 /** Bytes of an access by BPF_SIZE(). */
-const SIZES: Readonly<Record<number, number>> = {
+export const SIZES: Readonly<Record<number, number>> = {
   [I.BPF_B]: 1,
   [I.BPF_H]: 2,
   [I.BPF_W]: 4,
@@ -198,8 +198,7 @@ const NOT_ATOMIC: ReadonlySet<string> = new Set([
   "sock_common",
 ]);
 
-function checkAtomicPointer(env: Environment, register: number, what: string): void {
-  const { type } = readRegister(env, register);
+function checkAtomicPointer(type: RegisterType, register: number, what: string): void {
   if (!NOT_ATOMIC.has(type)) return;
   const text = `BPF_ATOMIC ${what} R${register} ${type} is not allowed`;
   throw new Refusal(EACCES, text);
@@ -208,21 +207,23 @@ function checkAtomicPointer(env: Environment, register: number, what: string): v
 function atomic(env: Environment): void {
   const { dst, src, imm, off, opcode } = env.insn;
   if (imm === I.BPF_LOAD_ACQ) {
-    checkAtomicPointer(env, src, "loads from");
+    const { type } = readRegister(env, src);
     loadRegister(env, false, true);
+    checkAtomicPointer(type, src, "loads from");
     return;
   }
   if (imm === I.BPF_STORE_REL) {
     readRegister(env, src);
-    checkAtomicPointer(env, dst, "stores into");
+    const { type } = readRegister(env, dst);
     storeRegister(env, true);
+    checkAtomicPointer(type, dst, "stores into");
     return;
   }
   const operand = readRegister(env, src);
   readRegister(env, dst);
   if (imm === I.BPF_CMPXCHG) checkOperand(env, I.BPF_REG_0);
   if (isSecret(env, operand)) checkOperand(env, src);
-  checkAtomicPointer(env, dst, "stores into");
+  checkAtomicPointer(env.state.frame.get(dst).type, dst, "stores into");
   const access = { register: dst, off, size: sizeOf(opcode), aligned: true };
   const fetches = (imm & I.BPF_FETCH) !== 0;
   const fetched = imm === I.BPF_CMPXCHG ? I.BPF_REG_0 : src;
