@@ -263,7 +263,7 @@ export async function pin(
   using link = openLink(session, kernel, reference);
   const { id, programId } = link.info;
   const reached = mapsReachedBy(kernel, programId);
-  session.keep(...reached.values());
+  for (const map of reached.values()) session.keep(map);
   const maps = pinMapsBeside(kernel, path, programId, reached);
   orUndo([maps], () => link.pin(path));
   if (options.json === true) {

@@ -108,8 +108,8 @@ export class Session implements Disposable {
   }
 
   /** Keeps something to the end of the session. */
-  keep(...things: readonly Disposable[]): void {
-    this.#kept.push(...things);
+  keep(thing: Disposable): void {
+    this.#kept.push(thing);
   }
 
   /**

@@ -13,7 +13,7 @@ export interface Column {
 /** A table whose rows are all known; columns are as wide as they need to be. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const widths = columns.map(({ title }, i) =>
-    Math.max(title.length, ...rows.map((row) => cellText(row[i]).length)),
+    rows.reduce((width, row) => Math.max(width, cellText(row[i]).length), title.length),
   );
   const header = columns.map(({ title }) => title);
   const titles = columns.map(({ align = "left" }): Column => ({ title: "", align }));

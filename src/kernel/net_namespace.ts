@@ -132,7 +132,7 @@ export class NetNamespaces {
       yield "cleanup_net: exit";
       for (const { exit } of backwards) for (const net of batch) exit?.(net);
       // Inode numbers are used again, which is why a link must not be known by one.
-      this.#freeInodes.push(...batch.map((net) => net.inode));
+      for (const net of batch) this.#freeInodes.push(net.inode);
       if (this.#dead.length > 0) yield "cleanup_net: unlist";
     }
     this.#cleaning = false;

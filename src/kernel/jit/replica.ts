@@ -90,7 +90,7 @@ export class DissectorReplica {
     this.#frame = frame;
     this.#state = (frame | STACK_MASK) + 1;
     this.#cell = this.#state + STATE.cell;
-    const length = 1 + Math.max(0, ...programs.map(({ entry }) => entry));
+    const length = 1 + programs.reduce((most, { entry }) => Math.max(most, entry), 0);
     const table = new WebAssembly.Table({ element: "anyfunc", initial: length });
     const tail = tailCallThrough(table);
     for (const { entry, module } of programs) {
