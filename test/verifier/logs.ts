@@ -106,8 +106,6 @@ export function describeLogs(title: string, counts: LogCounts, shown: number): s
   return [
     `${title}: ${compared} logs, ${identical} identical (${percent(identical)} %), ` +
       `${sameLast} with the same last line (${percent(sameLast)} %)`,
-    ...kinds
-      .slice(0, shown)
-      .map(([kind, { count, example }]) => `${count} x ${kind}\n${example}`),
+    ...kinds.slice(0, shown).map(([kind, { count, example }]) => `${count} x ${kind}\n${example}`),
   ].join("\n");
 }

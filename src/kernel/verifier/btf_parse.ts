@@ -4,6 +4,7 @@
  */
 
 import { E2BIG, EINVAL, ENOTSUPP } from "../../abi/errno.ts";
+import { typeLines } from "./btf_log.ts";
 import type { VerifierLog } from "./log.ts";
 
 // Kinds of types (include/uapi/linux/btf.h).
@@ -233,7 +234,7 @@ function parseType(btf: ParsedBtf, at: number, end: number, log: VerifierLog): B
   }
   const fault = checkShape(type) ?? checkName(btf, type) ?? checkOwn(btf, type);
   if (log.level !== 0) {
-    log.line(`[${id}] ${KIND_NAMES[type.kind]} ${btfName(btf, type.name) || "(anon)"}`);
+    for (const line of typeLines(btf, id, type)) log.line(line);
   }
   if (fault === null) return type;
   return log.refuse(fault === "Unsupported encoding" ? ENOTSUPP : EINVAL, `[${id}] ${fault}`);

@@ -18,6 +18,8 @@ import type { State, Step } from "./state.ts";
 import type { Subprogram } from "./subprograms.ts";
 import { Trace } from "./trace.ts";
 
+/** BPF_JMP | BPF_CALL */
+const HELPER_CALL = 0x85;
 /** The most states that may wait (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
 const MAX_WAITING = 8192;
 
@@ -118,7 +120,11 @@ export class Environment {
   constructor(subject: Subject, flow: Flow, log: VerifierLog, state: State) {
     this.subject = subject;
     this.flow = flow;
-    this.live = liveRegisters(subject.insns, flow, (slot) => subject.faultOf(slot) !== null);
+    this.live = liveRegisters(subject.insns, flow, (slot) => {
+      const { opcode } = subject.insns[slot] as Instruction;
+      if (opcode !== HELPER_CALL) return false;
+      return subject.faultOf(slot)?.text.includes("cannot use helper") === true;
+    });
     this.seen = new Uint8Array(subject.insns.length);
     this.pointerTypes = new Array(subject.insns.length);
     this.log = log;

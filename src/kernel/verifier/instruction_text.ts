@@ -177,7 +177,6 @@ function jumpText({ opcode, dst, src, off, imm }: Instruction): string {
   }
   if (operation === I.BPF_JCOND && isWide) return `may_goto pc${withSign(off)}`;
   if (operation === I.BPF_EXIT && isWide) return "exit";
-  const right =
-    I.BPF_SRC(opcode) === I.BPF_X ? `${letter}${src}` : `0x${(imm >>> 0).toString(16)}`;
+  const right = I.BPF_SRC(opcode) === I.BPF_X ? `${letter}${src}` : `0x${(imm >>> 0).toString(16)}`;
   return `if ${letter}${dst} ${COMPARISONS[operation >> 4] ?? ""} ${right} goto pc${withSign(off)}`;
 }

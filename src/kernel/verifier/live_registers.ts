@@ -74,12 +74,12 @@ function effectOfJump({ opcode, dst, src, imm }: Instruction, isBad: boolean): n
 /**
  * By slot: a mask of the registers that are read before they are written.
  *
- * @param isBad - whether an instruction will be refused: a call may then take anything.
+ * @param isBad - whether the program may not call the helper: the call may then take anything.
  */
 export function liveRegisters(
   insns: readonly Instruction[],
   { next, target, order, hasLoops }: Flow,
-  isBad: (slot: number) => boolean,
+  isBad: (slot: number) => boolean = () => false,
 ): Uint16Array {
   const live = new Uint16Array(insns.length);
   for (let changed = true; changed; ) {

@@ -194,7 +194,8 @@ export class StackUse {
     // What is told depends on the order in which it is found out; what is found doesn't.
     const order =
       log === null ? flow.order.subarray(this.#start, this.#end) : postorderOf(flow, this.#start);
-    for (const sets of this.#frames) if (sets !== null && this.#writesLess) this.#forgetReplaced(sets);
+    for (const sets of this.#frames)
+      if (sets !== null && this.#writesLess) this.#forgetReplaced(sets);
     let rounds = 0;
     for (let changed = true; changed; ) {
       changed = false;
@@ -235,7 +236,10 @@ export class StackUse {
     const own = [READ, READ + 1, WRITTEN, WRITTEN + 1].some((word) => now[word] !== 0);
     if (!own && slot !== this.#start && !log.isPoint(slot)) return;
     const where = `${this.#name} frame ${frame} insn ${slot} `;
-    for (const [what, word] of [["live", LIVE], ["written", REPLACED]] as const) {
+    for (const [what, word] of [
+      ["live", LIVE],
+      ["written", REPLACED],
+    ] as const) {
       const gone = slotNames(before, now, word);
       const come = slotNames(now, before, word);
       if (come === "" && gone === "") continue;

@@ -11,6 +11,7 @@ import type { BpfMap } from "../bpf/map/map.ts";
 import { isSecret } from "./alu.ts";
 import type { Environment } from "./environment.ts";
 import { Refusal } from "./refusal.ts";
+import { checkRegion, checkValueRegion, type Extent, negative } from "./region.ts";
 import {
   known,
   pointer as makePointer,
@@ -18,7 +19,6 @@ import {
   type RegisterType,
   UNKNOWN_SCALAR,
 } from "./register.ts";
-import { checkRegion, checkValueRegion, type Extent, negative } from "./region.ts";
 import { findSocketField } from "./socket.ts";
 import { loadStack, narrowed, type Stored, storeStack } from "./stack_access.ts";
 import * as tnum from "./tnum.ts";

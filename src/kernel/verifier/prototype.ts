@@ -128,7 +128,8 @@ function parameterOf(
   if (type?.kind !== KIND.BTF_KIND_PTR) {
     if (tags.size > 0) return fault("has pointer tag, but is not a pointer type");
     if (isNumber(type?.kind)) return { kind: "number" };
-    const text = `Arg#${index} type ${KIND.kindName(type)} in ${owner.name}() is not supported yet.`;
+    const what = `Arg#${index} type ${KIND.kindName(type)} in ${owner.name}()`;
+    const text = `${what} is not supported yet.`;
     return { errno: EINVAL, text: owner.isGlobal ? text : "" };
   }
   const target = btf.typeBehind(type.sizeOrType);

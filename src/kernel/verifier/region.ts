@@ -1,6 +1,6 @@
 /**
- * Memory with a beginning and an end: an access has to lie between them wherever its pointer points.
- * Analogous to check_mem_region_access() in kernel/bpf/verifier.c.
+ * Memory with a beginning and an end: an access has to lie between them wherever its pointer
+ * points. Analogous to check_mem_region_access() in kernel/bpf/verifier.c.
  */
 
 import { EACCES } from "../../abi/errno.ts";
@@ -72,4 +72,3 @@ export function checkValueRegion(
       `invalid access to map value, value_size=${valueSize} off=${at} size=${bytes}`,
   });
 }
-

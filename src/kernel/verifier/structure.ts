@@ -188,5 +188,8 @@ function logFunctions(subprograms: readonly Subprogram[], log: VerifierLog): voi
 /** No program type of the embedded kernel may sleep. */
 function checkSleepable(attr: Attr, log: VerifierLog): number {
   if ((attr.u32(PROG_LOAD.prog_flags) & BPF_F_SLEEPABLE) === 0) return 0;
-  return log.refuse(EINVAL, "programs of this type can't be sleepable");
+  return log.refuse(
+    EINVAL,
+    "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable",
+  );
 }
