@@ -1,5 +1,6 @@
 /** The table: programs of ours, and what verifiers say of them. */
 
+import { ARGUMENT_TAG_ROWS } from "./argument_tags.ts";
 import { ATOMIC_ROWS } from "./atomics.ts";
 import { CALLBACK_LOOP_ROWS } from "./callback_loops.ts";
 import { CAPABILITY_ROWS } from "./capabilities.ts";
@@ -32,6 +33,7 @@ export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
   ["loops and jumps", LOOP_ROWS],
   ["loops and callbacks", CALLBACK_LOOP_ROWS],
   ["functions", FUNCTION_ROWS],
+  ["argument tags", ARGUMENT_TAG_ROWS],
   ["contexts", CONTEXT_ROWS],
   ["returned values", RETURN_ROWS],
   ["helpers", HELPER_ROWS],
