@@ -15,7 +15,9 @@ test("a verdict with a long log is told in full", () => {
   if (spec === undefined) throw new RangeError("the object has no program");
   const log = "0: (b7) r0 = 0\n".repeat(MANY);
   const output = new Output();
-  const verdicts = [{ kernel: "embedded" as const, refusal: null, statistics: null, log }];
+  const verdicts = [
+    { kernel: "embedded" as const, refusal: null, isBarred: false, statistics: null, log },
+  ];
   const lines = verdictLines(output, { spec, verdicts, differences: [] }).split("\n");
   expect(lines.length).toBe(MANY + 3);
 });

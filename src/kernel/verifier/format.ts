@@ -2,7 +2,7 @@
  * States as the log writes them. Analogous to print_verifier_state() in kernel/bpf/log.c.
  *
  * A register in a state is never changed, so that its text is made once: most are written by one
- * instruction and read by others (`bench verifier-log`).
+ * instruction and read by others.
  */
 
 import { MAX_BPF_REG } from "../../abi/insn.ts";

@@ -41,7 +41,7 @@ export interface LogOutcome {
 
 /**
  * Collects the text of one check, in bytes: position `p` of the log lies at `p` modulo the size of
- * the caller's buffer, so that what is too old is overwritten. `bench verifier-log` has figures.
+ * the caller's buffer, so that what is too old is overwritten.
  */
 export class VerifierLog {
   readonly level: number;
