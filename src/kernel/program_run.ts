@@ -21,6 +21,12 @@ export const FUNCTION_TAG = 1;
 /** Bytes of the stacks of all frames of a run. */
 export const STACKS_BYTES: number = MAX_CALL_FRAMES * MAX_BPF_STACK;
 
+/** What stops a run where the verifier was wrong; see verifier/assumptions.ts. */
+export const OUT_OF_ASSUMED_RANGE =
+  "uses a number as an offset or size that the verifier had ruled out (a fault of the verifier)";
+export const NEVER_REACHED =
+  "is an instruction that the verifier found no path to (a fault of the verifier)";
+
 /** A run, made once and used again: a run allocates next to nothing. */
 export abstract class ProgramRun implements HelperCaller {
   readonly machine: Machine;

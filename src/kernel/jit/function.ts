@@ -20,6 +20,7 @@ import type { Instruction } from "../../asm/index.ts";
 import { findField } from "../bpf/context.ts";
 import { MAX_LOOPS } from "../helpers/loop.ts";
 import { writeAlu } from "./alu.ts";
+import { writeNotReached, writeRangeCheck } from "./assumed.ts";
 import { writeAtomic } from "./atomic.ts";
 import { writeCall } from "./calls.ts";
 import { type Block, buildGraph, countsOf, nextSlot } from "./cfg.ts";
@@ -166,6 +167,12 @@ export class FunctionWriter implements BlockWriter {
   body(block: Block): void {
     const { start, end } = block;
     this.known.enterBlock(block === this.#first);
+    const { assumptions } = this.program;
+    if (assumptions !== null && assumptions.reached[start] !== 1) {
+      this.#mark(start);
+      writeNotReached(this);
+      return;
+    }
     const rotations = findRotations(this.insns, start, end);
     const counts = this.program.counted ? countsOf(this.insns, block) : NO_COUNTS;
     for (let slot = start; slot < end; ) {
@@ -173,6 +180,8 @@ export class FunctionWriter implements BlockWriter {
       const rotation = rotations.get(slot);
       this.#mark(slot);
       this.#count(counts, slot);
+      const range = assumptions?.ranges.get(slot);
+      if (range !== undefined) writeRangeCheck(this, range);
       if (rotation?.shift === slot) this.#keep(rotation);
       if (rotation?.slot === slot) this.#rotate(rotation, insn);
       else if (!this.#instruction(insn, slot)) this.trap();

@@ -15,6 +15,7 @@ import { type ContextLayout, contextOf } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { Prog } from "../bpf/prog.ts";
 import type { MachineOptions } from "../machine.ts";
+import type { Assumptions } from "../verifier/assumptions.ts";
 import { OVER_LIMIT } from "./calls.ts";
 import { CHECK_LOCALS, checkCode } from "./check.ts";
 import { Code } from "./code.ts";
@@ -94,6 +95,7 @@ export class ProgramWriter {
   readonly insns: readonly Instruction[];
   readonly maps: readonly BpfMap[];
   readonly layout: ContextLayout | null;
+  readonly assumptions: Assumptions | null;
   readonly hardened: boolean;
   readonly counted: boolean;
   readonly misses: boolean;
@@ -120,6 +122,7 @@ export class ProgramWriter {
     this.insns = facts.instructions;
     this.maps = facts.maps;
     this.layout = contextOf(facts.type, facts.expectedAttachType) ?? null;
+    this.assumptions = facts.assumptions ?? null;
     this.hardened = hardened;
     this.counted = counted;
     this.misses = misses;

@@ -153,19 +153,26 @@ function cut(before: Readonly<B.Bounds>, size: number, is64: boolean): B.Bounds 
 function binary(env: Environment, target: Register, source: Register, is64: boolean): Register {
   const { opcode, dst, src } = env.insn;
   const operation = I.BPF_OP(opcode);
+  const isSum = operation === I.BPF_ADD || operation === I.BPF_SUB;
   if (target.isPointer && source.isPointer) {
+    env.ranges.noteNumbers(env.slot);
     if (operation === I.BPF_SUB && env.subject.perfmon) return UNKNOWN_SCALAR;
     const text = `R${dst} pointer ${operationSign(opcode)} pointer prohibited`;
     throw new Refusal(EACCES, text);
   }
   if (source.isPointer) {
     markPrecise(env, dst);
+    noteSum(env, dst, target, true);
     return movePointer(env, source, target, true);
   }
   if (target.isPointer) {
-    if (I.BPF_SRC(opcode) === I.BPF_X) markPrecise(env, src);
+    if (I.BPF_SRC(opcode) === I.BPF_X) {
+      markPrecise(env, src);
+      noteSum(env, src, source, false);
+    }
     return movePointer(env, target, source, false);
   }
+  if (isSum && !env.state.speculative) env.ranges.noteNumbers(env.slot);
   maskNumbers(env);
   let bounds = arithmetic(operation, target.bounds, source.bounds, is64);
   if (B.isContradictory(bounds)) bounds = B.unbounded();
@@ -173,6 +180,13 @@ function binary(env: Environment, target: Register, source: Register, is64: bool
   const by = isLinked ? distance(env.insn, source.bounds, is64) : null;
   if (by === null) return scalar(bounds);
   return target.sumOf(by, is64 ? 64 : 32, bounds);
+}
+
+/** Notes the number that is added to a pointer: no run takes a path that is only guessed. */
+function noteSum(env: Environment, register: number, number: Register, isReversed: boolean): void {
+  // Contradictory bounds are those of a dead branch.
+  if (env.state.speculative || B.isContradictory(number.bounds)) return;
+  env.ranges.noteSum(env.slot, register, number.bounds, isReversed);
 }
 
 /** r0 to r5 hold nothing after a call. */

@@ -7,6 +7,7 @@ import type { Instruction } from "../../asm/index.ts";
 import type { Btf } from "../bpf/btf.ts";
 import type { ContextLayout } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
+import { RangeCollector } from "./assumptions.ts";
 import type { Flow } from "./flow.ts";
 import type { InstructionFault } from "./instructions.ts";
 import { liveRegisters } from "./live_registers.ts";
@@ -110,6 +111,8 @@ export class Environment {
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
   readonly speculation: Speculation = new Speculation();
+  /** What the program's runs are held to. */
+  readonly ranges: RangeCollector;
   /** A path was cut short at a helper that calls back before all was known that mattered to it. */
   isDoubtful: boolean = false;
   /** The stack slot that this instruction writes as a whole: its frame, or -1, and its index. */
@@ -127,6 +130,7 @@ export class Environment {
     });
     this.seen = new Uint8Array(subject.insns.length);
     this.pointerTypes = new Array(subject.insns.length);
+    this.ranges = new RangeCollector(subject.insns.length);
     this.log = log;
     this.state = state;
     this.trace = log.hasPaths ? new Trace(this) : null;

@@ -274,6 +274,7 @@ function checkSize(
   const isFresh = checkMemory(env, register - 1, size, writes, filled);
   if (isFresh) call.fresh = { register: register - 1, size };
   markPrecise(env, register);
+  if (!env.state.speculative) env.ranges.noteRange(env.slot, register, bounds);
 }
 
 /** What the helper writes into the stack is something afterwards. */

@@ -14,6 +14,7 @@ import { type ContextLayout, contextOf, loadedFrom } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { DebugInfo } from "../bpf/prog.ts";
 import type { Task } from "../task.ts";
+import type { Assumptions } from "./assumptions.ts";
 import {
   checkCoreRelocations,
   checkFunctions,
@@ -60,6 +61,7 @@ export interface Structure {
   readonly debugInfo: DebugInfo | null;
   /** How many instructions were looked at. */
   readonly processed: number;
+  readonly assumptions: Assumptions | null;
 }
 
 /** Checks a program and writes the log's last line. A structure or a negative errno. */
@@ -115,6 +117,7 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
     subprograms: subprograms.map(({ start }) => start),
     debugInfo,
     processed: verdict.processed,
+    assumptions: verdict.assumptions,
   };
 }
 

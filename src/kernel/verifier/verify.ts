@@ -5,6 +5,7 @@
 
 import { BPF_REG_1, BPF_REG_10 } from "../../abi/insn.ts";
 import { type Instruction, isLoadImm64 } from "../../asm/index.ts";
+import type { Assumptions } from "./assumptions.ts";
 import { Environment, type Subject } from "./environment.ts";
 import { Explored } from "./explored.ts";
 import { type Flow, findFlow } from "./flow.ts";
@@ -35,6 +36,8 @@ export interface Verdict {
   readonly processed: number;
   /** Whether the instruction at a slot accesses the context. */
   readonly usesContext: (slot: number) => boolean;
+  /** Null when it was refused. */
+  readonly assumptions: Assumptions | null;
 }
 
 /**
@@ -48,22 +51,25 @@ export function verify(subject: Subject, log: VerifierLog): Verdict {
   const start = subject.monotonicNs();
   const flow = findFlow(subject.insns);
   const env = new Environment(subject, flow, log, firstState(subject, flow, 0));
-  const verdict = (errno: number): Verdict => ({
+  const verdict = (errno: number, assumptions: Assumptions | null): Verdict => ({
     errno,
     processed: env.processed,
+    assumptions,
     usesContext: (slot) => env.pointerTypes[slot] === "ctx",
   });
   try {
     walkAll(env, false);
+    let last = env;
     if (env.isDoubtful) {
       log.line(DOUBT);
-      walkAll(new Environment(subject, flow, log, firstState(subject, flow, 0)), true);
+      last = new Environment(subject, flow, log, firstState(subject, flow, 0));
+      walkAll(last, true);
     }
-    return verdict(0);
+    return verdict(0, { ranges: last.ranges.finish(), reached: last.seen });
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     log.write(error.message + error.end);
-    return verdict(-error.errno);
+    return verdict(-error.errno, null);
   } finally {
     if (log.hasFigures) writeFigures(env, subject.monotonicNs() - start);
     log.statistics(env.processed, env);
