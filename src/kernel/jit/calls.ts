@@ -41,9 +41,6 @@ export const TAIL_CALL_MISSED = -4;
 export const OVER_LIMIT = -3;
 /** Stands for a helper's number where a tail call is to be checked. */
 export const CHECK_TAIL_CALL = -2;
-/** Stand for a helper's number where the verifier was wrong: see assumed.ts. */
-export const OUT_OF_RANGE = -5;
-export const NOT_REACHED = -6;
 
 const ARGUMENTS = [BPF_REG_1, BPF_REG_2, BPF_REG_3, BPF_REG_4, BPF_REG_5] as const;
 

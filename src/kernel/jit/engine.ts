@@ -19,6 +19,7 @@ import { interpret, repeatInterpreted } from "../interpreter.ts";
 import type { Machine } from "../machine.ts";
 import type { Dissector } from "../net/dissector.ts";
 import { PacketArea } from "../net/packet_area.ts";
+import { reasonOfTrap } from "./assumed.ts";
 import { type BatchExports, type BatchOptions, batchModule } from "./batch.ts";
 import { type DissectorEngine, JitDissector } from "./dissector.ts";
 import { IMPORT_MODULE } from "./module.ts";
@@ -29,7 +30,7 @@ import { STACK_MASK } from "./run_state.ts";
 import { Spread, type Stop } from "./spread.ts";
 import { tailCallThrough } from "./tail_call.ts";
 import { makeTrampolines, type Trampolines } from "./trampoline.ts";
-import { type Place, trapOf } from "./trap.ts";
+import { type Trap, trapOf } from "./trap.ts";
 import { slotOfTrap } from "./trap_slot.ts";
 
 /** What a program's module exports; see program.ts. */
@@ -248,9 +249,7 @@ export class JitEngine implements Engine, DissectorEngine {
   }
 
   #faultOfStop(stop: Stop, prog: Prog): RunFault {
-    return stop instanceof RunFault
-      ? stop
-      : new RunFault(prog.id, this.#slotOfTrap(stop.places, prog), stop.message);
+    return stop instanceof RunFault ? stop : this.#faultOfTrap(stop, prog);
   }
 
   entryOf(prog: Prog): number {
@@ -421,8 +420,9 @@ export class JitEngine implements Engine, DissectorEngine {
     }
   }
 
-  #slotOfTrap(places: readonly Place[], prog: Prog): number {
-    return slotOfTrap(places, prog, this.#compileOptions);
+  #faultOfTrap({ places, message }: Trap, prog: Prog): RunFault {
+    const slot = slotOfTrap(places, prog, this.#compileOptions);
+    return new RunFault(prog.id, slot, reasonOfTrap(prog, slot, message));
   }
 
   faultOf(error: unknown, prog: Prog, run: JitRun): RunFault {
@@ -437,7 +437,7 @@ export class JitEngine implements Engine, DissectorEngine {
     if (error instanceof RunFault) return error;
     const trap = trapOf(error, tailCalls);
     if (trap === null) throw error;
-    return new RunFault(prog.id, this.#slotOfTrap(trap.places, prog), trap.message);
+    return this.#faultOfTrap(trap, prog);
   }
 }
 

@@ -15,15 +15,8 @@ import type { Prog } from "../bpf/prog.ts";
 import { type BatchRequest, DEFAULT_INSTRUCTION_LIMIT, type Invocation } from "../engine.ts";
 import { HELPERS } from "../helpers/index.ts";
 import type { Machine } from "../machine.ts";
-import { NEVER_REACHED, OUT_OF_ASSUMED_RANGE, ProgramRun } from "../program_run.ts";
-import {
-  CHECK_TAIL_CALL,
-  NO_FRAME,
-  NOT_REACHED,
-  OUT_OF_RANGE,
-  OVER_LIMIT,
-  TAIL_CALL_MISSED,
-} from "./calls.ts";
+import { ProgramRun } from "../program_run.ts";
+import { CHECK_TAIL_CALL, NO_FRAME, OVER_LIMIT, TAIL_CALL_MISSED } from "./calls.ts";
 import {
   MAX_REGIONS,
   MAX_ROUNDS,
@@ -213,8 +206,6 @@ export class JitRun extends ProgramRun {
     this.#enter(caller, frame, slot);
     if (id === NO_FRAME) throw this.fault(TOO_DEEP);
     if (id === OVER_LIMIT) throw this.overLimit();
-    if (id === OUT_OF_RANGE) throw this.fault(OUT_OF_ASSUMED_RANGE);
-    if (id === NOT_REACHED) throw this.fault(NEVER_REACHED);
     for (let i = 0; i < ARGUMENTS; i++) {
       const at = state + STATE.arguments + 8 * i;
       registers.setHalves(BPF_REG_1 + i, view.getUint32(at, true), view.getUint32(at + 4, true));
