@@ -7,7 +7,7 @@
 export const HOSTILE_NAMES: readonly string[] = [
   "z$(id>PWNED)",
   "z`id>PWNED`",
-  "z${IFS}id",
+  "z$IFS$HOME",
   "z'id'",
   'z"id"',
   `z'$(id>PWNED)'`,

@@ -60,8 +60,7 @@ async function completed(shell: keyof typeof SHELLS, begun: readonly string[]): 
   const { stdout } = await nslink.run(["completion", shell]);
   const { start, says } = SHELLS[shell];
   const compinit = shell === "zsh" ? "autoload -Uz compinit; compinit -u -D\n" : "";
-  const script = stdout.replaceAll("/run/netns/", `${folder}/current/`);
-  expect(script, "no path is left").not.toContain("/run/netns");
+  const script = stdout.replaceAll("/run/netns", `${folder}/current`);
   const file = nslink.file(`hostile.${shell}`, `${compinit}${script}\n${says}\n`);
   const words = begun.map((word) => `'${word}'`).join(" ");
   const { status, stdout: out } = spawnSync(
