@@ -3,10 +3,9 @@
  */
 
 import { EBADF } from "../abi/errno.ts";
-import type { BpffsCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
+import type { BpffsCalls, DirectoryCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
 import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName, ProgramEngine } from "./engine.ts";
-import { BPFFS_MOUNT } from "./fs.ts";
 import { faultLog } from "./interpreter/fault_log.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
 import { compileOptionsOf } from "./jit/program.ts";
@@ -18,6 +17,7 @@ import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { EmbeddedNetNs } from "./netns_calls.ts";
 import { openObjects } from "./open_objects.ts";
+import { bpffsCalls, directoryCalls } from "./path_calls.ts";
 import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
 import type { TailCallMissReport } from "./tail_call_misses.ts";
@@ -131,6 +131,7 @@ export class EmbeddedKernel implements Kernel {
   readonly name = "embedded" as const;
   readonly netns: NetNsCalls;
   readonly bpffs: BpffsCalls;
+  readonly directories: DirectoryCalls;
   readonly #task: Task;
   readonly #buffers: BufferMemory;
   /** Kept alive until the next call has returned. */
@@ -141,6 +142,7 @@ export class EmbeddedKernel implements Kernel {
     this.#buffers = buffers;
     this.netns = new EmbeddedNetNs(task);
     this.bpffs = bpffsCalls(task);
+    this.directories = directoryCalls(task);
   }
 
   /**
@@ -371,16 +373,4 @@ function platformClock(): Clock {
 
 function platformRandom(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-}
-
-function bpffsCalls(task: Task): BpffsCalls {
-  const { filesystem } = task.machine;
-  return {
-    mkdir: (path) => filesystem.mkdir(task, path),
-    rmdir: (path) => filesystem.rmdir(task, path),
-    unlink: (path) => filesystem.unlink(task, path),
-    readdir: (path) => filesystem.readdir(task, path),
-    mounts: () => [BPFFS_MOUNT],
-    walk: (path) => filesystem.walk(task, path),
-  };
 }

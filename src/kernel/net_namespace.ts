@@ -3,6 +3,7 @@
  * Mirrors net/core/net_namespace.c in Linux.
  */
 
+import type { FileStatus } from "../kernel.ts";
 import { NetnsBpf } from "./bpf/netns_bpf.ts";
 import { File, O_RDONLY } from "./file.ts";
 import type { Steps, Workqueue } from "./workqueue.ts";
@@ -68,6 +69,10 @@ export class NetnsFile extends File {
 
   override get name(): string {
     return this.#path();
+  }
+
+  override get status(): FileStatus {
+    return { type: "regular file", fileSystem: "nsfs", uid: 0, mode: 0o444 };
   }
 
   protected release(): void {
