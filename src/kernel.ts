@@ -71,8 +71,8 @@ export interface NetNsCalls {
   create(name: string): number;
   /**
    * Takes a name away, as `ip netns del` does: ENOENT when there is none. EINVAL for what is no
-   * network namespace, which stays; an empty file of mode 0, as `ip netns add` leaves it when it is
-   * killed, goes.
+   * network namespace, which stays; an empty file, as `ip netns add` leaves it when it is killed,
+   * goes.
    */
   remove(name: string): number;
   /**

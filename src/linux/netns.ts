@@ -291,14 +291,12 @@ function removeEmptyFile(directory: number, name: string): number {
   return isEmpty ? libc.unlinkat(directory, name, 0) : 0;
 }
 
-/** An empty file that nobody may open: `ip netns` and this make such to mount on. */
+/** An empty file: `ip netns` and this make such to mount on. */
 function isPlaceholder(fd: number): boolean {
   const stats = attempt(() => fstatSync(fd));
   if (typeof stats === "number") return false;
-  return stats.isFile() && stats.size === 0 && (stats.mode & ANYBODY) === 0;
+  return stats.isFile() && stats.size === 0;
 }
-
-const ANYBODY = 0o777;
 
 function pathOfFd(fd: number): string {
   return `/proc/self/fd/${fd}`;
