@@ -108,6 +108,10 @@ async function tellAttached(
 ): Promise<void> {
   const { inode } = netns;
   const { pin = null } = options;
+  const attached = `link ${id}: program ${programId} attached to ${netnsName(netns.reference)} (inode ${inode})`;
+  const pinned = pin === null ? null : `pinned at ${pin}${mapsNote(pin, programId, maps)}`;
+  // Without a pin the link goes with this process.
+  if (pinned !== null) session.changed(`${attached}, ${pinned}`);
   if (options.json === true) {
     const held = pin === null;
     await session.output.json({ id, program_id: programId, netns_inode: inode, pin, maps, held });
@@ -117,10 +121,7 @@ async function tellAttached(
     ? "this script holds it until it ends, or releases it"
     : `held by this process (${process.pid}) until it ends: ` +
       "press Ctrl-C, or use --pin to let it live on";
-  await session.output.lines([
-    `link ${id}: program ${programId} attached to ${netnsName(netns.reference)} (inode ${inode})`,
-    pin === null ? holder : `pinned at ${pin}${mapsNote(pin, programId, maps)}`,
-  ]);
+  await session.output.lines([attached, pinned ?? holder]);
 }
 
 function mapsNote(pin: string, programId: number, maps: readonly string[]): string {
@@ -163,14 +164,14 @@ export async function update(
     }
   }
   const { id: programId } = loaded.program.info;
+  const text = `link ${before.id}: program ${programId} in place of ${before.programId}`;
+  session.changed(text);
   if (options.json === true) {
     const { id, programId: was } = before;
     await session.output.json({ id, program_id: programId, replaced_program_id: was, maps });
     return;
   }
-  await session.output.lines([
-    `link ${before.id}: program ${programId} in place of ${before.programId}`,
-  ]);
+  await session.output.lines([text]);
 }
 
 interface PinnedUpdate {
@@ -249,16 +250,17 @@ export async function detach(
   using link = openLink(session, kernel, reference);
   const { id, programId, netnsInode } = link.info;
   link.detach();
+  const text =
+    netnsInode === 0
+      ? `link ${id} was attached to nothing already`
+      : `link ${id}: program ${programId} is off its namespace; the link lives until it is ` +
+        "unpinned and closed";
+  session.changed(text);
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, netns_inode: netnsInode });
     return;
   }
-  await session.output.lines([
-    netnsInode === 0
-      ? `link ${id} was attached to nothing already`
-      : `link ${id}: program ${programId} is off its namespace; the link lives until it is ` +
-        "unpinned and closed",
-  ]);
+  await session.output.lines([text]);
 }
 
 /** Gives a link a name, and its program's maps. */
@@ -276,12 +278,13 @@ export async function pin(
   using beside = new MapsBeside(PinPlace.openForPin(kernel, path), null);
   const maps = beside.add(programId, reached);
   orUndo([maps], () => beside.place.pin(link.fd));
+  const text = `link ${id} pinned at ${path}${mapsNote(path, programId, maps.paths)}`;
+  session.changed(text);
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, pin: path, maps: maps.paths });
     return;
   }
-  const note = mapsNote(path, programId, maps.paths);
-  await session.output.lines([`link ${id} pinned at ${path}${note}`]);
+  await session.output.lines([text]);
 }
 
 /** Lets go of a link that this script holds. */

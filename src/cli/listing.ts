@@ -40,7 +40,7 @@ export async function list(session: Session, options: OperatorOptions): Promise<
     await output.lines(["nothing is attached to any network namespace"]);
     return;
   }
-  await output.write(table(listColumns(output), [...links.map(linkRow), ...direct.map(directRow)]));
+  await output.table(listColumns(output), [...links.map(linkRow), ...direct.map(directRow)]);
 }
 
 function listColumns(output: Output): readonly Column[] {

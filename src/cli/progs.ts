@@ -13,7 +13,7 @@ import type { OperatorOptions } from "./links.ts";
 import { keepMaps } from "./map_pins.ts";
 import { loadProgram, netnsName, netnsReference, openProgram } from "./references.ts";
 import type { Session } from "./session.ts";
-import { type Column, table } from "./text.ts";
+import type { Column } from "./text.ts";
 
 interface NamespaceOptions extends OperatorOptions {
   readonly netns: string;
@@ -42,14 +42,14 @@ export async function attachDirectly(
     throw error;
   }
   const { id } = loaded.program.info;
+  const { inode } = netns;
+  const text = `program ${id} attached to ${netnsName(netns.reference)} (inode ${inode})`;
+  session.changed(text);
   if (options.json === true) {
-    const { inode } = netns;
     await session.output.json({ program_id: id, netns_inode: inode, maps: maps.paths });
     return;
   }
-  await session.output.lines([
-    `program ${id} attached to ${netnsName(netns.reference)} (inode ${netns.inode})`,
-  ]);
+  await session.output.lines([text]);
 }
 
 /** Detaches a program; without a name for it, the one that is there. */
@@ -72,13 +72,13 @@ export async function detachDirectly(
   using program = openProgram(kernel, text, attached);
   netns.enter(() => program.detach());
   const { id } = program.info;
+  const done = `program ${id} detached from ${netnsName(netns.reference)} (inode ${netns.inode})`;
+  session.changed(done);
   if (options.json === true) {
     await session.output.json({ program_id: id, netns_inode: netns.inode });
     return;
   }
-  await session.output.lines([
-    `program ${id} detached from ${netnsName(netns.reference)} (inode ${netns.inode})`,
-  ]);
+  await session.output.lines([done]);
 }
 
 const COLUMNS: readonly Column[] = [
@@ -119,5 +119,5 @@ export async function query(session: Session, options: NamespaceOptions): Promis
   const rows = programs.map(({ id, name, tag, attach_type: type, link_id: linkId }) => {
     return [`${id}`, name || "-", tag, type, linkId === null ? "directly" : `by link ${linkId}`];
   });
-  await session.output.write(table(COLUMNS, rows));
+  await session.output.table(COLUMNS, rows);
 }

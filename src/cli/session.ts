@@ -102,6 +102,14 @@ export class Session implements Disposable {
     return this.#lastLook;
   }
 
+  /**
+   * Notes what has been changed, and stays so when this process ends: should standard output not
+   * take it, standard error does. What is changed on an embedded kernel goes with it.
+   */
+  changed(text: string): void {
+    if (this.#kernel?.name === "linux") this.output.changed(text);
+  }
+
   /** Holds a link until it is released, or to the end of the session. */
   hold(held: HeldLink): void {
     this.#links.set(held.link.info.id, held);

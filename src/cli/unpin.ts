@@ -68,12 +68,11 @@ async function tellUnpinned(
   options: OperatorOptions,
   { path, id, gone }: Unpinned,
 ): Promise<void> {
-  if (options.json === true) {
-    await session.output.json({ path, id, gone });
-    return;
-  }
   const fate = gone === null ? "may live on (needs CAP_SYS_ADMIN)" : gone ? "is gone" : "lives on";
-  await session.output.lines([`${path} unpinned${id === null ? "" : `; link ${id} ${fate}`}`]);
+  const text = `${path} unpinned${id === null ? "" : `; link ${id} ${fate}`}`;
+  session.changed(text);
+  if (options.json === true) await session.output.json({ path, id, gone });
+  else await session.output.lines([text]);
 }
 
 /** Whether a link goes with its pin, as far as that can be seen. */
