@@ -50,13 +50,13 @@ function listColumns(output: Output): readonly Column[] {
   return [
     { title: "link", align: "right" },
     { title: "type" },
-    { title: "program" },
+    { title: "program", folds: true },
     { title: "tag" },
-    { title: "namespace" },
+    { title: "namespace", folds: true },
     { title: "inode", align: "right" },
     { title: "state", paint },
-    { title: "pins" },
-    { title: "held by" },
+    { title: "pins", folds: true },
+    { title: "held by", folds: true },
   ];
 }
 

@@ -11,11 +11,11 @@ import type { Session } from "./session.ts";
 import type { Column } from "./text.ts";
 
 const COLUMNS: readonly Column[] = [
-  { title: "namespace" },
+  { title: "namespace", folds: true },
   { title: "inode", align: "right" },
   { title: "processes", align: "right" },
-  { title: "held by" },
-  { title: "attached" },
+  { title: "held by", folds: true },
+  { title: "attached", folds: true },
 ];
 
 /** Lists every namespace that can be found, and what is attached to it. */

@@ -2,7 +2,7 @@
  * Where a command writes: text for people, JSON for programs, colours for terminals.
  */
 
-import { type Column, oneLine, printable, table } from "./text.ts";
+import { type Column, jsonText, oneLine, printable, table } from "./text.ts";
 
 /** Where text goes: a stream of Node's, or as much of one as is needed. */
 export interface Sink {
@@ -72,7 +72,7 @@ export class Output {
 
   /** One value, over as many lines as it needs. */
   async json(value: unknown): Promise<void> {
-    await this.write(`${JSON.stringify(value, null, 2)}\n`);
+    await this.write(`${jsonText(value)}\n`);
   }
 
   /** A line on standard error. */

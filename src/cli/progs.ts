@@ -83,10 +83,10 @@ export async function detachDirectly(
 
 const COLUMNS: readonly Column[] = [
   { title: "program", align: "right" },
-  { title: "name" },
+  { title: "name", folds: true },
   { title: "tag" },
   { title: "type" },
-  { title: "attached" },
+  { title: "attached", folds: true },
 ];
 
 /** Lists the programs of a namespace, in the order in which they run. */

@@ -6,6 +6,8 @@
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
+  /** Whether its cells may go on in the next line, where a line is too short for all columns. */
+  readonly folds?: boolean;
   /** Colours a cell; its width stays. */
   readonly paint?: (cell: string) => string;
 }
@@ -13,8 +15,8 @@ export interface Column {
 /**
  * A table whose rows are all known; columns are as wide as they need to be.
  *
- * @param maxWidth - of a line, in characters. Where that is too little, the widest columns are made
- *   narrower, and their cells go on in the next line.
+ * @param maxWidth - of a line, in characters. Where that is too little, the widest columns that
+ *   fold are made narrower.
  */
 export function table(
   columns: readonly Column[],
@@ -24,7 +26,7 @@ export function table(
   const widths = columns.map(({ title }, i) =>
     rows.reduce((width, row) => Math.max(width, cellText(row[i]).length), title.length),
   );
-  narrow(widths, maxWidth);
+  narrow(columns, widths, maxWidth);
   const header = columns.map(({ title }) => title);
   const titles = columns.map(({ align = "left" }): Column => ({ title: "", align }));
   const lines = rows.flatMap((row) =>
@@ -37,15 +39,17 @@ export function table(
 /** Blanks between two columns. */
 const GAP = 2;
 /** No column is made narrower than this. */
-const MIN_WIDTH = 8;
+const MIN_WIDTH = 9;
 
-/** Takes characters from the widest columns, one at a time. */
-function narrow(widths: number[], maxWidth: number): void {
+/** Takes characters from the widest columns that fold, one at a time. */
+function narrow(columns: readonly Column[], widths: number[], maxWidth: number): void {
+  const foldable = columns.flatMap(({ folds }, i) => (folds === true ? [i] : []));
   let excess = widths.reduce((sum, width) => sum + width + GAP, -GAP) - maxWidth;
   for (; excess > 0; excess--) {
-    const widest = Math.max(...widths);
-    if (widest <= MIN_WIDTH) return;
-    widths[widths.indexOf(widest)] = widest - 1;
+    const most = Math.max(0, ...foldable.map((i) => widths[i] ?? 0));
+    if (most <= MIN_WIDTH) return;
+    const at = foldable.findLast((i) => widths[i] === most) ?? 0;
+    widths[at] = most - 1;
   }
 }
 
@@ -118,6 +122,18 @@ export function printable(text: string): string {
 /** Bytes of names that are no UTF-8: see abi/names.ts. */
 const FIRST_BYTE = 0xdc80;
 const LAST_BYTE = 0xdcff;
+
+/** A value as JSON over several lines, in which a terminal finds nothing to obey either. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, null, 2).replaceAll(JSON_LEAVES, (character) =>
+    Array.from({ length: character.length }, (_, i) => {
+      return `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`;
+    }).join(""),
+  );
+}
+
+/** What JSON may have as it is in a string: line ends are only between its tokens. */
+const JSON_LEAVES = /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** 12345 as "12,345". */
 export function grouped(value: number): string {

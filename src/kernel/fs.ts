@@ -441,6 +441,8 @@ export class Filesystem {
   /** Walks a path to its last name; whether that must be a directory is the caller's to know. */
   #locate(task: Task, path: string, from: Directory = this.root): Place | number {
     if (path === "") return -ENOENT;
+    // No system call can be given such a path: it would end there.
+    if (path.includes("\0")) return -EINVAL;
     if (byteLength(path) >= PATH_MAX) return -ENAMETOOLONG;
     const names = path.split("/").filter((name) => name !== "");
     let place: Place = startingAt(path.startsWith("/") ? this.root : from, "/");
