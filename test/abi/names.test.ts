@@ -1,4 +1,4 @@
-/** If this fails, two files with different names are taken for one, or one can't be had by its name. */
+/** Names: if this fails, two files are taken for one, or one can't be had by its name. */
 
 import fc from "fast-check";
 import { expect, test } from "vitest";

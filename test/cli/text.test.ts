@@ -1,4 +1,4 @@
-/** Text for people: if this fails, a name makes a terminal do something, or a table is not readable. */
+/** Text for people: if this fails, a terminal obeys a name, or a table can't be read. */
 
 import { expect, test } from "vitest";
 import { decodeName } from "../../src/abi/names.ts";

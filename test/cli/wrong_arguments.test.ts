@@ -21,7 +21,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeOnLinux } from "../contract/linux_available.ts";
-import { Command, type Ended } from "./command.ts";
+import { Command, type Ended, PROJECT } from "./command.ts";
 import { LinuxScene, tool } from "./linux_scene.ts";
 
 const FLOW = "bpf/flow.bpf.o";
@@ -154,7 +154,9 @@ await describeOnLinux("wrong arguments on Linux", () => {
       const { status, stderr } = await untouched(() => nslink.run(["unpin", path]));
       expect({ status, stderr }).toEqual({
         status: 1,
-        stderr: `nslink: bpffs.unlink: EINVAL: ${path} is not a pinned link: it is the pin of ${said}\n`,
+        stderr:
+          `nslink: bpffs.unlink: EINVAL: ${path} is not a pinned link: ` +
+          `it is the pin of ${said}\n`,
       });
     }
     for (const name of ["map", "program", "link"]) {
@@ -190,6 +192,50 @@ await describeOnLinux("wrong arguments on Linux", () => {
       expect({ directory, status }).toEqual({ directory, status: 1 });
     }
   }, 240_000);
+
+  test("a prog array is pinned, whatever its name", async () => {
+    const netns = scene.netns("names");
+    const pin = scene.pin("names");
+    for (const name of ["next.program", "../program/x", "\x1b[31m\nprog\xffx"]) {
+      const object = Buffer.from(
+        readFileSync(join(PROJECT, FLOW)).toString("latin1").replaceAll("next_program", name),
+        "latin1",
+      );
+      const path = nslink.file("names.o", object);
+      const { status, stdout } = await nslink.run([
+        ...["attach", path, "--netns", netns, "--pin", pin, "--json"],
+      ]);
+      expect({ name, status }).toEqual({ name, status: 0 });
+      const { maps } = JSON.parse(stdout);
+      expect(maps).toHaveLength(1);
+      expect(maps[0]).toMatch(/names-maps\/[0-9]+\/[ -~]+-[0-9]+$/);
+      expect(lstatSync(maps[0]).isFile()).toBe(true);
+      expect(await nslink.run(["unpin", pin])).toMatchObject({ status: 0, stderr: "" });
+      expect(existsSync(`${pin}-maps`)).toBe(false);
+    }
+  });
+
+  test("the doctor says ok to nothing that it can't know without /proc", () => {
+    const hidden = ["-m", "sh", "-c", `mount -t tmpfs none /proc; exec "$@"`, "sh"];
+    const doctor = [process.execPath, nslink.main, "doctor", "--json"];
+    const { checks, ...facts } = JSON.parse(tool("unshare", ...hidden, ...doctor).stdout);
+    const unknown = (id: string): object => ({
+      id,
+      status: "note",
+      text: expect.stringMatching(/^not to be known without \/proc: /),
+      fix: "mount -t proc proc /proc",
+    });
+    expect(checks.slice(0, 8)).toEqual(
+      [
+        ...["version", "capabilities", "user-namespace", "unprivileged-bpf", "memlock", "jit"],
+        ...["bpffs", "root-namespace"],
+      ].map(unknown),
+    );
+    expect(facts).toMatchObject({
+      ...{ version: null, uid: null, capabilities: null, in_user_namespace: null, jit: null },
+      ...{ bpffs: null, root_namespace_in_sight: null, memlock_bytes: null },
+    });
+  });
 
   test("directories beside a pin that nslink didn't make stay", async () => {
     const pin = scene.pin("mine");
