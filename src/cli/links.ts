@@ -108,7 +108,8 @@ async function tellAttached(
 ): Promise<void> {
   const { inode } = netns;
   const { pin = null } = options;
-  const attached = `link ${id}: program ${programId} attached to ${netnsName(netns.reference)} (inode ${inode})`;
+  const where = `${netnsName(netns.reference)} (inode ${inode})`;
+  const attached = `link ${id}: program ${programId} attached to ${where}`;
   const pinned = pin === null ? null : `pinned at ${pin}${mapsNote(pin, programId, maps)}`;
   // Without a pin the link goes with this process.
   if (pinned !== null) session.changed(`${attached}, ${pinned}`);

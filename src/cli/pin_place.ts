@@ -66,7 +66,9 @@ export class PinPlace implements Disposable {
     try {
       const isTaken = place.#exists();
       if (isTaken && !isFileName(place.name)) throw place.#refusal(BPF_OBJ_PIN, -EEXIST);
-      if (!isTaken && place.name.endsWith("/")) throw place.#refusal(BPF_OBJ_PIN, -ENOENT);
+      if (!isTaken && place.name.endsWith("/")) {
+        throw new BpfError(BPF_OBJ_PIN, -ENOENT, `${path} ends with /, as no pin's path does`);
+      }
       place.requireBpffs();
       return place;
     } catch (error) {

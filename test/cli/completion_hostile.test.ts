@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HOSTILE_BYTES, HOSTILE_NAMES } from "../hostile_names.ts";
+import { HANG_MS } from "../limits.ts";
 import { Command } from "./command.ts";
 import { hasTool } from "./linux_scene.ts";
 
@@ -83,7 +84,7 @@ async function completed(shell: keyof typeof SHELLS, begun: readonly string[]): 
        done
        zpty -d shell`,
     ],
-    { encoding: "latin1", timeout: 50_000 },
+    { encoding: "latin1", timeout: HANG_MS },
   );
   expect(status).toBe(0);
   return [...out.matchAll(/@@([0-9a-f]*)@@/g)].map(([, hex = ""]) => Buffer.from(hex, "hex"));

@@ -164,7 +164,7 @@ await describeOnLinux("wrong arguments on Linux", () => {
       expect(status).toBe(1);
       expect(stderr).toMatch(/EACCES: .*belongs to another user/);
     }
-  }, 240_000);
+  });
 
   test("attach and pin make nothing but pins in BPF file systems", async () => {
     const netns = scene.netns("other");
@@ -191,7 +191,7 @@ await describeOnLinux("wrong arguments on Linux", () => {
       const { status } = await untouched(() => nslink.run([...args, join(folder, directory)]));
       expect({ directory, status }).toEqual({ directory, status: 1 });
     }
-  }, 240_000);
+  });
 
   test("a prog array is pinned, whatever its name", async () => {
     const netns = scene.netns("names");
