@@ -30,8 +30,9 @@ export async function unpin(
   }
   using beside = new MapsBeside(place, pinned.status.uid);
   const { id, programId } = pinned.link.info;
-  const goes = willGo(kernel, id, path);
+  // Held by this, it wouldn't go.
   pinned.link[Symbol.dispose]();
+  const goes = willGo(kernel, id, path);
   place.unlink();
   beside.remove(programId);
   beside.sweep(usedPrograms(kernel));
