@@ -139,8 +139,10 @@ export interface Kernel extends Disposable {
    */
   bpf(cmd: number, attr: Uint8Array | null, size?: number): number;
   /**
-   * The address by which a pointer field of `attr` reaches `buffer`. It holds as long as the
-   * buffer lives; a buffer stays alive until the next {@link Kernel.bpf} has returned.
+   * The address by which a pointer field of `attr` reaches `buffer`. A buffer has the same address
+   * each time. The kernel keeps the buffer alive, and reaches it there, until the next
+   * {@link Kernel.bpf} of this object has returned, and no longer: for another call, ask again. A
+   * call that is made in the middle of another one (by a hook) has buffers of its own.
    */
   addressOf(buffer: Uint8Array): bigint;
   /** open(2), with the flags of Linux (O_PATH, O_DIRECTORY, …): an fd, or a negative errno. */

@@ -128,4 +128,3 @@ export function isFree(words: Int32Array, block: number): boolean {
 export function sizeOf(words: Int32Array, block: number): number {
   return ((words[(block >>> 2) + 1] as number) & ~IS_FREE) >>> 0;
 }
-
