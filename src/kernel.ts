@@ -65,6 +65,18 @@ export interface NetNsEntry {
   readonly fds: readonly OpenObject[];
 }
 
+/**
+ * What tells a network namespace from all others, past and to come. It is data: it doesn't keep the
+ * namespace alive.
+ */
+export interface NetNsIdentity {
+  /** As in {@link NetNsEntry}. */
+  readonly inode: number;
+  readonly cookie: bigint | null;
+  /** Linux's file handle of it (name_to_handle_at, Linux 6.18); null where there is none. */
+  readonly handle: Uint8Array | null;
+}
+
 /** Calls about network namespaces. All return 0 or more, or a negative errno. */
 export interface NetNsCalls {
   /** Creates a namespace and names it, as `ip netns add` does: EEXIST when the name is taken. */
@@ -78,6 +90,14 @@ export interface NetNsCalls {
   open(reference: NetNsReference): number;
   /** The inode number of the namespace behind an fd. */
   inode(fd: number): number;
+  /** Who the namespace behind an fd is, or a negative errno. */
+  identify(fd: number): NetNsIdentity | number;
+  /**
+   * Opens a namespace that lives, by its identity: an fd. ENOENT when it is dead; EOPNOTSUPP when
+   * it isn't found, and this kernel can't tell, or not this task, whether something that can't be
+   * seen keeps it alive.
+   */
+  reopen(identity: NetNsIdentity): number;
   /**
    * Every namespace that has a name, a process or an fd. One that only sockets, threads or mounts
    * elsewhere hold is not found.

@@ -11,7 +11,8 @@ import { listPins, explain as takeExplanation } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
 import { Link } from "../link.ts";
 import { NetNs } from "../netns.ts";
-import { asUsage, UsageError } from "./failure.ts";
+import { asUsage, EXIT_REFUSED, UsageError } from "./failure.ts";
+import { type HeldLink, type Loss, lossOf, lossText, type Place } from "./held.ts";
 import {
   keepMaps,
   mapsBeside,
@@ -56,21 +57,65 @@ export async function attach(
   if (options.as !== undefined && options.pin !== undefined) {
     throw new UsageError("--as names a link that the script holds, and --pin lets it go: give one");
   }
+  const attached = await attachOnce(session, kernel, object, options);
+  // From here on a signal ends the waiting, not the process.
+  const interruption = session.isScript || attached.held === null ? null : new Interruption();
+  await tellAttached(session, options, attached);
+  if (interruption === null || attached.held === null) return;
+  await watch(session, kernel, attached.held, interruption, options);
+}
+
+/** The namespace is let go of before this returns: a link doesn't keep it alive, nor does nslink. */
+async function attachOnce(
+  session: Session,
+  kernel: Kernel,
+  object: string,
+  options: AttachOptions,
+): Promise<Attached> {
   using netns = NetNs.open(kernel, netnsReference(options.netns));
+  const place = { label: netnsName(netns.reference), identity: netns.identity };
   const loaded = await loadProgram(kernel, object, options.replaceMap);
   if (options.pin !== undefined) {
     using _loaded = loaded;
-    const maps = attachPinned(kernel, loaded, netns, options.pin);
-    await tellAttached(session, options, { netns, ...maps });
-    return;
+    return { place, held: null, ...attachPinned(kernel, loaded, netns, options.pin) };
   }
   const link = linked(loaded, netns);
-  session.hold({ link, others: [loaded], label: options.as ?? "" });
+  const held = { link, others: [loaded], label: options.as ?? "", place };
+  session.hold(held);
   const { id, programId } = link.info;
-  // From here on a signal ends the waiting, not the process.
-  const interruption = session.isScript ? null : new Interruption();
-  await tellAttached(session, options, { netns, id, programId, maps: [] });
-  await interruption?.wait();
+  return { place, held, id, programId, maps: [] };
+}
+
+/** Tells what others do to a held link, until it is lost or a signal comes. */
+async function watch(
+  session: Session,
+  kernel: Kernel,
+  held: HeldLink,
+  interruption: Interruption,
+  options: AttachOptions,
+): Promise<void> {
+  const { output } = session;
+  let { id, programId } = held.link.info;
+  let loss: Loss | null = null;
+  const said: Promise<void>[] = [];
+  await interruption.wait(() => {
+    const before = programId;
+    ({ id, programId } = held.link.info);
+    if (programId !== before) {
+      // Nothing that was loaded for this link is of use to it any more.
+      session.replaceOthers(id, []);
+      const event = { id, event: "updated", program_id: programId, replaced_program_id: before };
+      const line = `link ${id}: program ${programId} in place of ${before}, put there by others`;
+      said.push(options.json === true ? output.json(event) : output.lines([line]));
+    }
+    loss = lossOf(kernel, held);
+    return loss === null;
+  });
+  await Promise.all(said);
+  if (loss === null) return;
+  if (options.json === true) await output.json({ id, event: "ended", reason: loss });
+  output.complain(lossText(held, loss));
+  session.exitCode = EXIT_REFUSED;
 }
 
 /** @throws {BpfError} with nothing left of it. */
@@ -92,15 +137,21 @@ function orUndo(pinned: readonly PinnedMaps[], call: () => void): void {
   }
 }
 
-interface Attached {
+interface PinnedLink {
   readonly id: number;
   readonly programId: number;
   /** Where maps are pinned. */
   readonly maps: readonly string[];
 }
 
+interface Attached extends PinnedLink {
+  readonly place: Place;
+  /** Null for a link that its pin holds. */
+  readonly held: HeldLink | null;
+}
+
 /** The maps are pinned first: from the moment the link's pin is there, nothing is missing. */
-function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string): Attached {
+function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string): PinnedLink {
   const programId = loaded.program.info.id;
   using link = Link.attach(loaded.program, netns);
   const maps = pinMapsBeside(kernel, pin, programId, loaded.maps);
@@ -112,9 +163,9 @@ function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string)
 async function tellAttached(
   session: Session,
   options: AttachOptions,
-  { netns, id, programId, maps }: Attached & { readonly netns: NetNs },
+  { place, id, programId, maps }: Attached,
 ): Promise<void> {
-  const { inode } = netns;
+  const { inode } = place.identity;
   const { pin = null } = options;
   if (options.json === true) {
     const held = pin === null;
@@ -126,7 +177,7 @@ async function tellAttached(
     : `held by this process (${process.pid}) until it ends: ` +
       "press Ctrl-C, or use --pin to let it live on";
   await session.output.lines([
-    `link ${id}: program ${programId} attached to ${netnsName(netns.reference)} (inode ${inode})`,
+    `link ${id}: program ${programId} attached to ${place.label} (inode ${inode})`,
     pin === null ? holder : `pinned at ${pin}${mapsNote(pin, programId, maps)}`,
   ]);
 }
@@ -154,18 +205,23 @@ export async function update(
   using expected =
     options.expect === undefined ? null : openProgram(kernel, options.expect, before.programId);
   const loaded = await loadProgram(kernel, object, options.replaceMap);
-  session.keep(loaded);
   const swap = (): void =>
     link.update(loaded.program, expected === null ? {} : { expect: expected });
-  const pins = options.pinMaps === undefined ? pinsOf(session, kernel, reference, before.id) : [];
   let maps: readonly string[];
-  if (pins.length === 0) {
-    const kept = keepMaps(session, kernel, loaded, options.pinMaps);
-    orUndo([kept], swap);
-    maps = kept.paths;
-  } else {
-    maps = updatePinned(kernel, { link, pins, before: before.programId, loaded, swap });
+  try {
+    const pins = options.pinMaps === undefined ? pinsOf(session, kernel, reference, before.id) : [];
+    if (pins.length === 0) {
+      const kept = keepMaps(session, kernel, loaded, options.pinMaps);
+      orUndo([kept], swap);
+      maps = kept.paths;
+    } else {
+      maps = updatePinned(kernel, { link, pins, before: before.programId, loaded, swap });
+    }
+  } catch (error) {
+    loaded[Symbol.dispose]();
+    throw error;
   }
+  session.replaceOthers(before.id, [loaded]);
   const { id: programId } = loaded.program.info;
   if (options.json === true) {
     const { id, programId: was } = before;
@@ -240,6 +296,7 @@ export async function detach(
   using link = openLink(session, kernel, reference);
   const { id, programId, netnsInode } = link.info;
   link.detach();
+  session.noteDetached(id);
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, netns_inode: netnsInode });
     return;
@@ -263,9 +320,13 @@ export async function pin(
   using link = openLink(session, kernel, reference);
   const { id, programId } = link.info;
   const reached = mapsReachedBy(kernel, programId);
-  session.keep(...reached.values());
-  const maps = pinMapsBeside(kernel, path, programId, reached);
-  orUndo([maps], () => link.pin(path));
+  let maps: PinnedMaps;
+  try {
+    maps = pinMapsBeside(kernel, path, programId, reached);
+    orUndo([maps], () => link.pin(path));
+  } finally {
+    for (const map of reached.values()) map[Symbol.dispose]();
+  }
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, pin: path, maps: maps.paths });
     return;

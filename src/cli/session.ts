@@ -5,22 +5,13 @@
 
 import type { Inventory, LinkEntry } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
-import type { Link } from "../link.ts";
 import { EXIT_DONE, UsageError } from "./failure.ts";
+import type { HeldLink } from "./held.ts";
 import { Output } from "./output.ts";
 
 /** The kernels that there are. */
 export const KERNEL_NAMES = ["linux", "embedded"] as const;
 export type KernelName = (typeof KERNEL_NAMES)[number];
-
-/** A link that lives because this process holds it. */
-export interface HeldLink {
-  readonly link: Link;
-  /** What has to live as long: programs, and the maps by which they call each other. */
-  readonly others: readonly Disposable[];
-  /** What a script calls it, or "". */
-  readonly label: string;
-}
 
 /** The kernel, opened when it is first asked for, and what a script holds on it. */
 export class Session implements Disposable {
@@ -33,6 +24,8 @@ export class Session implements Disposable {
   /** What the last look at all links found. */
   #lastLook: readonly LinkEntry[] = [];
   readonly #links: Map<number, HeldLink> = new Map();
+  /** Ids of those that are known to be attached to nothing. */
+  readonly #lost: Set<number> = new Set();
   readonly #kept: Disposable[] = [];
 
   constructor(
@@ -85,6 +78,37 @@ export class Session implements Disposable {
     this.#links.set(held.link.info.id, held);
   }
 
+  /** Sentences about held links that were lost since it was last asked. */
+  async losses(): Promise<readonly string[]> {
+    const kernel = this.#kernel;
+    if (kernel === null || this.#links.size === 0) return [];
+    const { lossOf, lossText } = await import("./held.ts");
+    const texts: string[] = [];
+    for (const [id, held] of this.#links) {
+      const loss = this.#lost.has(id) ? null : lossOf(kernel, held);
+      if (loss === null) continue;
+      this.#lost.add(id);
+      texts.push(lossText(held, loss));
+    }
+    return texts;
+  }
+
+  /** Notes that a link was detached on purpose: it is no loss. */
+  noteDetached(id: number): void {
+    this.#lost.add(id);
+  }
+
+  /** Lets go of what a held link's program needed: the link has another one. */
+  replaceOthers(id: number, others: readonly Disposable[]): void {
+    const held = this.#links.get(id);
+    if (held === undefined) {
+      this.keep(...others);
+      return;
+    }
+    this.#links.set(id, { ...held, others });
+    disposeAll(held.others);
+  }
+
   /** Keeps something to the end of the session. */
   keep(...things: readonly Disposable[]): void {
     this.#kept.push(...things);
@@ -99,6 +123,7 @@ export class Session implements Disposable {
     const held = this.#links.get(id);
     if (held === undefined) throw new UsageError(`this script doesn't hold link ${id}`);
     this.#links.delete(id);
+    this.#lost.delete(id);
     disposeAll([...held.others, held.link]);
   }
 
@@ -134,23 +159,34 @@ async function openKernel(name: KernelName, threads: number): Promise<Kernel> {
   return EmbeddedKernel.boot({ possibleCpus: threads, sharedMemory: threads > 1 });
 }
 
-/** Keeps the process alive: a listener for a signal alone doesn't. */
-const KEEP_ALIVE_MS = 2 ** 30;
+/** How often a held link is looked at: nothing tells of a change. */
+const LOOK_MS = 100;
 
 /** Waits for SIGINT or SIGTERM, which then don't end the process. */
 export class Interruption {
-  readonly #signals = ["SIGINT", "SIGTERM"] as const;
-  readonly #timer: NodeJS.Timeout = setInterval(() => {}, KEEP_ALIVE_MS);
   readonly #come: Promise<void>;
+  #end: () => void = () => {};
 
   constructor() {
     this.#come = new Promise((resolve) => {
-      for (const signal of this.#signals) process.once(signal, () => resolve());
+      this.#end = resolve;
+      for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, resolve);
     });
   }
 
-  async wait(): Promise<void> {
+  /** @param look - called again and again; the waiting ends as well when it says false. */
+  async wait(look: () => boolean): Promise<void> {
+    let failure: { readonly error: unknown } | undefined;
+    const timer = setInterval(() => {
+      try {
+        if (!look()) this.#end();
+      } catch (error) {
+        failure = { error };
+        this.#end();
+      }
+    }, LOOK_MS);
     await this.#come;
-    clearInterval(this.#timer);
+    clearInterval(timer);
+    if (failure !== undefined) throw failure.error;
   }
 }

@@ -2,13 +2,14 @@
  * A task's calls about network namespaces.
  */
 
-import { EBADF, EINVAL } from "../abi/errno.ts";
+import { EBADF, EINVAL, ENOENT } from "../abi/errno.ts";
 import { ETH_HLEN } from "../abi/flow_keys.ts";
 import type {
   Dissection,
   Frame,
   NetNsCalls,
   NetNsEntry,
+  NetNsIdentity,
   NetNsReference,
   OpenObject,
 } from "../kernel.ts";
@@ -59,6 +60,20 @@ export class EmbeddedNetNs implements NetNsCalls {
   inode(fd: number): number {
     const file = this.#task.file(fd, NetnsFile);
     return typeof file === "number" ? file : file.net.inode;
+  }
+
+  identify(fd: number): NetNsIdentity | number {
+    const file = this.#task.file(fd, NetnsFile);
+    if (typeof file === "number") return file;
+    return { inode: file.net.inode, cookie: file.net.cookie, handle: null };
+  }
+
+  reopen({ cookie }: NetNsIdentity): number {
+    for (const net of this.#task.machine.namespaces.list) {
+      if (net.alive && net.cookie === cookie)
+        return this.#task.files.add(new NetnsFile(net).openedWith(0));
+    }
+    return -ENOENT;
   }
 
   list(open: readonly OpenObject[] = openObjects(this.#task)): readonly NetNsEntry[] {

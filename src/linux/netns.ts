@@ -3,18 +3,20 @@
  */
 
 import { constants, fstatSync, mkdirSync, unlinkSync } from "node:fs";
-import { EBADF, EEXIST, EINVAL, ENOENT } from "../abi/errno.ts";
+import { EBADF, EEXIST, EINVAL, ENOENT, EOPNOTSUPP } from "../abi/errno.ts";
 import type {
   Dissection,
   Frame,
   NetNsCalls,
   NetNsEntry,
+  NetNsIdentity,
   NetNsReference,
   OpenObject,
 } from "../kernel.ts";
 import { dissect, frameOf } from "./dissect.ts";
 import { attempt, attemptVoid } from "./files.ts";
 import * as libc from "./libc.ts";
+import { handleOf, openHandle } from "./netns_handle.ts";
 import { namesIn, netnsOf, openObjects, processes } from "./processes.ts";
 import { openRoot, rootIsInSight } from "./root.ts";
 
@@ -83,6 +85,33 @@ export class LinuxNetNs implements NetNsCalls {
   inode(fd: number): number {
     const kind = checkKind(fd);
     return kind < 0 ? kind : attempt(() => fstatSync(fd).ino);
+  }
+
+  identify(fd: number): NetNsIdentity | number {
+    const inode = this.inode(fd);
+    if (inode < 0) return inode;
+    return { inode, cookie: cookieById(fd) ?? cookieBySocket(fd), handle: handleOf(fd) };
+  }
+
+  reopen({ inode, cookie, handle }: NetNsIdentity): number {
+    if (handle !== null) return openHandle(handle);
+    // Without one, somebody who can be seen must have it. Its inode number may be another's now.
+    const entry = this.list().find((each) => each.inode === inode);
+    const isSame = cookie !== null && entry?.cookie === cookie;
+    if (entry === undefined || !isSame) return -EOPNOTSUPP;
+    const paths = [
+      ...entry.names.map(pathOf),
+      ...entry.pids.map((pid) => `/proc/${pid}/ns/net`),
+      ...entry.fds.map(({ pid, fd }) => `/proc/${pid}/fd/${fd}`),
+    ];
+    for (const path of paths.slice(0, MAX_WAYS)) {
+      const fd = this.open({ path });
+      if (fd < 0) continue;
+      const found = cookieById(fd) ?? cookieBySocket(fd);
+      if (found === cookie) return fd;
+      libc.close(fd);
+    }
+    return -EOPNOTSUPP;
   }
 
   /** In ascending order of inodes. */
