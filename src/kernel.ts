@@ -106,7 +106,8 @@ export interface NetNsCalls {
    */
   list(open?: readonly OpenObject[]): readonly NetNsEntry[];
   /**
-   * Runs a synchronous function inside another namespace and comes back, whatever happens.
+   * Runs a synchronous function inside a namespace and comes back, whatever happens. Into another
+   * one than the task's own it takes CAP_SYS_ADMIN.
    *
    * @returns what `call` returned, or a negative errno in `errno` when the way in was refused.
    */
@@ -184,6 +185,8 @@ export interface Kernel extends Disposable {
    * shows: fds on their way through a socket, O_PATH fds on pins.
    */
   openObjects(): readonly OpenObject[];
+  /** How many processes this task may not look into; {@link Kernel.openObjects} leaves them out. */
+  unseenProcesses(): number;
   readonly netns: NetNsCalls;
   readonly bpffs: BpffsCalls;
 }

@@ -129,7 +129,7 @@ export class NetNs extends Handle {
    * a Worker, is born inside, stays there, and keeps the namespace alive.
    *
    * @returns what the function returned.
-   * @throws {BpfError} EPERM without CAP_SYS_ADMIN.
+   * @throws {BpfError} EPERM without CAP_SYS_ADMIN, if the task isn't inside already.
    * @throws {TypeError} when the function returned a promise: what it does later is done outside.
    */
   enter<T>(call: () => T): T {

@@ -66,6 +66,7 @@ export function explanationAsJson(explanation: Explanation): object {
   return {
     link: linkAsJson(explanation.link),
     now: outcomeAsJson(explanation.now),
+    unknown: explanation.unknown,
     held_unseen: explanation.isHeldUnseen,
     namespace_held_unseen: explanation.isNamespaceHeldUnseen,
     foretold: explanation.foretold.map(({ event, outcome }) => ({

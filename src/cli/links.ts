@@ -365,7 +365,9 @@ function linkAt(
   path: string,
 ): { readonly id: number | null; readonly goes: boolean } {
   try {
-    const { link, foretold } = asUsage(() => takeExplanation(kernel, path));
+    const { link, foretold, unknown } = asUsage(() => takeExplanation(kernel, path));
+    // Whether it has gone can't be known then.
+    if (unknown.some(({ what }) => what === "links")) return { id: link.id, goes: false };
     const goes = foretold.some(
       ({ event, outcome }) =>
         event.kind === "unpin" && event.path === path && outcome.state === "gone",

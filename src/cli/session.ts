@@ -63,7 +63,10 @@ export class Session implements Disposable {
    */
   async look(kernel: Kernel): Promise<Inventory> {
     const { takeInventory } = await import("../inventory/index.ts");
-    const inventory = takeInventory(kernel, { earlier: this.#lastLook });
+    const inventory = takeInventory(kernel, {
+      earlier: this.#lastLook,
+      linkFds: this.linkFds,
+    });
     this.#lastLook = inventory.links;
     return inventory;
   }
@@ -71,6 +74,16 @@ export class Session implements Disposable {
   /** What the last look found. */
   get lastLook(): readonly LinkEntry[] {
     return this.#lastLook;
+  }
+
+  /** Fds of the links that it holds. */
+  get linkFds(): readonly number[] {
+    return [...this.#links.values()].map(({ link }) => link.fd);
+  }
+
+  /** The link with an id, if it holds it. */
+  held(id: number): HeldLink | undefined {
+    return this.#links.get(id);
   }
 
   /** Holds a link until it is released, or to the end of the session. */

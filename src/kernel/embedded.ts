@@ -15,7 +15,7 @@ import { dissectBatch } from "./net/dissect_batch.ts";
 import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { EmbeddedNetNs } from "./netns_calls.ts";
-import { openObjects } from "./open_objects.ts";
+import { openObjects, unseenProcesses } from "./open_objects.ts";
 import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
 import { ALL_CAPABILITIES, type Capability, type Task } from "./task.ts";
@@ -318,6 +318,10 @@ export class EmbeddedKernel implements Kernel {
 
   openObjects(): readonly OpenObject[] {
     return openObjects(this.#task);
+  }
+
+  unseenProcesses(): number {
+    return unseenProcesses(this.#task);
   }
 
   /** Ends the task: its fds are closed, and what nobody else holds goes. */

@@ -2,7 +2,7 @@
  * A task's calls about network namespaces.
  */
 
-import { EBADF, EINVAL, ENOENT } from "../abi/errno.ts";
+import { EBADF, EINVAL, ENOENT, EPERM } from "../abi/errno.ts";
 import { ETH_HLEN } from "../abi/flow_keys.ts";
 import type {
   Dissection,
@@ -40,7 +40,7 @@ export class EmbeddedNetNs implements NetNsCalls {
   }
 
   create(name: string): number {
-    return this.#task.machine.filesystem.createNetns(name);
+    return this.#task.machine.filesystem.createNetns(this.#task, name);
   }
 
   remove(name: string): number {
@@ -97,6 +97,7 @@ export class EmbeddedNetNs implements NetNsCalls {
     const task = this.#task;
     const file = task.file(fd, NetnsFile);
     if (typeof file === "number") return { errno: file };
+    if (file.net !== task.netns && !task.capable("CAP_SYS_ADMIN")) return { errno: -EPERM };
     const home = task.netns.get();
     task.setNetns(file.net);
     try {

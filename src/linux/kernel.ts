@@ -8,7 +8,7 @@ import { linuxBpffs } from "./bpffs.ts";
 import { attempt } from "./files.ts";
 import * as libc from "./libc.ts";
 import { isNetnsAt, LinuxNetNs } from "./netns.ts";
-import { openObjects } from "./processes.ts";
+import { openObjects, unseenProcesses } from "./processes.ts";
 import { BpfSyscall } from "./system_calls.ts";
 
 // include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h
@@ -67,6 +67,10 @@ export class LinuxKernel implements Kernel {
 
   openObjects(): readonly OpenObject[] {
     return openObjects(isNetnsAt);
+  }
+
+  unseenProcesses(): number {
+    return unseenProcesses();
   }
 
   [Symbol.dispose](): void {}
