@@ -4,7 +4,7 @@
  * old state or the new one.
  */
 
-import { ENOENT } from "../abi/errno.ts";
+import { ENOENT, EPERM } from "../abi/errno.ts";
 import { check } from "../diagnosis/refusal.ts";
 import { BpfError } from "../errors.ts";
 import { listPins, explain as takeExplanation } from "../inventory/index.ts";
@@ -319,13 +319,13 @@ export async function pin(
   const kernel = await session.kernel(options.kernel);
   using link = openLink(session, kernel, reference);
   const { id, programId } = link.info;
-  const reached = mapsReachedBy(kernel, programId);
+  const reached = mapsOrNull(session, kernel, programId);
   let maps: PinnedMaps;
   try {
-    maps = pinMapsBeside(kernel, path, programId, reached);
+    maps = pinMapsBeside(kernel, path, programId, reached ?? new Map());
     orUndo([maps], () => link.pin(path));
   } finally {
-    for (const map of reached.values()) map[Symbol.dispose]();
+    for (const map of reached?.values() ?? []) map[Symbol.dispose]();
   }
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, pin: path, maps: maps.paths });
@@ -333,6 +333,21 @@ export async function pin(
   }
   const note = mapsNote(path, programId, maps.paths);
   await session.output.lines([`link ${id} pinned at ${path}${note}`]);
+}
+
+/** Null, with a word about it, for a task that may not open them by their ids. */
+function mapsOrNull(
+  session: Session,
+  kernel: Kernel,
+  programId: number,
+): ReturnType<typeof mapsReachedBy> | null {
+  try {
+    return mapsReachedBy(kernel, programId);
+  } catch (error) {
+    if (!(error instanceof BpfError && error.errno === EPERM)) throw error;
+    session.output.complain("the program's maps are not pinned: finding them needs CAP_SYS_ADMIN");
+    return null;
+  }
 }
 
 /** Takes a link's name away, and its program's maps from beside it. */
