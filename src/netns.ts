@@ -94,7 +94,7 @@ export class NetNs extends Handle {
   /**
    * Opens a namespace again by its identity, never another one that got its inode number since.
    *
-   * @throws {BpfError} ENOENT if it is dead; EOPNOTSUPP if it isn't found and the kernel can't tell.
+   * @throws {BpfError} ENOENT if it is dead; EOPNOTSUPP if it isn't found and that can't be known.
    */
   static reopen(kernel: Kernel, identity: NetNsIdentity): NetNs {
     const label = `with inode ${identity.inode}`;

@@ -6,7 +6,7 @@ import type { Kernel, NetNsIdentity } from "../kernel.ts";
 import type { Link } from "../link.ts";
 import { NetNs } from "../netns.ts";
 
-/** Where a held link was attached, as a command line names it: it doesn't keep the namespace alive. */
+/** Where a held link was attached, as a command line names it. It doesn't hold the namespace. */
 export interface Place {
   readonly label: string;
   readonly identity: NetNsIdentity;

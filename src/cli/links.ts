@@ -65,7 +65,7 @@ export async function attach(
   await watch(session, kernel, attached.held, interruption, options);
 }
 
-/** The namespace is let go of before this returns: a link doesn't keep it alive, nor does nslink. */
+/** Closes the namespace before it returns: neither a link nor nslink keeps it alive. */
 async function attachOnce(
   session: Session,
   kernel: Kernel,

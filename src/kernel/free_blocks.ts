@@ -81,8 +81,8 @@ export class FreeBlocks {
   /**
    * A free block of at least `size` bytes, or 0. The smallest of the first few is chosen.
    *
-   * @param lookedAt - how many blocks of the size's own class are looked at: those of higher classes
-   *   are all large enough.
+   * @param lookedAt - how many blocks of the size's own class are looked at; those of higher
+   *   classes are all large enough.
    */
   find(words: Int32Array, size: number, lookedAt: number = MAX_LOOKED_AT): number {
     const own = classOf(size);

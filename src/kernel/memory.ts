@@ -21,9 +21,9 @@ const FEW_BYTES = 128;
 /**
  * A growing linear memory with an allocator. Fresh blocks are zeroed.
  *
- * A block that is given back is joined with the free ones beside it, and a free block that is larger
- * than what is asked for is divided: see free_blocks.ts. The end of memory is no block: what is
- * free there is given back to it.
+ * A block that is given back is joined with the free ones beside it, and a free block that is
+ * larger than what is asked for is divided: see free_blocks.ts. A free block at the end of memory
+ * is no block any more: what lies behind the last one is free.
  */
 export class LinearMemory {
   readonly memory: WebAssembly.Memory;
@@ -115,7 +115,7 @@ export class LinearMemory {
   /**
    * Gives a block back. 0 stands for none.
    *
-   * @throws {RangeError} when {@link LinearMemory.alloc} didn't give it, or it was given back before.
+   * @throws {RangeError} when it isn't a block, or was given back before.
    */
   free(address: number): void {
     if (address === 0) return;

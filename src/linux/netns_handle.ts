@@ -20,8 +20,8 @@ const MAX_HANDLE_BYTES = 128;
 /**
  * The handle of the namespace behind an fd.
  *
- * @returns a `struct file_handle`; null where nsfs has none (before Linux 6.18), and for a task that
- *   could not open it: such a task is told ESTALE, as if the namespace were dead. It needs
+ * @returns a `struct file_handle`; null where nsfs has none (before Linux 6.18), and for a task
+ *   that could not open it: such a task is told ESTALE, as if the namespace were dead. It needs
  *   CAP_SYS_ADMIN, or to be inside.
  */
 export function handleOf(fd: number): Uint8Array | null {

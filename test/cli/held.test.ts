@@ -1,4 +1,4 @@
-/** A held link is lost and nslink says nothing, or nslink keeps its namespace alive, if this breaks. */
+/** A held link is lost without a word, or nslink keeps its namespace alive, if this breaks. */
 
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
@@ -69,7 +69,7 @@ await describeOnLinux("a foreground attach", () => {
     expect(said()).toContain('"reason": "detached"');
   });
 
-  test("tells of another program in the place of its own, lets go of that, and holds on", async () => {
+  test("tells of another program in the place of its own, and lets go of that", async () => {
     const netns = scene.netns("updated");
     const { child, said } = await attach("--netns", netns);
     const [, id = "", before = ""] = /^link (\d+): program (\d+)/.exec(said()) ?? [];

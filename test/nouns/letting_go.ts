@@ -57,7 +57,7 @@ export const lettingGo: Scene = (stage) => {
     expect(NetNs.isAlive(kernel, identity)).toBe(false);
   });
 
-  test("a link that was detached leaves its namespace alive, and its identity says so", async () => {
+  test("a link that was detached leaves its namespace alive, as its identity says", async () => {
     const netns = stage().netns();
     const link = await stage().link(stage().program(), netns);
     const { identity } = netns;
