@@ -13,7 +13,13 @@ import {
   explain as takeExplanation,
   unknownText,
 } from "../inventory/index.ts";
-import { attachTypeName, directAsJson, explanationAsJson, linkAsJson } from "./as_json.ts";
+import {
+  attachTypeName,
+  directAsJson,
+  explanationAsJson,
+  linkAsJson,
+  unknownAsJson,
+} from "./as_json.ts";
 import { asUsage } from "./failure.ts";
 import type { OperatorOptions } from "./links.ts";
 import type { Colour, Output } from "./output.ts";
@@ -34,7 +40,11 @@ export async function list(session: Session, options: OperatorOptions): Promise<
   const { links, direct, unknown } = await session.look(kernel);
   const { output } = session;
   if (options.json === true) {
-    await output.json({ links: links.map(linkAsJson), direct: direct.map(directAsJson), unknown });
+    await output.json({
+      links: links.map(linkAsJson),
+      direct: direct.map(directAsJson),
+      ...unknownAsJson(unknown),
+    });
     return;
   }
   if (links.length + direct.length === 0) {
@@ -97,7 +107,7 @@ export async function show(
   const { link, unknown } = await explanation(session, reference, options);
   const { output } = session;
   if (options.json === true) {
-    await output.json({ ...linkAsJson(link), unknown });
+    await output.json({ ...linkAsJson(link), ...unknownAsJson(unknown) });
     return;
   }
   const { id, attachType, program, namespace, state, pins, holders } = link;

@@ -9,7 +9,7 @@ import { takeInventory, unknownText } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
 import { NetNs } from "../netns.ts";
 import { Program } from "../program.ts";
-import { attachTypeName } from "./as_json.ts";
+import { attachTypeName, unknownAsJson } from "./as_json.ts";
 import type { OperatorOptions } from "./links.ts";
 import { keepMaps } from "./map_pins.ts";
 import { loadProgram, netnsName, netnsReference, openProgram } from "./references.ts";
@@ -111,7 +111,7 @@ export async function query(session: Session, options: NamespaceOptions): Promis
     });
   });
   if (options.json === true) {
-    await session.output.json({ netns_inode: inode, programs, unknown });
+    await session.output.json({ netns_inode: inode, programs, ...unknownAsJson(unknown) });
     return;
   }
   if (programs.length === 0) {

@@ -5,6 +5,7 @@
 import { BPF_FLOW_DISSECTOR, BPF_LINK_GET_NEXT_ID, BPF_PROG_QUERY } from "../abi/bpf.ts";
 import { EPERM } from "../abi/errno.ts";
 import { refusal } from "../diagnosis/refusal.ts";
+import { readTask } from "../diagnosis/task.ts";
 import type { Kernel, NetNsEntry, OpenObject } from "../kernel.ts";
 import type { LinkFacts } from "../objects.ts";
 import { attachedTo, mayQuery } from "./attached.ts";
@@ -115,10 +116,18 @@ function unknownTo(kernel: Kernel, mayOpenById: boolean): readonly Unknown[] {
   return [
     ...(mayOpenById ? [] : (["links", "programs"] as const).map((what) => ({ what, needs: byId }))),
     ...(mayQuery(kernel) ? [] : [{ what: "attachments", needs: "CAP_NET_ADMIN" } as const]),
-    ...(kernel.unseenProcesses() === 0
+    ...(seesAllHolders(kernel, mayOpenById)
       ? []
       : [{ what: "holders", needs: "CAP_SYS_PTRACE and CAP_DAC_OVERRIDE" } as const]),
   ];
+}
+
+/**
+ * Root may be unable to look into processes that have more rights still, outside of a container:
+ * their holding something is "out of sight" to it, as a pin in another mount namespace is.
+ */
+function seesAllHolders(kernel: Kernel, mayOpenById: boolean): boolean {
+  return (mayOpenById && readTask(kernel).uid === 0) || kernel.unseenProcesses() === 0;
 }
 
 /** For lists that have no place to say what is missing in them. */
