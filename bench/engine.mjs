@@ -20,6 +20,7 @@ async function bootEngines() {
   const kernels = {
     jit: EmbeddedKernel.boot({ engine: "jit" }),
     hardened: EmbeddedKernel.boot({ engine: "jit", hardened: true }),
+    counted: EmbeddedKernel.boot({ engine: "jit", instructionLimit: 2 ** 40 }),
     interpreter: EmbeddedKernel.boot({ engine: "interpreter" }),
   };
   try {

@@ -29,6 +29,7 @@ const OBJECTS = [
   "bpf/flow.bpf.o",
   "bpf/flow-v2.bpf.o",
   "examples/mistakes.bpf.o",
+  "test/cli/notes.bpf.o",
   ...CORPUS.map((name) => `bench/corpus/${name}.bpf.o`),
 ];
 const CLANG = process.env.CLANG ?? "clang-19";

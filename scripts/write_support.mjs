@@ -38,47 +38,11 @@ There are no sockets in it: a lookup finds none. What it returns has to be compa
 released, all the same.
 `;
 
-const verifierPage = `# Why verifiers refuse programs
-
-Linux's verifier and the embedded kernel's walk all paths that a program can take, and refuse it when
-one of them could do harm or can't be followed. \`nslink verify OBJECT\` says why, in terms of the
-program's source, and so do \`VerifierError.cause\` and \`explainVerdict(log, program)\`, from the log
-of either kernel:
-
-\`\`\`ts
-import { readFileSync } from "node:fs";
-import { Collection, loadObject, VerifierError } from "nslink";
-import { EmbeddedKernel } from "nslink/embedded";
-
-using kernel = EmbeddedKernel.boot();
-const object = loadObject(readFileSync("examples/mistakes.bpf.o"));
-try {
-  Collection.load(kernel, object, { programs: ["off_by_one"] });
-} catch (error) {
-  if (!(error instanceof VerifierError)) throw error;
-  console.log(error.line?.text); // return data[sizeof(struct ethhdr) - 1] == 0 ? …
-  console.log(error.instruction?.text); // r1 = *(u8 *)(r2 + 0)
-  console.log(error.registers.R2); // pkt(off=13,r=13)
-  console.log(error.cause?.mend); // compare data + 14 with data_end before this access
-}
-\`\`\`
-
-What a program may do depends on who loads it: [capabilities.md](capabilities.md).
-
-Verdicts are those of Linux 6.18, and as a rule so are the instructions that were walked for them. One
-thing is taken from later versions: 6.18 cuts paths short that come round to \`bpf_loop\` or
-\`bpf_for_each_map_elem\`, and loses what turns out to matter later on, so that it may accept a program
-whose callback leaves its bounds in a later round. Where that can happen, the log says that a
-callback's path was cut short too early, and the program is walked once more. Loops around these
-helpers in which nothing changes are let in, as by 6.18, although they never end:
-\`boot({ instructionLimit })\` stops them on the interpreter, and on a hardened kernel.
-
-The causes, made from their table by \`npm run docs\`:
-
-| cause | what is wrong | what usually mends it |
-| ----- | ------------- | --------------------- |
-${listVerdictCauses().map(row).join("\n")}
-`;
+const verifierPage = withTable(readFileSync("docs/verifier.md", "utf8"), "causes", [
+  "| cause | what is wrong | what usually mends it |",
+  "| ----- | ------------- | --------------------- |",
+  ...listVerdictCauses().map(row),
+]);
 
 for (const [path, page] of [
   ["docs/support.md", supportPage],
@@ -103,4 +67,13 @@ function listed(entries) {
     entries.filter(({ supported }) => supported === wanted).map(({ name }) => `\`${name}\``);
   const [here, missing] = [names(true), names(false)];
   return `${here.length} of ${entries.length}: ${here.join(", ")}.\n\nNot yet: ${missing.join(", ")}.`;
+}
+
+/** A page with a table put anew between the comments that name it. */
+function withTable(page, name, lines) {
+  const [start, end] = [`<!-- table: ${name} -->\n`, "<!-- end of the table -->"];
+  const from = page.indexOf(start);
+  const to = page.indexOf(end, from);
+  if (from < 0 || to < 0) throw new Error(`no place for the table ${name}: ${start}… ${end}`);
+  return `${page.slice(0, from + start.length)}\n${lines.join("\n")}\n\n${page.slice(to)}`;
 }

@@ -4,6 +4,7 @@
 
 import { BPF_ATTR_SIZE } from "./abi/attr.ts";
 import { decode, encodeInto, endOf, type Layout, type Values } from "./abi/layout.ts";
+import { encodeName } from "./abi/names.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** What a call returned, and its attr afterwards. */
@@ -101,13 +102,13 @@ export function addressesOf<Parts extends readonly Uint8Array[]>(
 const encoder: TextEncoder = new TextEncoder();
 
 /**
- * A string as the kernel reads it: UTF-8 and a NUL.
+ * A string as the kernel reads it: UTF-8, or bytes as names have them, and a NUL.
  *
  * @throws {TypeError} for a string with a NUL in it: the kernel would see only its start.
  */
 export function cString(text: string): Uint8Array {
   if (text.includes("\0")) throw new TypeError(`${JSON.stringify(text)} has a NUL in it`);
-  return encoder.encode(`${text}\0`);
+  return encodeName(`${text}\0`);
 }
 
 /** The text before the first NUL. */

@@ -6,6 +6,7 @@ import { BTF_LOAD } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
 import { ENOENT } from "./abi/errno.ts";
 import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "./abi/insn.ts";
+import { isFileName } from "./abi/names.ts";
 import { bpfResult } from "./call.ts";
 import { u32 } from "./codec.ts";
 import type { MapSpec, ObjectSpec, ProgramSpec } from "./elf/index.ts";
@@ -191,8 +192,14 @@ class Loader {
   }
 
   #map(name: string, spec: MapSpec): BpfMap {
-    const given = this.#options.maps?.[name];
+    const { maps = {} } = this.#options;
+    const given = Object.hasOwn(maps, name) ? maps[name] : undefined;
     if (given !== undefined) return checkFits(given, spec);
+    if (spec.pinning === "by-name" && !isFileName(name)) {
+      throw new TypeError(
+        `map ${JSON.stringify(name)} asks for a pin of its name, which none can have`,
+      );
+    }
     const pin = `${this.#options.pinDirectory ?? DEFAULT_PIN_DIRECTORY}/${name}`;
     const shared = spec.pinning === "by-name" ? this.#openShared(pin) : null;
     const map = this.#own(shared ?? this.#create(spec));

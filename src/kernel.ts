@@ -81,7 +81,11 @@ export interface NetNsIdentity {
 export interface NetNsCalls {
   /** Creates a namespace and names it, as `ip netns add` does: EEXIST when the name is taken. */
   create(name: string): number;
-  /** Takes a name away, as `ip netns del` does: ENOENT when there is none. */
+  /**
+   * Takes a name away, as `ip netns del` does: ENOENT when there is none. EINVAL for what is no
+   * network namespace, which stays; an empty file, as `ip netns add` leaves it when it is killed,
+   * goes.
+   */
   remove(name: string): number;
   /**
    * Opens a namespace and returns an fd: EINVAL for a name that is no file name and for a path that
@@ -147,6 +151,45 @@ export interface BpffsCalls {
   walk(path: string): readonly string[] | number;
 }
 
+/** What a file is, and where. */
+export interface FileStatus {
+  readonly type:
+    | "regular file"
+    | "directory"
+    | "symbolic link"
+    | "character device"
+    | "block device"
+    | "FIFO"
+    | "socket";
+  /** `bpf`: a BPF file system. `nsfs`: a namespace. */
+  readonly fileSystem: "bpf" | "nsfs" | "other";
+  /** Its owner. */
+  readonly uid: number;
+  /** Permission bits, with set-user-id, set-group-id and sticky. */
+  readonly mode: number;
+}
+
+/**
+ * Calls about names in a directory that is open, so that a path is looked up once, and what was
+ * checked is what is changed. For a directory an O_PATH fd will do. All return 0 or more, or a
+ * negative errno.
+ */
+export interface DirectoryCalls {
+  /**
+   * openat(2) with O_PATH and O_NOFOLLOW: an fd that holds what bears the name, and be it a
+   * symbolic link.
+   */
+  find(directory: number, name: string): number;
+  /** What an fd is open on, O_PATH ones too (fstat(2), fstatfs(2)). */
+  status(fd: number): FileStatus | number;
+  /** Names in the directory, sorted. */
+  list(directory: number): readonly string[] | number;
+  /** mkdirat(2). @param mode - permission bits, and 0o1000 for sticky. */
+  mkdir(directory: number, name: string, mode: number): number;
+  rmdir(directory: number, name: string): number;
+  unlink(directory: number, name: string): number;
+}
+
 /** A kernel, as one task sees it: the system calls this project is written against. */
 export interface Kernel extends Disposable {
   readonly name: "linux" | "embedded";
@@ -189,4 +232,5 @@ export interface Kernel extends Disposable {
   unseenProcesses(): number;
   readonly netns: NetNsCalls;
   readonly bpffs: BpffsCalls;
+  readonly directories: DirectoryCalls;
 }

@@ -267,35 +267,34 @@ function tryLoad(
   options: ProgramOptions,
   logLevel: number,
 ): { readonly result: number; readonly log: string } {
-  if (logLevel === 0) return { result: loadOnce(kernel, options, null, 0), log: "" };
+  if (logLevel === 0) return { result: loadOnce(kernel, options), log: "" };
   const first = spareLog ?? new Uint8Array(FIRST_LOG_BYTES);
   spareLog = null;
   try {
-    for (let buffer = first; ; buffer = new Uint8Array(4 * buffer.length)) {
+    for (let buffer = first; ; ) {
       // What another load left there must not be read where this one writes nothing.
       buffer[0] = 0;
-      const result = loadOnce(kernel, options, buffer, logLevel);
+      const request = loadRequest(kernel, options, buffer, logLevel);
+      const { result, attr } = tryBpf(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
       const log = textOf(buffer);
       if (result !== -ENOSPC) return { result, log };
       // Its end is there, which is enough to know why, and that it has no room is no verdict.
       const isEnough = options.logLevel === undefined && readStatistics(log) !== null;
       if (isEnough || buffer.length >= LAST_LOG_BYTES) {
-        return { result: loadOnce(kernel, options, null, 0), log };
+        return { result: loadOnce(kernel, options), log };
       }
+      // Each try verifies the program once more. Linux says since 6.4 how long the log is.
+      const wanted = Math.max(attr.log_true_size, 2 * buffer.length);
+      buffer = new Uint8Array(Math.min(wanted, LAST_LOG_BYTES));
     }
   } finally {
     spareLog = first;
   }
 }
 
-/** @returns an fd or a negative errno. */
-function loadOnce(
-  kernel: Kernel,
-  options: ProgramOptions,
-  log: Uint8Array | null,
-  logLevel: number,
-): number {
-  const request = loadRequest(kernel, options, log, logLevel);
+/** Loads without a log. @returns an fd or a negative errno. */
+function loadOnce(kernel: Kernel, options: ProgramOptions): number {
+  const request = loadRequest(kernel, options, null, 0);
   return bpfResult(kernel, BPF.BPF_PROG_LOAD, PROG_LOAD, request);
 }
 

@@ -161,3 +161,71 @@ function randomType(lots: Lots, kind: Kind, count: number): TypeWords {
       return btfType(kind, NAME, id(), { flag: once(10), more: [lots.pick([0, 1, 0xffffffff])] });
   }
 }
+
+/** Types that name each other by id, one after the other. */
+export class BtfWriter {
+  readonly #types: TypeWords[] = [];
+  #strings: string = "\0";
+
+  #name(name: string): number {
+    if (name === "") return 0;
+    const at = this.#strings.length;
+    this.#strings += `${name}\0`;
+    return at;
+  }
+
+  #add(words: TypeWords): number {
+    this.#types.push(words);
+    return this.#types.length;
+  }
+
+  /** @param size - bytes. @returns the type's id, as do the others. */
+  int(name: string, size: number): number {
+    return this.#add(btfType("int", this.#name(name), size, { more: [8 * size] }));
+  }
+
+  /** @param members - names, types and offsets in bytes. */
+  struct(
+    name: string,
+    size: number,
+    members: readonly (readonly [name: string, type: number, offset: number])[],
+    kind: "struct" | "union" = "struct",
+  ): number {
+    const more = members.flatMap(([member, type, at]) => [this.#name(member), type, 8 * at]);
+    const parts = members.length;
+    return this.#add(btfType(kind, this.#name(name), size, { parts, more }));
+  }
+
+  array(type: number, count: number): number {
+    return this.#add(btfType("array", 0, 0, { more: [type, 1, count] }));
+  }
+
+  /** A type that is made of another one. */
+  of(
+    kind: "ptr" | "const" | "typedef" | "typeTag" | "var",
+    type: number,
+    name: string = "",
+  ): number {
+    const more = kind === "var" ? [1] : [];
+    return this.#add(btfType(kind, this.#name(name), type, { more }));
+  }
+
+  /** A declaration's tag, on one member of a struct. */
+  tag(name: string, type: number, member: number): number {
+    return this.#add(btfType("declTag", this.#name(name), type, { more: [member] }));
+  }
+
+  /** @param variables - types, offsets and sizes in bytes. */
+  section(
+    name: string,
+    size: number,
+    variables: readonly (readonly [type: number, offset: number, size: number])[],
+  ): number {
+    const parts = variables.length;
+    return this.#add(btfType("datasec", this.#name(name), size, { parts, more: variables.flat() }));
+  }
+
+  encode(): Uint8Array {
+    return encodeBtf(this.#types, new TextEncoder().encode(this.#strings));
+  }
+}

@@ -58,7 +58,7 @@ export function assemble(text: string, options: AssembleOptions = {}): Uint8Arra
     if (cursor.peek().kind === "end") return;
     const statement = parseStatement(cursor);
     if (statement.reference) references.push({ ...statement.reference, slot: insns.length, line });
-    insns.push(...statement.insns);
+    for (const insn of statement.insns) insns.push(insn);
   });
   for (const reference of references) {
     const insn = insns[reference.slot];

@@ -6,7 +6,7 @@ import { decodeInstructions, listing } from "../asm/index.ts";
 import type { ProgramSpec, SourceLine } from "../elf/index.ts";
 import { choosePrograms, readObject } from "./files.ts";
 import type { Session } from "./session.ts";
-import { printable } from "./text.ts";
+import { jsonText, printable } from "./text.ts";
 
 /** One instruction of a listing. */
 export interface Line {
@@ -40,7 +40,7 @@ export async function disasm(
   }
   const text =
     options.json === true
-      ? `${JSON.stringify(asObjects(), null, 2)}\n`
+      ? `${jsonText(asObjects())}\n`
       : printable(texts().join("\n") || "no programs\n");
   await output.write(text);
 }

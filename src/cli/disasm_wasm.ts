@@ -76,7 +76,7 @@ function textOf(compiled: CompiledListing, bytes: Uint8Array, lines: readonly Li
     // Several may begin here: those that left no code of their own.
     for (let mark = marks[next]; mark !== undefined && mark.offset <= instruction.offset; ) {
       const line = bySlot.get(mark.slot);
-      if (line !== undefined) out.push(...instructionText(line, width));
+      if (line !== undefined) for (const text of instructionText(line, width)) out.push(text);
       mark = marks[++next];
     }
     const place = instruction.offset.toString(16).padStart(width + 8);

@@ -6,12 +6,13 @@
 import { BPF_FLOW_KEYS_SIZE } from "../abi/flow_keys.ts";
 import { refusal } from "../diagnosis/refusal.ts";
 import { BpfError } from "../errors.ts";
-import type { EmbeddedKernel } from "../kernel/index.ts";
+import { type EmbeddedKernel, VERDICT } from "../kernel/index.ts";
 import type { NetNs } from "../netns.ts";
 import { CapturedPacket, networkFrame, type PacketSink } from "../packet/index.ts";
 import type { Outcome } from "./outcome.ts";
 import { PageWriter, reasonFor } from "./page.ts";
 import type { Report } from "./report.ts";
+import type { Printed } from "./run_notes.ts";
 
 /** Takes the packets of a capture, chunk by chunk. */
 export interface Dissection extends Disposable {
@@ -27,6 +28,17 @@ export interface Dissection extends Disposable {
   end(): Promise<number>;
   /** The capture is over: everything is in the report. */
   finish(): Promise<void>;
+  /** Packets that are in the report. */
+  readonly reported: number;
+  /** A program prints a line. */
+  print(line: string): void;
+  /** What programs printed on packets that are in the report; given away. */
+  printed(): Printed;
+  /**
+   * The packet, by its number, whose program reached the limit of instructions; null if there was
+   * none. It is the last in the report.
+   */
+  readonly overLimit: number | null;
 }
 
 /** What packets meet, and where it is told. */
@@ -42,6 +54,7 @@ export class PagedDissection implements Dissection {
   readonly sink: PageWriter;
   readonly #kernel: EmbeddedKernel;
   readonly #options: DissectionOptions;
+  overLimit: number | null = null;
   #packets: number = 0;
 
   constructor(kernel: EmbeddedKernel, options: DissectionOptions) {
@@ -56,15 +69,31 @@ export class PagedDissection implements Dissection {
 
   async end(): Promise<number> {
     const { netns, report } = this.#options;
-    const { batch, count } = this.sink;
+    const { batch } = this.sink;
+    const given = batch.count;
     const errno = this.#kernel.dissectBatch(netns.fd, batch);
     if (errno < 0) throw refusal(this.#kernel, "netns.dissect", errno);
+    const isOver = batch.count > 0 && batch.verdict(batch.count - 1) === VERDICT.limit;
+    if (isOver || batch.count < given) this.overLimit = this.sink.cut(batch.count);
+    const { count } = this.sink;
     this.#packets += count;
     report.addPage(this.sink.page);
     return count;
   }
 
   async finish(): Promise<void> {}
+
+  get reported(): number {
+    return this.#packets;
+  }
+
+  print(line: string): void {
+    this.sink.print(line);
+  }
+
+  printed(): Printed {
+    return this.sink.printed.take();
+  }
 
   [Symbol.dispose](): void {
     this.sink.batch[Symbol.dispose]();
@@ -101,6 +130,19 @@ export class SingleDissection implements Dissection {
 
   async finish(): Promise<void> {}
 
+  get reported(): number {
+    return this.#packets;
+  }
+
+  /** Linux prints into its own trace buffer, and counts no instructions. */
+  print(): void {}
+
+  printed(): Printed {
+    return { lines: [], omitted: 0 };
+  }
+
+  readonly overLimit: null = null;
+
   [Symbol.dispose](): void {}
 
   #packet(packet: CapturedPacket): void {
@@ -111,7 +153,10 @@ export class SingleDissection implements Dissection {
 
 function dissect(netns: NetNs, packet: CapturedPacket, flags: number): Outcome {
   const frame = networkFrame(packet);
-  if (frame.data === null) return { by: null, reason: reasonFor(frame.reason) };
+  if (frame.data === null) {
+    const reason = reasonFor(frame.reason, packet.linkType);
+    return { by: null, reason, isUnread: frame.reason === "link-type" };
+  }
   try {
     const keysBytes = new Uint8Array(BPF_FLOW_KEYS_SIZE);
     const { by, verdict, retval, keys } = netns.dissect(frame, flags, keysBytes);
@@ -119,6 +164,6 @@ function dissect(netns: NetNs, packet: CapturedPacket, flags: number): Outcome {
   } catch (error) {
     // Linux runs a program by hand on packets of certain sizes only.
     if (!(error instanceof BpfError) || error.code !== "EINVAL") throw error;
-    return { by: null, reason: error.hint };
+    return { by: null, reason: error.hint, isUnread: false };
   }
 }

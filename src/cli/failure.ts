@@ -4,6 +4,7 @@
 
 import { BpfError, UnsupportedError, VerifierError } from "../errors.ts";
 import { remedyCommand } from "./remedies.ts";
+import { oneLine } from "./text.ts";
 
 /** The user asked for something that can't be: a wrong file, an unknown program. */
 export class UsageError extends Error {
@@ -43,11 +44,11 @@ export function describeFailure(error: unknown, isScript: boolean = false): Fail
     const remedies = error.remedies
       .map((remedy) => remedyCommand(remedy, isScript))
       .flatMap((command) => (command === null ? [] : [`  try: ${command}`]));
-    const lines = [error.message, ...log.map((line) => `  ${line}`), ...remedies];
+    const lines = [oneLine(error.message), ...log.map((line) => `  ${line}`), ...remedies];
     return { text: lines.join("\n"), exitCode: EXIT_REFUSED };
   }
   if (error instanceof UsageError || error instanceof UnsupportedError) {
-    return { text: error.message, exitCode: EXIT_USAGE };
+    return { text: oneLine(error.message), exitCode: EXIT_USAGE };
   }
   const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
   const text = `a fault in nslink itself, please report it: ${trace}`;

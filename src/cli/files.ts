@@ -12,6 +12,7 @@ import {
 } from "../abi/bpf.ts";
 import type { ObjectSpec, ProgramSpec } from "../elf/index.ts";
 import { loadObject, ObjectError } from "../elf/index.ts";
+import { decompressed } from "./decompress.ts";
 import { UsageError } from "./failure.ts";
 import { CHUNK_BYTES } from "./page.ts";
 import { ReadAhead } from "./read_ahead.ts";
@@ -30,12 +31,14 @@ export async function readObject(path: string): Promise<ObjectSpec> {
   }
 }
 
-/** A capture's bytes, and how many they are when that can be known. */
+/** A capture's bytes, decompressed, and how many the file has when that can be known. */
 export interface CaptureFile extends AsyncDisposable {
   /** What messages call it. */
   readonly label: string;
   readonly chunks: AsyncIterable<Uint8Array>;
   readonly sizeBytes: number | null;
+  /** Bytes of the file that were read, compressed or not. */
+  readonly bytesRead: () => number;
 }
 
 /**
@@ -52,27 +55,36 @@ export async function openCapture(path: string): Promise<CaptureFile> {
     cannotRead("capture", path, error),
   );
   return {
-    label: path,
-    chunks: readable(file, path),
+    ...captureBytes(file, path),
     sizeBytes: facts.size,
     [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
   };
 }
 
 function streamed(stream: Readable, label: string): CaptureFile {
-  const chunks = readable(stream, label);
-  return { label, chunks, sizeBytes: null, [Symbol.asyncDispose]: async () => {} };
+  return {
+    ...captureBytes(stream, label),
+    sizeBytes: null,
+    [Symbol.asyncDispose]: async () => {},
+  };
 }
 
-async function* readable(
-  chunks: AsyncIterable<Uint8Array>,
+function captureBytes(
+  source: AsyncIterable<Uint8Array>,
   label: string,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* chunks;
-  } catch (error) {
-    cannotRead("capture", label, error);
+): Pick<CaptureFile, "label" | "chunks" | "bytesRead"> {
+  let bytesRead = 0;
+  async function* readable(): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of source) {
+        bytesRead += chunk.length;
+        yield chunk;
+      }
+    } catch (error) {
+      cannotRead("capture", label, error);
+    }
   }
+  return { label, chunks: decompressed(readable(), label), bytesRead: () => bytesRead };
 }
 
 const REASONS: ReadonlyMap<unknown, string> = new Map([

@@ -7,7 +7,7 @@ import type { MapSpec, ObjectSpec, ProgramSpec, SectionSpec } from "../elf/index
 import { type Runner, runnerNote, runnersOf, runnerText } from "./engines.ts";
 import { readObject } from "./files.ts";
 import type { Session } from "./session.ts";
-import { type Column, grouped, printable, table } from "./text.ts";
+import { type Column, grouped, jsonText, printable, table } from "./text.ts";
 
 const SLOT_BYTES = 8;
 const SHF_ALLOC = 2;
@@ -22,7 +22,7 @@ export async function inspect(
   const runners = runnersOf(object);
   const text =
     options.json === true
-      ? `${JSON.stringify(asJson(object, runners), null, 2)}\n`
+      ? `${jsonText(asJson(object, runners))}\n`
       : printable(asText(object, runners));
   await output.write(text);
 }

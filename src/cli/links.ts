@@ -1,27 +1,20 @@
 /**
- * `nslink attach | update | detach | pin | unpin | release`: links, made and changed. Each of them
+ * `nslink attach | update | detach | pin | release`: links, made and changed. Each of them
  * takes effect by one call of the kernel, so that whoever is killed in between leaves either the
  * old state or the new one.
  */
 
-import { ENOENT, EPERM } from "../abi/errno.ts";
-import { check } from "../diagnosis/refusal.ts";
+import { BPF_OBJ_GET } from "../abi/bpf.ts";
+import { EPERM } from "../abi/errno.ts";
 import { BpfError } from "../errors.ts";
-import { listPins, explain as takeExplanation } from "../inventory/index.ts";
+import { listPins } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
 import { Link } from "../link.ts";
 import { NetNs } from "../netns.ts";
-import { asUsage, EXIT_REFUSED, UsageError } from "./failure.ts";
+import { EXIT_REFUSED, UsageError } from "./failure.ts";
 import { type HeldLink, type Loss, lossOf, lossText, type Place } from "./held.ts";
-import {
-  keepMaps,
-  mapsBeside,
-  mapsReachedBy,
-  type PinnedMaps,
-  pinMapsBeside,
-  sweepMapsBeside,
-  unpinMapsBeside,
-} from "./map_pins.ts";
+import { keepMaps, MapsBeside, mapsBeside, mapsReachedBy, type PinnedMaps } from "./map_pins.ts";
+import { PinPlace } from "./pin_place.ts";
 import {
   type Loaded,
   linkReference,
@@ -32,7 +25,6 @@ import {
   openProgram,
 } from "./references.ts";
 import { Interruption, type KernelName, type Session } from "./session.ts";
-import { waitFor } from "./wait.ts";
 
 /** What every command of an operator can be told. */
 export interface OperatorOptions {
@@ -153,10 +145,11 @@ interface Attached extends PinnedLink {
 /** The maps are pinned first: from the moment the link's pin is there, nothing is missing. */
 function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string): PinnedLink {
   const programId = loaded.program.info.id;
+  using beside = new MapsBeside(PinPlace.openForPin(kernel, pin), null);
   using link = Link.attach(loaded.program, netns);
-  const maps = pinMapsBeside(kernel, pin, programId, loaded.maps);
-  orUndo([maps], () => link.pin(pin));
-  sweepMapsBeside(kernel, pin);
+  const maps = beside.add(programId, loaded.maps);
+  orUndo([maps], () => beside.place.pin(link.fd));
+  beside.sweep();
   return { id: link.info.id, programId, maps: maps.paths };
 }
 
@@ -167,6 +160,11 @@ async function tellAttached(
 ): Promise<void> {
   const { inode } = place.identity;
   const { pin = null } = options;
+  const where = `${place.label} (inode ${inode})`;
+  const attached = `link ${id}: program ${programId} attached to ${where}`;
+  const pinned = pin === null ? null : `pinned at ${pin}${mapsNote(pin, programId, maps)}`;
+  // Without a pin the link goes with this process.
+  if (pinned !== null) session.changed(`${attached}, ${pinned}`);
   if (options.json === true) {
     const held = pin === null;
     await session.output.json({ id, program_id: programId, netns_inode: inode, pin, maps, held });
@@ -176,10 +174,7 @@ async function tellAttached(
     ? "this script holds it until it ends, or releases it"
     : `held by this process (${process.pid}) until it ends: ` +
       "press Ctrl-C, or use --pin to let it live on";
-  await session.output.lines([
-    `link ${id}: program ${programId} attached to ${place.label} (inode ${inode})`,
-    pin === null ? holder : `pinned at ${pin}${mapsNote(pin, programId, maps)}`,
-  ]);
+  await session.output.lines([attached, pinned ?? holder]);
 }
 
 function mapsNote(pin: string, programId: number, maps: readonly string[]): string {
@@ -215,7 +210,11 @@ export async function update(
       orUndo([kept], swap);
       maps = kept.paths;
     } else {
-      maps = updatePinned(kernel, { link, pins, before: before.programId, loaded, swap });
+      try {
+        maps = updatePinned({ link, pins, before: before.programId, loaded, swap });
+      } finally {
+        for (const beside of pins) beside[Symbol.dispose]();
+      }
     }
   } catch (error) {
     loaded[Symbol.dispose]();
@@ -223,19 +222,19 @@ export async function update(
   }
   session.replaceOthers(before.id, [loaded]);
   const { id: programId } = loaded.program.info;
+  const text = `link ${before.id}: program ${programId} in place of ${before.programId}`;
+  session.changed(text);
   if (options.json === true) {
     const { id, programId: was } = before;
     await session.output.json({ id, program_id: programId, replaced_program_id: was, maps });
     return;
   }
-  await session.output.lines([
-    `link ${before.id}: program ${programId} in place of ${before.programId}`,
-  ]);
+  await session.output.lines([text]);
 }
 
 interface PinnedUpdate {
   readonly link: Link;
-  readonly pins: readonly string[];
+  readonly pins: readonly MapsBeside[];
   /** Id of the program that the link had. */
   readonly before: number;
   readonly loaded: Loaded;
@@ -247,43 +246,56 @@ interface PinnedUpdate {
  *
  * @returns where the new maps are.
  */
-function updatePinned(
-  kernel: Kernel,
-  { link, pins, before, loaded, swap }: PinnedUpdate,
-): readonly string[] {
+function updatePinned({ link, pins, before, loaded, swap }: PinnedUpdate): readonly string[] {
   const mine = loaded.program.info.id;
   const made: PinnedMaps[] = [];
   orUndo(made, () => {
-    for (const pin of pins) made.push(pinMapsBeside(kernel, pin, mine, loaded.maps));
+    for (const beside of pins) made.push(beside.add(mine, loaded.maps));
     swap();
   });
   // Somebody else may have come right after: only what is known to be out of use goes.
   const { programId } = link.info;
-  for (const pin of pins) {
-    for (const id of [before, mine]) if (id !== programId) unpinMapsBeside(kernel, pin, id);
-    sweepMapsBeside(kernel, pin);
+  for (const beside of pins) {
+    for (const id of [before, mine]) if (id !== programId) beside.remove(id);
+    beside.sweep();
   }
   return made.flatMap(({ paths }) => paths);
 }
 
 /**
- * Pins of a link that its program's maps belong beside: the one that it was named by, and all that
- * have maps beside them; else the first.
+ * The pins of a link that its program's maps belong beside: the one that it was named by, and all
+ * that have maps beside them; else the first.
  */
 function pinsOf(
   session: Session,
   kernel: Kernel,
   reference: string,
   id: number,
-): readonly string[] {
+): readonly MapsBeside[] {
   const named = linkReference(session, reference);
-  const all = listPins(kernel)
-    .filter((pin) => pin.kind === "link" && pin.id === id)
-    .map(({ path }) => path);
-  const hasMaps = (path: string): boolean => Array.isArray(kernel.bpffs.readdir(mapsBeside(path)));
-  const pins = all.filter((path) => path === named || hasMaps(path));
-  if (typeof named === "string" && !pins.includes(named)) pins.push(named);
-  return pins.length > 0 ? pins : all.slice(0, 1);
+  const listed = listPins(kernel).flatMap((pin) =>
+    pin.kind === "link" && pin.id === id ? [pin.path] : [],
+  );
+  const paths = new Set(typeof named === "string" ? [named, ...listed] : listed);
+  const all = [...paths].flatMap((path) => besidePinOf(kernel, path, id) ?? []);
+  const chosen = all.filter((beside) => beside.pin === named || beside.isThere);
+  const pins = chosen.length > 0 ? chosen : all.slice(0, 1);
+  for (const beside of all) if (!pins.includes(beside)) beside[Symbol.dispose]();
+  return pins;
+}
+
+/** Null when the link isn't pinned there: a path may also lead to a pin by a symbolic link. */
+function besidePinOf(kernel: Kernel, path: string, id: number): MapsBeside | null {
+  try {
+    const place = PinPlace.open(kernel, path, BPF_OBJ_GET);
+    const pinned = place.openLink();
+    using link = pinned?.link ?? null;
+    if (pinned !== null && link?.info.id === id) return new MapsBeside(place, pinned.status.uid);
+    place[Symbol.dispose]();
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+  }
+  return null;
 }
 
 /** Takes a link's program off its namespace, for good. */
@@ -297,16 +309,17 @@ export async function detach(
   const { id, programId, netnsInode } = link.info;
   link.detach();
   session.noteDetached(id);
+  const text =
+    netnsInode === 0
+      ? `link ${id} was attached to nothing already`
+      : `link ${id}: program ${programId} is off its namespace; the link lives until it is ` +
+        "unpinned and closed";
+  session.changed(text);
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, netns_inode: netnsInode });
     return;
   }
-  await session.output.lines([
-    netnsInode === 0
-      ? `link ${id} was attached to nothing already`
-      : `link ${id}: program ${programId} is off its namespace; the link lives until it is ` +
-        "unpinned and closed",
-  ]);
+  await session.output.lines([text]);
 }
 
 /** Gives a link a name, and its program's maps. */
@@ -322,17 +335,19 @@ export async function pin(
   const reached = mapsOrNull(session, kernel, programId);
   let maps: PinnedMaps;
   try {
-    maps = pinMapsBeside(kernel, path, programId, reached ?? new Map());
-    orUndo([maps], () => link.pin(path));
+    using beside = new MapsBeside(PinPlace.openForPin(kernel, path), null);
+    maps = beside.add(programId, reached ?? new Map());
+    orUndo([maps], () => beside.place.pin(link.fd));
   } finally {
     for (const map of reached?.values() ?? []) map[Symbol.dispose]();
   }
+  const text = `link ${id} pinned at ${path}${mapsNote(path, programId, maps.paths)}`;
+  session.changed(text);
   if (options.json === true) {
     await session.output.json({ id, program_id: programId, pin: path, maps: maps.paths });
     return;
   }
-  const note = mapsNote(path, programId, maps.paths);
-  await session.output.lines([`link ${id} pinned at ${path}${note}`]);
+  await session.output.lines([text]);
 }
 
 /** Null, with a word about it, for a task that may not open them by their ids. */
@@ -347,59 +362,6 @@ function mapsOrNull(
     if (!(error instanceof BpfError && error.errno === EPERM)) throw error;
     session.output.complain("the program's maps are not pinned: finding them needs CAP_SYS_ADMIN");
     return null;
-  }
-}
-
-/** Takes a link's name away, and its program's maps from beside it. */
-export async function unpin(
-  session: Session,
-  path: string,
-  options: OperatorOptions,
-): Promise<void> {
-  const kernel = await session.kernel(options.kernel);
-  const { id, goes } = linkAt(kernel, path);
-  const result = kernel.bpffs.unlink(path);
-  const leftMaps = Array.isArray(kernel.bpffs.readdir(mapsBeside(path)));
-  // A command that was killed between the two left maps alone: they go now.
-  if (!(result === -ENOENT && leftMaps)) check(kernel, "bpffs.unlink", result, { path });
-  unpinMapsBeside(kernel, path);
-  // Linux lets go of a pinned object some time after its last name went.
-  if (goes && id !== null) await waitFor(() => isGone(kernel, id));
-  const isLinkGone = id !== null && isGone(kernel, id);
-  if (options.json === true) {
-    await session.output.json({ path, id, gone: isLinkGone });
-    return;
-  }
-  const rest = id === null ? "" : isLinkGone ? `; link ${id} is gone` : `; link ${id} lives on`;
-  await session.output.lines([`${path} unpinned${rest}`]);
-}
-
-/** The link pinned at a path, and whether it goes with the pin; no id where that can't be known. */
-function linkAt(
-  kernel: Kernel,
-  path: string,
-): { readonly id: number | null; readonly goes: boolean } {
-  try {
-    const { link, foretold, unknown } = asUsage(() => takeExplanation(kernel, path));
-    // Whether it has gone can't be known then.
-    if (unknown.some(({ what }) => what === "links")) return { id: link.id, goes: false };
-    const goes = foretold.some(
-      ({ event, outcome }) =>
-        event.kind === "unpin" && event.path === path && outcome.state === "gone",
-    );
-    return { id: link.id, goes };
-  } catch (error) {
-    if (error instanceof BpfError) return { id: null, goes: false };
-    throw error;
-  }
-}
-
-function isGone(kernel: Kernel, id: number): boolean {
-  try {
-    using _link = Link.fromId(kernel, id);
-    return false;
-  } catch (error) {
-    return error instanceof BpfError && error.errno === ENOENT;
   }
 }
 

@@ -52,7 +52,7 @@ export async function list(session: Session, options: OperatorOptions): Promise<
     await output.lines([`nothing is attached to any network namespace${seen}`]);
   } else {
     const rows = [...links.map(linkRow), ...direct.map(directRow)];
-    await output.write(table(listColumns(output), rows));
+    await output.table(listColumns(output), rows);
   }
   await output.lines(unknown.map(unknownText));
 }
@@ -64,13 +64,13 @@ function listColumns(output: Output): readonly Column[] {
   return [
     { title: "link", align: "right" },
     { title: "type" },
-    { title: "program" },
+    { title: "program", folds: true },
     { title: "tag" },
-    { title: "namespace" },
+    { title: "namespace", folds: true },
     { title: "inode", align: "right" },
     { title: "state", paint },
-    { title: "pins" },
-    { title: "held by" },
+    { title: "pins", folds: true },
+    { title: "held by", folds: true },
   ];
 }
 

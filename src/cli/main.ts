@@ -14,7 +14,7 @@ process.title = ["nslink", ...process.argv.slice(2)].join(" ");
 // A reader that has seen enough, such as head(1), closes the pipe: nothing is wrong then.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(EXIT_DONE);
-  output.complain(`cannot write standard output: ${error.message}`);
+  output.complainOfOutput(error.message);
   process.exit(EXIT_USAGE);
 });
 

@@ -6,15 +6,18 @@
  * each moment the maps of the program that is attached are pinned.
  */
 
-import { BPF_MAP_TYPE_PROG_ARRAY } from "../abi/bpf.ts";
+import { BPF_MAP_TYPE_PROG_ARRAY, BPF_OBJ_PIN } from "../abi/bpf.ts";
 import { EEXIST, ENOENT } from "../abi/errno.ts";
+import { encodeName } from "../abi/names.ts";
 import { u32 } from "../codec.ts";
-import { check } from "../diagnosis/refusal.ts";
+import { refusal } from "../diagnosis/refusal.ts";
+import { readTask } from "../diagnosis/task.ts";
 import { BpfError } from "../errors.ts";
-import type { Kernel } from "../kernel.ts";
+import type { FileStatus, Kernel } from "../kernel.ts";
 import { BpfMap } from "../map.ts";
 import { Program } from "../program.ts";
 import { UsageError } from "./failure.ts";
+import { getAt, PinPlace, pinAt } from "./pin_place.ts";
 import type { Loaded } from "./references.ts";
 import type { Session } from "./session.ts";
 
@@ -37,84 +40,326 @@ export interface PinnedMaps {
 /** Nothing to pin. */
 export const NO_PINS: PinnedMaps = { paths: [], undo: () => {} };
 
+/** Of a map's name as much as fits a file's, with an id behind it. */
+const MAX_NAME_BYTES = 240;
+
 /**
- * Pins maps below a directory, which is made. Maps whose names have a dot in them, those of global
- * data, are left out: a BPF file system has no such names, and the programs hold them anyway.
+ * Names for the pins of maps. Maps of global data, whose names have a dot, get none: the programs
+ * hold them anyway. A prog array always gets one, because nobody else holds it: what can't stand in
+ * a name of a BPF file system, or would upset a terminal, is `_` there.
+ */
+function pinNames(
+  maps: Iterable<readonly [name: string, map: BpfMap]>,
+): ReadonlyMap<string, BpfMap> {
+  const named = new Map<string, BpfMap>();
+  for (const [name, map] of maps) {
+    const { id, type } = map.info;
+    const fits = name.replaceAll(UNFIT, "_");
+    const isWhole = fits === name && name !== "" && encodeName(name).length <= MAX_NAME_BYTES;
+    if (type !== BPF_MAP_TYPE_PROG_ARRAY && /^$|\./.test(name)) continue;
+    const start = isWhole ? name : fits.slice(0, MAX_NAME_BYTES / MAX_BYTES_OF_UNIT) || "map";
+    named.set(isWhole && !named.has(name) ? name : `${start}-${id}`, map);
+  }
+  return named;
+}
+
+const UNFIT = /[./\p{C}\p{Zl}\p{Zp}\ufffd]/gu;
+/** Bytes of UTF-8 that a unit of UTF-16 may have. */
+const MAX_BYTES_OF_UNIT = 3;
+
+/**
+ * Pins maps below a directory that the user has named, which is made if need be.
  *
+ * @param path - of the directory.
+ * @param keep - takes what has to stay open until the pins are undone or not.
  * @throws {BpfError} when the kernel refuses; then nothing is left of it.
  */
-export function pinMaps(
+function pinMaps(
   kernel: Kernel,
-  directory: string,
-  maps: Iterable<readonly [name: string, map: BpfMap]>,
-): PinnedMaps {
-  const paths: string[] = [];
-  const made: string[] = [];
-  const isNew = makeDirectory(kernel, directory);
-  const undo = (): void => {
-    for (const path of made) kernel.bpffs.unlink(path);
-    if (isNew) kernel.bpffs.rmdir(directory);
-  };
-  try {
-    for (const [name, map] of maps) {
-      if (name === "" || name.includes(".")) continue;
-      const path = `${directory}/${name}`;
-      if (pinUnlessThere(map, path)) made.push(path);
-      paths.push(path);
-    }
-  } catch (error) {
-    undo();
-    throw error;
-  }
-  return { paths, undo };
-}
-
-/** @returns false when this very map is pinned there, as a command that was killed may leave it. */
-function pinUnlessThere(map: BpfMap, path: string): boolean {
-  try {
-    map.pin(path);
-    return true;
-  } catch (error) {
-    if (!(error instanceof BpfError) || error.errno !== EEXIST) throw error;
-    if (idOfMapAt(map.kernel, path) !== map.info.id) throw error;
-    return false;
-  }
-}
-
-/** Null when something else is there. */
-function idOfMapAt(kernel: Kernel, path: string): number | null {
-  try {
-    using map = BpfMap.fromPin(kernel, path);
-    return map.info.id;
-  } catch {
-    return null;
-  }
-}
-
-/** Pins the maps of a link's program beside the link's pin. */
-export function pinMapsBeside(
-  kernel: Kernel,
-  pin: string,
-  programId: number,
+  path: string,
   maps: ReadonlyMap<string, BpfMap>,
+  keep: (held: Disposable) => void,
 ): PinnedMaps {
-  if (maps.size === 0) return NO_PINS;
-  const isNew = makeDirectory(kernel, mapsBeside(pin));
-  const undoParent = (): void => {
-    if (isNew) kernel.bpffs.rmdir(mapsBeside(pin));
-  };
-  try {
-    const { paths, undo } = pinMaps(kernel, `${mapsBeside(pin)}/${programId}`, maps);
-    return {
-      paths,
-      undo() {
-        undo();
-        undoParent();
-      },
+  const place = PinPlace.open(kernel, path, "bpffs.mkdir");
+  keep(place);
+  place.requireBpffs();
+  const named = path.replace(/\/+$/, "");
+  const directory = MapDirectory.make(kernel, { ...placeOf(place), path: named }, () => true);
+  keep(directory);
+  return directory.pin(maps);
+}
+
+function placeOf({ fd, name, path }: PinPlace): Entry {
+  return { parent: fd, name, path };
+}
+
+/** A name in a directory that is open. */
+interface Entry {
+  readonly parent: number;
+  readonly name: string;
+  readonly path: string;
+}
+
+/**
+ * The mode of the directories that nslink makes: their owner's alone, and sticky, which does
+ * nothing more there and which nobody else has a reason to set. By it nslink knows them again.
+ */
+const OUR_MODE = 0o1700;
+const STICKY = 0o1000;
+/** Sticky, and what the group and others may do: nothing. */
+const MARK = 0o1077;
+
+/** A directory in a BPF file system for pins of maps, open. */
+class MapDirectory implements Disposable {
+  readonly kernel: Kernel;
+  readonly fd: number;
+  readonly #entry: Entry;
+  /** Whether nslink made it, now or earlier. */
+  readonly isOurs: boolean;
+  /** Whether it was made by {@link MapDirectory.make}. */
+  readonly isNew: boolean;
+
+  private constructor(
+    kernel: Kernel,
+    { entry, fd, isNew, status }: OpenedDirectory & { readonly isNew: boolean },
+  ) {
+    this.kernel = kernel;
+    this.#entry = entry;
+    this.fd = fd;
+    this.isOurs = isMarked(status);
+    this.isNew = isNew;
+  }
+
+  /** Opens one that is there; null when there is none, or one that isn't trusted. */
+  static find(kernel: Kernel, entry: Entry, trusts: Trust): MapDirectory | null {
+    const opened = openDirectory(kernel, entry, trusts);
+    return opened === null ? null : new MapDirectory(kernel, { ...opened, isNew: false });
+  }
+
+  /**
+   * Opens one, which is made if need be.
+   *
+   * @throws {BpfError} EEXIST when something else is there.
+   */
+  static make(kernel: Kernel, entry: Entry, trusts: Trust): MapDirectory {
+    const { parent, name, path } = entry;
+    const made = kernel.directories.mkdir(parent, name, OUR_MODE);
+    if (made < 0 && made !== -EEXIST) throw refusal(kernel, "bpffs.mkdir", made, {}, { path });
+    const opened = openDirectory(kernel, entry, trusts);
+    if (opened !== null) return new MapDirectory(kernel, { ...opened, isNew: made === 0 });
+    if (made === 0) kernel.directories.rmdir(parent, name);
+    const hint = `${path} is there already, and is no directory that nslink made for maps`;
+    throw new BpfError("bpffs.mkdir", EEXIST, hint);
+  }
+
+  get names(): readonly string[] {
+    const names = this.kernel.directories.list(this.fd);
+    return typeof names === "number" ? [] : names;
+  }
+
+  entry(name: string): Entry {
+    return { parent: this.fd, name, path: `${this.#entry.path}/${name}` };
+  }
+
+  /** Pins maps here. @throws {BpfError} when the kernel refuses; then nothing is left of it. */
+  pin(maps: ReadonlyMap<string, BpfMap>): PinnedMaps {
+    const { kernel } = this;
+    const paths: string[] = [];
+    const made: string[] = [];
+    const undo = (): void => {
+      for (const name of made) kernel.directories.unlink(this.fd, name);
+      if (this.isNew) this.remove();
     };
-  } catch (error) {
-    undoParent();
-    throw error;
+    try {
+      for (const [name, map] of pinNames(maps)) {
+        const { path } = this.entry(name);
+        const result = pinAt(kernel, this.fd, name, map.fd);
+        // A command that was killed may have left this very map here.
+        const isThere = result === -EEXIST && this.#idOf(name) === map.info.id;
+        if (result < 0 && !isThere) throw refusal(kernel, BPF_OBJ_PIN, result, {}, { path });
+        if (!isThere) made.push(name);
+        paths.push(path);
+      }
+    } catch (error) {
+      undo();
+      throw error;
+    }
+    return { paths, undo };
+  }
+
+  /** Takes away the pins of maps that are here, and nothing else. */
+  unpinMaps(): void {
+    for (const name of this.names) {
+      if (this.#idOf(name) !== null) this.kernel.directories.unlink(this.fd, name);
+    }
+  }
+
+  /** Goes only when it is empty, and nslink made it. */
+  remove(): void {
+    if (!this.isOurs) return;
+    const { parent, name } = this.#entry;
+    this.kernel.directories.rmdir(parent, name);
+  }
+
+  /** The id of the map that is pinned under a name; null when something else is there. */
+  #idOf(name: string): number | null {
+    const { kernel } = this;
+    const found = kernel.directories.find(this.fd, name);
+    if (found < 0) return null;
+    const status = kernel.directories.status(found);
+    kernel.close(found);
+    if (typeof status === "number" || status.type !== "regular file") return null;
+    const fd = getAt(kernel, this.fd, name);
+    if (fd < 0) return null;
+    try {
+      using map = BpfMap.fromFd(kernel, fd);
+      return map.info.id;
+    } catch (error) {
+      if (error instanceof TypeError) return null;
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.kernel.close(this.fd);
+  }
+}
+
+/** Whether a directory is one to pin in, or to remove. */
+type Trust = (status: FileStatus) => boolean;
+
+function isMarked({ mode }: FileStatus): boolean {
+  return (mode & MARK) === STICKY;
+}
+
+interface OpenedDirectory {
+  readonly entry: Entry;
+  readonly fd: number;
+  readonly status: FileStatus;
+}
+
+/** Null when no directory of a BPF file system is there, or one that isn't trusted. */
+function openDirectory(kernel: Kernel, entry: Entry, trusts: Trust): OpenedDirectory | null {
+  const fd = kernel.directories.find(entry.parent, entry.name);
+  if (fd < 0) return null;
+  const status = kernel.directories.status(fd);
+  if (typeof status !== "number" && status.fileSystem === "bpf") {
+    if (status.type === "directory" && trusts(status)) return { entry, fd, status };
+  }
+  kernel.close(fd);
+  return null;
+}
+
+/** The maps beside the pin of a link. */
+export class MapsBeside implements Disposable {
+  /** Of the link's pin; closed with this. */
+  readonly place: PinPlace;
+  readonly #kernel: Kernel;
+  /** Whoever may have made the directory: others could do with the pins in it as they like. */
+  readonly #trusts: Trust;
+  /** And only nslink makes those below it. */
+  readonly #trustsOurs: Trust;
+  readonly #entry: Entry;
+  #directory: MapDirectory | null;
+  /** What is kept open until pins can't be undone any more. */
+  readonly #held: Disposable[] = [];
+
+  /** @param owner - of the link's pin, if there is one. */
+  constructor(place: PinPlace, owner: number | null) {
+    const { kernel, fd: parent, name, path } = place;
+    this.place = place;
+    this.#kernel = kernel;
+    const owners = [0, owner, readTask(kernel).uid];
+    this.#trusts = ({ uid }) => owners.includes(uid);
+    this.#trustsOurs = (status) => isMarked(status) && this.#trusts(status);
+    this.#entry = { parent, name: mapsBeside(name), path: mapsBeside(path) };
+    this.#directory = MapDirectory.find(kernel, this.#entry, this.#trusts);
+  }
+
+  /** The path of the link's pin. */
+  get pin(): string {
+    return this.place.path;
+  }
+
+  /** Whether there are any. */
+  get isThere(): boolean {
+    return this.#directory !== null;
+  }
+
+  /** Whether nothing is left in it. */
+  get isEmpty(): boolean {
+    return (this.#directory?.names ?? []).length === 0;
+  }
+
+  /** Pins the maps of a program. */
+  add(programId: number, maps: ReadonlyMap<string, BpfMap>): PinnedMaps {
+    if (maps.size === 0) return NO_PINS;
+    const kernel = this.#kernel;
+    if (this.#directory === null) {
+      this.#directory = MapDirectory.make(kernel, this.#entry, this.#trusts);
+    }
+    const parent = this.#directory;
+    const undoParent = (): void => {
+      if (parent.isNew) parent.remove();
+    };
+    try {
+      const directory = MapDirectory.make(kernel, parent.entry(`${programId}`), this.#trustsOurs);
+      this.#held.push(directory);
+      const { paths, undo } = directory.pin(maps);
+      return {
+        paths,
+        undo() {
+          undo();
+          undoParent();
+        },
+      };
+    } catch (error) {
+      undoParent();
+      throw error;
+    }
+  }
+
+  /** Takes the maps of a program away. @returns whether there were any. */
+  remove(programId: number): boolean {
+    const parent = this.#directory;
+    if (parent === null) return false;
+    const directory = MapDirectory.find(
+      this.#kernel,
+      parent.entry(`${programId}`),
+      this.#trustsOurs,
+    );
+    if (directory !== null) {
+      using found = directory;
+      found.unpinMaps();
+      found.remove();
+    }
+    parent.remove();
+    return directory !== null;
+  }
+
+  /**
+   * Takes away what a command that was killed has left: maps of programs that don't exist any more.
+   *
+   * @param isUsed - whether a program that exists has to keep its maps.
+   * @returns whether there was something to take away.
+   */
+  sweep(isUsed: (programId: number) => boolean = () => true): boolean {
+    let found = this.#directory?.isOurs === true && this.isEmpty;
+    for (const name of this.#directory?.names ?? []) {
+      const id = Number(name);
+      if (!Number.isSafeInteger(id) || id <= 0) continue;
+      if (!exists(this.#kernel, id) || !isUsed(id)) {
+        found = this.remove(id) || found;
+      }
+    }
+    this.#directory?.remove();
+    return found;
+  }
+
+  [Symbol.dispose](): void {
+    for (const held of this.#held) held[Symbol.dispose]();
+    this.#directory?.[Symbol.dispose]();
+    this.place[Symbol.dispose]();
   }
 }
 
@@ -131,40 +376,15 @@ export function keepMaps(
   { program, maps }: Loaded,
   directory: string | undefined,
 ): PinnedMaps {
-  if (directory !== undefined) return pinMaps(kernel, directory, maps);
+  if (directory !== undefined) {
+    return pinMaps(kernel, directory, maps, (held) => session.keep(held));
+  }
   const hasProgArray = [...maps.values()].some(({ info }) => info.type === BPF_MAP_TYPE_PROG_ARRAY);
   if (session.isScript || !hasProgArray) return NO_PINS;
   throw new UsageError(
     `program ${program.info.name} calls others by a prog array, which Linux empties when nobody ` +
       "holds it any more: say with --pin-maps DIRECTORY where to pin it",
   );
-}
-
-/** Removes the maps of a program, or of all of them, from beside a link's pin. */
-export function unpinMapsBeside(kernel: Kernel, pin: string, programId?: number): void {
-  const parent = mapsBeside(pin);
-  const names = programId === undefined ? namesIn(kernel, parent) : [`${programId}`];
-  for (const name of names) {
-    for (const map of namesIn(kernel, `${parent}/${name}`)) {
-      kernel.bpffs.unlink(`${parent}/${name}/${map}`);
-    }
-    kernel.bpffs.rmdir(`${parent}/${name}`);
-  }
-  // Goes only when it is empty.
-  kernel.bpffs.rmdir(parent);
-}
-
-/**
- * Removes from beside a link's pin what a command that was killed has left: maps of programs that
- * don't exist any more.
- */
-export function sweepMapsBeside(kernel: Kernel, pin: string): void {
-  for (const name of namesIn(kernel, mapsBeside(pin))) {
-    const id = Number(name);
-    if (Number.isSafeInteger(id) && id > 0 && !exists(kernel, id)) {
-      unpinMapsBeside(kernel, pin, id);
-    }
-  }
 }
 
 /**
@@ -211,17 +431,4 @@ function exists(kernel: Kernel, programId: number): boolean {
     // Who may not look must not remove either.
     return !(error instanceof BpfError && error.errno === ENOENT);
   }
-}
-
-/** @returns whether it wasn't there before. */
-function makeDirectory(kernel: Kernel, path: string): boolean {
-  const result = kernel.bpffs.mkdir(path);
-  if (result === -EEXIST) return false;
-  check(kernel, "bpffs.mkdir", result, { path });
-  return true;
-}
-
-function namesIn(kernel: Kernel, directory: string): readonly string[] {
-  const names = kernel.bpffs.readdir(directory);
-  return typeof names === "number" ? [] : names;
 }

@@ -8,14 +8,14 @@ import { namespaceAsJson } from "./as_json.ts";
 import type { OperatorOptions } from "./links.ts";
 import { attachedText, holdersText, namespaceText } from "./listing.ts";
 import type { Session } from "./session.ts";
-import { type Column, table } from "./text.ts";
+import type { Column } from "./text.ts";
 
 const COLUMNS: readonly Column[] = [
-  { title: "namespace" },
+  { title: "namespace", folds: true },
   { title: "inode", align: "right" },
   { title: "processes", align: "right" },
-  { title: "held by" },
-  { title: "attached" },
+  { title: "held by", folds: true },
+  { title: "attached", folds: true },
 ];
 
 /** Lists every namespace that can be found, and what is attached to it. */
@@ -46,7 +46,7 @@ export async function listNamespaces(session: Session, options: OperatorOptions)
     holdersText(namespace.holders),
     attachedText(linksOf(namespace), directOf(namespace)),
   ]);
-  await session.output.write(table(COLUMNS, rows));
+  await session.output.table(COLUMNS, rows);
   await session.output.lines(unknown.map(unknownText));
 }
 
@@ -59,8 +59,10 @@ export async function addNamespace(
   const kernel = await session.kernel(options.kernel);
   using netns = NetNs.create(kernel, name);
   const { inode } = netns;
+  const text = `network namespace ${name} created (inode ${inode})`;
+  session.changed(text);
   if (options.json === true) await session.output.json({ name, inode });
-  else await session.output.lines([`network namespace ${name} created (inode ${inode})`]);
+  else await session.output.lines([text]);
 }
 
 /** Takes a name away, and with it the namespace if nothing else holds it. */
@@ -71,6 +73,8 @@ export async function deleteNamespace(
 ): Promise<void> {
   const kernel = await session.kernel(options.kernel);
   NetNs.remove(kernel, name);
+  const text = `network namespace ${name} removed`;
+  session.changed(text);
   if (options.json === true) await session.output.json({ name });
-  else await session.output.lines([`network namespace ${name} removed`]);
+  else await session.output.lines([text]);
 }

@@ -7,12 +7,22 @@ import type { Dissection } from "../kernel.ts";
 import { endpoints, protocolName, traits } from "./flows.ts";
 
 /** What a packet came to, or why no dissector could be given it. */
-export type Outcome = DissectedPacket | { readonly by: null; readonly reason: string };
+export type Outcome = DissectedPacket | UndissectedPacket;
+
+/** A packet that no dissector could be given. */
+export interface UndissectedPacket {
+  readonly by: null;
+  readonly reason: string;
+  /** Whether link-layer headers of its type aren't read: what Linux did with it isn't known. */
+  readonly isUnread: boolean;
+}
 
 /** What a packet came to. */
 export interface DissectedPacket extends Omit<Dissection, "programId"> {
   /** `struct bpf_flow_keys` as the program left it, 56 bytes; null without keys. */
   readonly keysBytes: Uint8Array | null;
+  /** Whether the program was stopped since it took more instructions than it may. */
+  readonly isOverLimit?: boolean;
 }
 
 /** What people read in place of a verdict, in the order in which sums name them. */
@@ -24,7 +34,7 @@ export function verdictOf(outcome: Outcome): (typeof VERDICTS)[number] {
   return wasStopped(outcome) ? "stopped" : outcome.verdict;
 }
 
-/** Whether the program did what Linux's verifier would have refused. */
+/** Whether the program was stopped. */
 export function wasStopped(outcome: Outcome): boolean {
   return outcome.by === "bpf" && outcome.retval === null;
 }
@@ -39,8 +49,9 @@ export function flowOf(outcome: Outcome): string {
   if (outcome.by === null) return outcome.reason;
   const { by, keys, retval } = outcome;
   if (keys === null) {
-    return by === "linux"
-      ? "left to Linux's own dissector"
+    if (by === "linux") return "left to Linux's own dissector";
+    return outcome.isOverLimit === true
+      ? "the program took more instructions than it may"
       : "the program did what Linux's verifier would have refused";
   }
   const isUsual = retval === BPF_OK || retval === BPF_DROP;

@@ -2,11 +2,13 @@
  * Where a command writes: text for people, JSON for programs, colours for terminals.
  */
 
-import { printable } from "./text.ts";
+import { type Column, jsonText, oneLine, printable, table } from "./text.ts";
 
 /** Where text goes: a stream of Node's, or as much of one as is needed. */
 export interface Sink {
   readonly isTTY?: boolean | undefined;
+  /** Width of a terminal, in characters. */
+  readonly columns?: number | undefined;
   /** @returns false when the reader is slow, and `drain` will say that it has caught up. */
   write(text: string): boolean;
   once(event: "drain", listener: () => void): unknown;
@@ -14,6 +16,9 @@ export interface Sink {
 
 /** Select Graphic Rendition of ECMA-48. */
 const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33, dim: 2 } as const;
+
+/** How many of the latest changes are told when standard output fails. */
+const MAX_CHANGES = 16;
 
 /** A colour of text, or its weight. */
 export type Colour = keyof typeof COLOURS;
@@ -23,6 +28,7 @@ export class Output {
   readonly #out: Sink;
   readonly #errors: Sink;
   readonly #isColoured: boolean;
+  #changes: readonly string[] = [];
 
   /** @param environment - NO_COLOR (no-color.org) and TERM=dumb switch colours off. */
   constructor(
@@ -42,14 +48,31 @@ export class Output {
     await new Promise<void>((resolve) => this.#out.once("drain", resolve));
   }
 
-  /** Lines for people; control characters in them are made harmless. */
+  /** Lines for people; control characters in them, line ends too, are made harmless. */
   async lines(lines: readonly string[]): Promise<void> {
-    await this.write(lines.map((line) => `${printable(line)}\n`).join(""));
+    await this.write(lines.map((line) => `${oneLine(line)}\n`).join(""));
+  }
+
+  /** A table, as wide as the terminal at most. */
+  async table(columns: readonly Column[], rows: readonly (readonly string[])[]): Promise<void> {
+    const width = this.#out.isTTY === true ? this.#out.columns : undefined;
+    await this.write(table(columns, rows, width || undefined));
+  }
+
+  /** Notes what has been changed for good, for {@link complainOfOutput}. */
+  changed(text: string): void {
+    this.#changes = [...this.#changes, text].slice(-MAX_CHANGES);
+  }
+
+  /** Says that standard output can't be written, and what is done all the same. */
+  complainOfOutput(reason: string): void {
+    this.complain(`cannot write standard output: ${reason}`);
+    for (const change of this.#changes) this.complain(`but this is done: ${oneLine(change)}`);
   }
 
   /** One value, over as many lines as it needs. */
   async json(value: unknown): Promise<void> {
-    await this.write(`${JSON.stringify(value, null, 2)}\n`);
+    await this.write(`${jsonText(value)}\n`);
   }
 
   /** A line on standard error. */

@@ -8,16 +8,19 @@ import { BPF_FLOW_KEYS_SIZE, decodeFlowKeys } from "../abi/flow_keys.ts";
 import { type EmbeddedKernel, type PacketBatch, RECORD, VERDICT } from "../kernel/index.ts";
 import {
   ETH_HLEN,
+  findNetworkHeader,
+  headerOffset,
+  headerProtocol,
+  LINK_TYPE_NOT_READ,
   LINKTYPE_ETHERNET,
-  type LinkType,
-  linkHeaderLength,
+  linkTypeName,
   MAX_PACKET_LENGTH,
   type NoNetworkFrame,
-  networkProtocol,
   type PacketSink,
   SHORT_PACKET,
 } from "../packet/index.ts";
 import type { Outcome } from "./outcome.ts";
+import { PrintedLines } from "./run_notes.ts";
 
 /** Bytes of a capture that a page takes at once. */
 export const CHUNK_BYTES: number = 1 << 18;
@@ -28,6 +31,9 @@ const PAGE_PACKETS: number = CHUNK_BYTES / MIN_RECORD_BYTES + 1;
 const PAGE_BYTES: number = CHUNK_BYTES + MAX_PACKET_LENGTH;
 const RECORD_BYTES: number = BPF_FLOW_KEYS_SIZE + 8;
 
+/** In the places of packets of a link type that isn't read: the type is counted down from here. */
+const FIRST_LINK_TYPE = -0x100;
+
 /** A page that was dissected, for those who only read it. */
 export interface Page {
   /** All of the kernel's memory. */
@@ -36,7 +42,7 @@ export interface Page {
   readonly records: number;
   /**
    * By packet: its length in the capture, and the place of its record or, less than 0, what
-   * {@link networkProtocol} says of a packet that no dissector can be given.
+   * {@link withoutRecord} makes of a packet that no dissector can be given.
    */
   readonly lengths: Int32Array;
   readonly places: Int32Array;
@@ -59,13 +65,14 @@ export function outcomeAt(page: Page, index: number): Outcome {
   const { words, places } = page;
   const record = recordAt(page.records, places[index] as number);
   if (record === 0) {
-    const reason = reasonFor(places[index] === SHORT_PACKET ? "short" : "no-protocol");
-    return { by: null, reason };
+    const place = places[index] as number;
+    return { by: null, reason: reasonAt(place), isUnread: place <= FIRST_LINK_TYPE };
   }
   const verdict = words[(record + RECORD.verdict) / 4];
   if (verdict === VERDICT.none) return handedOn(null);
-  if (verdict === VERDICT.fault) {
-    return { by: "bpf", verdict: "drop", retval: null, keys: null, keysBytes: null };
+  if (verdict === VERDICT.fault || verdict === VERDICT.limit) {
+    const isOverLimit = verdict === VERDICT.limit;
+    return { by: "bpf", verdict: "drop", retval: null, keys: null, keysBytes: null, isOverLimit };
   }
   const retval = (words[(record + RECORD.retval) / 4] as number) >>> 0;
   if (retval === BPF_FLOW_DISSECTOR_CONTINUE) return handedOn(retval);
@@ -79,10 +86,30 @@ function handedOn(retval: number | null): Outcome {
 }
 
 /** Why no dissector can be given a packet, for people. */
-export function reasonFor(reason: NoNetworkFrame["reason"]): string {
-  return reason === "short"
-    ? "shorter than its link-layer header"
-    : "its link-layer header names no network protocol";
+export function reasonFor(reason: NoNetworkFrame["reason"], linkType: number): string {
+  switch (reason) {
+    case "short":
+      return "shorter than its link-layer header";
+    case "no-protocol":
+      return "its link-layer header names no network protocol";
+    default:
+      return `link type ${linkTypeName(linkType)} is not supported`;
+  }
+}
+
+/**
+ * In the place of a record's: why a packet has none.
+ *
+ * @param found - less than 0, as {@link findNetworkHeader} says it.
+ */
+function withoutRecord(found: number, linkType: number): number {
+  return found === LINK_TYPE_NOT_READ ? FIRST_LINK_TYPE - linkType : found;
+}
+
+/** Why no dissector can be given a packet. @param place - less than 0: see {@link Page.places}. */
+export function reasonAt(place: number): string {
+  if (place <= FIRST_LINK_TYPE) return reasonFor("link-type", FIRST_LINK_TYPE - place);
+  return reasonFor(place === SHORT_PACKET ? "short" : "no-protocol", 0);
 }
 
 /** A page to put packets in, chunk after chunk. */
@@ -90,6 +117,10 @@ export class PageWriter implements PacketSink {
   readonly batch: PacketBatch;
   readonly lengths: Int32Array;
   readonly places: Int32Array;
+  /** What programs printed on the packets of the page. */
+  readonly printed: PrintedLines = new PrintedLines();
+  /** By place: which packet of the page it is. */
+  readonly #packets: Int32Array = new Int32Array(PAGE_PACKETS);
   readonly #flags: number;
   #chunk: Uint8Array = new Uint8Array(0);
   #chunkAddress: number = 0;
@@ -103,6 +134,7 @@ export class PageWriter implements PacketSink {
     this.lengths = column();
     this.places = column();
     this.#flags = flags;
+    this.batch.stopsAtLimit = true;
   }
 
   /**
@@ -121,7 +153,7 @@ export class PageWriter implements PacketSink {
   }
 
   packet(
-    linkType: LinkType,
+    linkType: number,
     capturedLength: number,
     _originalLength: number,
     bytes: Uint8Array,
@@ -131,12 +163,14 @@ export class PageWriter implements PacketSink {
     if (index >= this.#room) return;
     this.#count = index + 1;
     this.lengths[index] = capturedLength;
-    const protocol = networkProtocol(linkType, bytes, start, capturedLength);
-    if (protocol < 0) {
-      this.places[index] = protocol;
+    const found = findNetworkHeader(linkType, bytes, start, capturedLength);
+    if (found < 0) {
+      this.places[index] = withoutRecord(found, linkType);
       return;
     }
+    const protocol = headerProtocol(found);
     this.places[index] = this.batch.count;
+    this.#packets[this.batch.count] = index;
     const address =
       bytes === this.#chunk
         ? this.#chunkAddress + start
@@ -144,13 +178,34 @@ export class PageWriter implements PacketSink {
     if (linkType === LINKTYPE_ETHERNET) {
       this.batch.addPlaced(address, capturedLength, ETH_HLEN, protocol, this.#flags);
     } else {
-      const skipped = linkHeaderLength(linkType);
+      const skipped = headerOffset(found);
       this.batch.addPlaced(address + skipped, capturedLength - skipped, 0, protocol, this.#flags);
     }
   }
 
   get count(): number {
     return this.#count;
+  }
+
+  /** A program prints a line, on the packet of the batch whose turn it is. */
+  print(line: string): void {
+    this.printed.add(this.#numberOf(this.batch.current), line);
+  }
+
+  /**
+   * Leaves packets out that were not dissected, since one before them reached the limit.
+   *
+   * @param dissected - how many packets of the batch were.
+   * @returns the number of that packet.
+   */
+  cut(dissected: number): number {
+    const last = this.#packets[dissected - 1] as number;
+    this.#count = last + 1;
+    return this.#first + last;
+  }
+
+  #numberOf(place: number): number {
+    return this.#first + (this.#packets[place] as number);
   }
 
   /** As it is now. */

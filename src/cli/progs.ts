@@ -14,7 +14,7 @@ import type { OperatorOptions } from "./links.ts";
 import { keepMaps } from "./map_pins.ts";
 import { loadProgram, netnsName, netnsReference, openProgram } from "./references.ts";
 import type { Session } from "./session.ts";
-import { type Column, table } from "./text.ts";
+import type { Column } from "./text.ts";
 
 interface NamespaceOptions extends OperatorOptions {
   readonly netns: string;
@@ -43,14 +43,14 @@ export async function attachDirectly(
     throw error;
   }
   const { id } = loaded.program.info;
+  const { inode } = netns;
+  const text = `program ${id} attached to ${netnsName(netns.reference)} (inode ${inode})`;
+  session.changed(text);
   if (options.json === true) {
-    const { inode } = netns;
     await session.output.json({ program_id: id, netns_inode: inode, maps: maps.paths });
     return;
   }
-  await session.output.lines([
-    `program ${id} attached to ${netnsName(netns.reference)} (inode ${netns.inode})`,
-  ]);
+  await session.output.lines([text]);
 }
 
 /** Detaches a program; without a name for it, the one that is there. */
@@ -73,21 +73,21 @@ export async function detachDirectly(
   using program = openProgram(kernel, text, attached);
   netns.enter(() => program.detach());
   const { id } = program.info;
+  const done = `program ${id} detached from ${netnsName(netns.reference)} (inode ${netns.inode})`;
+  session.changed(done);
   if (options.json === true) {
     await session.output.json({ program_id: id, netns_inode: netns.inode });
     return;
   }
-  await session.output.lines([
-    `program ${id} detached from ${netnsName(netns.reference)} (inode ${netns.inode})`,
-  ]);
+  await session.output.lines([done]);
 }
 
 const COLUMNS: readonly Column[] = [
   { title: "program", align: "right" },
-  { title: "name" },
+  { title: "name", folds: true },
   { title: "tag" },
   { title: "type" },
-  { title: "attached" },
+  { title: "attached", folds: true },
 ];
 
 /** Lists the programs of a namespace, in the order in which they run. */
@@ -124,7 +124,7 @@ export async function query(session: Session, options: NamespaceOptions): Promis
     const how = knowsLinks ? "directly" : "unknown";
     return [`${id}`, name || "-", tag || "-", type, linkId === null ? how : `by link ${linkId}`];
   });
-  await session.output.write(table(COLUMNS, rows));
+  await session.output.table(COLUMNS, rows);
   await session.output.lines(unknown.map(unknownText));
 }
 

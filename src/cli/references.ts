@@ -156,7 +156,8 @@ export async function loadProgram(
   const object = await readObject(path);
   const spec =
     name === undefined ? chooseAttachable(object, path) : chooseProgram(object, path, name);
-  const maps: Record<string, BpfMap> = {};
+  // A map may be called __proto__.
+  const maps: Record<string, BpfMap> = Object.create(null);
   try {
     for (const each of replacements) {
       const [mapName, pin] = splitReplacement(each);

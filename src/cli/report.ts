@@ -88,11 +88,13 @@ export class Report {
   }
 }
 
-/** Packets that no dissector can be given are Linux's to drop. */
+/** Packets that no dissector can be given are Linux's to drop, as far as they are known. */
 function jsonOf(outcome: Outcome): object {
   if (outcome.by === null) {
     const nothing = { retval: null, keys: null, keys_hex: null };
-    return { by: "linux", verdict: "drop", ...nothing, reason: outcome.reason };
+    const { reason, isUnread } = outcome;
+    if (isUnread) return { by: null, verdict: "none", ...nothing, reason };
+    return { by: "linux", verdict: "drop", ...nothing, reason };
   }
   const { by, verdict, retval, keys, keysBytes } = outcome;
   return { by, verdict, retval, keys, keys_hex: keysBytes === null ? null : hex(keysBytes) };

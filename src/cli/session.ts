@@ -13,6 +13,14 @@ import { Output } from "./output.ts";
 export const KERNEL_NAMES = ["linux", "embedded"] as const;
 export type KernelName = (typeof KERNEL_NAMES)[number];
 
+/** What an embedded kernel is booted for. */
+export interface KernelNeeds {
+  /** How many threads will work on its memory. */
+  readonly threads?: number;
+  /** How many instructions a run may take; by default there is no limit. */
+  readonly maxInstructions?: number | undefined;
+}
+
 /** The kernel, opened when it is first asked for, and what a script holds on it. */
 export class Session implements Disposable {
   readonly output: Output;
@@ -20,6 +28,8 @@ export class Session implements Disposable {
   readonly scriptKernel: KernelName | null;
   /** How the session ends if nothing is thrown. */
   exitCode: number = EXIT_DONE;
+  /** Takes what programs print on an embedded kernel, while somebody wants to know. */
+  trace: ((line: string) => void) | null = null;
   #kernel: Kernel | null = null;
   /** What the last look at all links found. */
   #lastLook: readonly LinkEntry[] = [];
@@ -49,11 +59,23 @@ export class Session implements Disposable {
    * The kernel that commands work on.
    *
    * @param wanted - what the command line asks for; in a script all commands share one.
-   * @param threads - how many will work on its memory, if it is an embedded kernel.
+   * @param needs - what an embedded kernel is booted for.
    * @throws {UnsupportedError} when Linux is asked for where it can't be had.
+   * @throws {UsageError} for a limit of instructions on a kernel that can't have one.
    */
-  async kernel(wanted: KernelName, threads: number = 1): Promise<Kernel> {
-    this.#kernel ??= await openKernel(this.scriptKernel ?? wanted, threads);
+  async kernel(wanted: KernelName, needs: KernelNeeds = {}): Promise<Kernel> {
+    const name = this.scriptKernel ?? wanted;
+    if (needs.maxInstructions !== undefined) {
+      if (name === "linux") {
+        throw new UsageError(
+          "Linux counts no instructions: --max-instructions is for --kernel embedded",
+        );
+      }
+      if (this.#kernel !== null) {
+        throw new UsageError("--max-instructions needs a kernel of its own: it can't be used here");
+      }
+    }
+    this.#kernel ??= await this.#open(name, needs);
     return this.#kernel;
   }
 
@@ -86,6 +108,14 @@ export class Session implements Disposable {
     return this.#links.get(id);
   }
 
+  /**
+   * Notes what has been changed, and stays so when this process ends: should standard output not
+   * take it, standard error does. What is changed on an embedded kernel goes with it.
+   */
+  changed(text: string): void {
+    if (this.#kernel?.name === "linux") this.output.changed(text);
+  }
+
   /** Holds a link until it is released, or to the end of the session. */
   hold(held: HeldLink): void {
     this.#links.set(held.link.info.id, held);
@@ -115,7 +145,7 @@ export class Session implements Disposable {
   replaceOthers(id: number, others: readonly Disposable[]): void {
     const held = this.#links.get(id);
     if (held === undefined) {
-      this.keep(...others);
+      for (const each of others) this.keep(each);
       return;
     }
     this.#links.set(id, { ...held, others });
@@ -123,8 +153,8 @@ export class Session implements Disposable {
   }
 
   /** Keeps something to the end of the session. */
-  keep(...things: readonly Disposable[]): void {
-    this.#kept.push(...things);
+  keep(thing: Disposable): void {
+    this.#kept.push(thing);
   }
 
   /**
@@ -150,6 +180,21 @@ export class Session implements Disposable {
     throw new UsageError(`this script holds no link that it calls ${label}`);
   }
 
+  async #open(name: KernelName, { threads = 1, maxInstructions }: KernelNeeds): Promise<Kernel> {
+    if (name === "linux") {
+      const { openLinuxKernel } = await import("../linux/index.ts");
+      return openLinuxKernel();
+    }
+    const { EmbeddedKernel } = await import("../kernel/index.ts");
+    return EmbeddedKernel.boot({
+      possibleCpus: threads,
+      sharedMemory: threads > 1,
+      countTailCallMisses: true,
+      trace: (line) => this.trace?.(line),
+      ...(maxInstructions !== undefined && { instructionLimit: maxInstructions }),
+    });
+  }
+
   [Symbol.dispose](): void {
     for (const id of [...this.#links.keys()]) this.release(id);
     disposeAll(this.#kept.splice(0));
@@ -161,15 +206,6 @@ export class Session implements Disposable {
 /** The last is disposed of first. */
 function disposeAll(things: readonly Disposable[]): void {
   for (const thing of things.toReversed()) thing[Symbol.dispose]();
-}
-
-async function openKernel(name: KernelName, threads: number): Promise<Kernel> {
-  if (name === "linux") {
-    const { openLinuxKernel } = await import("../linux/index.ts");
-    return openLinuxKernel();
-  }
-  const { EmbeddedKernel } = await import("../kernel/index.ts");
-  return EmbeddedKernel.boot({ possibleCpus: threads, sharedMemory: threads > 1 });
 }
 
 /** How often a held link is looked at: nothing tells of a change. */

@@ -9,6 +9,7 @@ import type { PacketSink } from "../packet/index.ts";
 import type { Dissection, DissectionOptions } from "./dissection.ts";
 import { PageWriter } from "./page.ts";
 import type { Format, Report } from "./report.ts";
+import type { Printed } from "./run_notes.ts";
 import {
   ANSWER,
   type PageJob,
@@ -23,6 +24,7 @@ const PAGES_PER_THREAD = 2;
 /** A page on its way: dissected by a thread, in time. */
 interface Sent {
   readonly cpu: number;
+  readonly page: number;
   readonly result: Promise<PageResult>;
 }
 
@@ -38,6 +40,14 @@ export class SpreadDissection implements Dissection {
   /** The page that is being filled. */
   #page: number = 0;
   #packets: number = 0;
+  overLimit: number | null = null;
+  /** Packets that are in the report. */
+  reported: number = 0;
+  /** The page whose program calls a helper. */
+  #called: PageWriter | null = null;
+  /** What was printed on packets that are in the report, page after page. */
+  #lines: string[] = [];
+  #omitted: number = 0;
 
   constructor(
     kernel: EmbeddedKernel,
@@ -51,7 +61,9 @@ export class SpreadDissection implements Dissection {
     });
     this.#pages = pages;
     this.#threads = Array.from({ length: threads }, (_, cpu) => {
-      return new Thread(spread, cpu, format, pages);
+      return new Thread(spread, cpu, format, pages, (page) => {
+        this.#called = page;
+      });
     });
     this.sink = {
       packet: (linkType, capturedLength, originalLength, bytes, start) => {
@@ -74,9 +86,10 @@ export class SpreadDissection implements Dissection {
     const cpu = page % this.#threads.length;
     const thread = this.#threads[cpu] as Thread;
     const { context, descriptors, records } = batch;
-    const place = { context, descriptors, records, count: batch.count };
+    const { stopsAtLimit } = batch;
+    const place = { context, descriptors, records, count: batch.count, stopsAtLimit };
     const result = thread.dissect({ ...place, page, packets: count, first: this.#packets + 1 });
-    this.#sent.push({ cpu, result });
+    this.#sent.push({ cpu, page, result });
     this.#packets += count;
     if (this.#sent.length === this.#pages.length) await this.#takeOldest();
     this.#page = (page + 1) % this.#pages.length;
@@ -94,9 +107,29 @@ export class SpreadDissection implements Dissection {
   async #takeOldest(): Promise<void> {
     const sent = this.#sent.shift();
     if (sent === undefined) return;
-    const { part, stops } = await sent.result;
+    const { part, overLimit, dissected } = await sent.result;
     this.#report.addPart(part);
-    this.#spread.note(sent.cpu, stops);
+    this.reported += part.tally.packets;
+    this.#spread.note(sent.cpu, dissected);
+    const writer = this.#pages[sent.page] as PageWriter;
+    const { lines, omitted } = writer.printed.take();
+    this.#lines = this.#lines.length === 0 ? [...lines] : this.#lines.concat(lines);
+    this.#omitted += omitted;
+    if (overLimit === null) return;
+    // Nothing that comes later counts.
+    this.overLimit = overLimit;
+    this.#sent.length = 0;
+  }
+
+  print(line: string): void {
+    this.#called?.print(line);
+  }
+
+  printed(): Printed {
+    const printed = { lines: this.#lines, omitted: this.#omitted };
+    this.#lines = [];
+    this.#omitted = 0;
+    return printed;
   }
 }
 
@@ -104,15 +137,24 @@ export class SpreadDissection implements Dissection {
 class Thread implements Disposable {
   readonly #spread: Spread;
   readonly #pages: readonly PageWriter[];
+  /** Is told for which page a helper is called. */
+  readonly #serves: (page: PageWriter) => void;
   readonly #worker: Worker;
   readonly #answer: Int32Array = new Int32Array(new SharedArrayBuffer(4));
   /** Those who wait for what comes of their pages, in order. */
   readonly #waiting: { resolve: (of: PageResult) => void; reject: (error: Error) => void }[] = [];
   #failure: Error | null = null;
 
-  constructor(spread: Spread, cpu: number, format: Format, pages: readonly PageWriter[]) {
+  constructor(
+    spread: Spread,
+    cpu: number,
+    format: Format,
+    pages: readonly PageWriter[],
+    serves: (page: PageWriter) => void,
+  ) {
     this.#spread = spread;
     this.#pages = pages;
+    this.#serves = serves;
     const { image } = spread;
     const columns = pages.map(({ lengths, places }) => ({ lengths, places }));
     const workerData: ThreadStart = { image, cpu, format, answer: this.#answer, pages: columns };
@@ -141,7 +183,9 @@ class Thread implements Disposable {
       this.#waiting.shift()?.resolve(message.result);
       return;
     }
-    const { batch } = this.#pages[message.page] as PageWriter;
+    const page = this.#pages[message.page] as PageWriter;
+    const { batch } = page;
+    this.#serves(page);
     let state: number = ANSWER.stopped;
     try {
       if (this.#spread.call(batch, message.call)) state = ANSWER.goesOn;

@@ -2,7 +2,7 @@
  * What the threads of `nslink run --jobs` say to each other.
  */
 
-import type { DissectorImage, HelperCall, PlacedBatch, Stopped } from "../kernel/index.ts";
+import type { Dissected, DissectorImage, HelperCall, PlacedBatch } from "../kernel/index.ts";
 import type { Page } from "./page.ts";
 import type { Format, ReportPart } from "./report.ts";
 
@@ -31,8 +31,9 @@ export interface PageJob extends PlacedBatch {
 /** What came of a page. */
 export interface PageResult {
   readonly part: ReportPart;
-  /** Its packets whose program was stopped, in order. */
-  readonly stops: readonly Stopped[];
+  readonly dissected: Dissected;
+  /** See {@link Dissection.overLimit}. */
+  readonly overLimit: number | null;
 }
 
 /** What a thread says. */

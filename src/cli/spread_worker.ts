@@ -3,7 +3,8 @@
  */
 
 import { parentPort, workerData } from "node:worker_threads";
-import { DissectorReplica, type HelperCall } from "../kernel/index.ts";
+import { DissectorReplica, type HelperCall, RECORD, VERDICT } from "../kernel/index.ts";
+import { recordAt } from "./page.ts";
 import { Report } from "./report.ts";
 import { ANSWER, type PageJob, type ThreadMessage, type ThreadStart } from "./spread_messages.ts";
 
@@ -25,6 +26,18 @@ function callKernel(call: HelperCall): boolean {
   return Atomics.load(answer, 0) === ANSWER.goesOn;
 }
 
+/** Which packet of a page reached the limit of instructions; null if none did. */
+function lastPacket(
+  places: Int32Array,
+  { records }: PageJob,
+  dissected: number,
+  words: Int32Array,
+): number | null {
+  if (dissected === 0) return null;
+  const verdict = words[(recordAt(records, dissected - 1) + RECORD.verdict) / 4];
+  return verdict === VERDICT.limit ? places.indexOf(dissected - 1) : null;
+}
+
 const replica = new DissectorReplica(image, cpu, callKernel);
 
 parentPort?.on("message", (job: PageJob) => {
@@ -32,8 +45,10 @@ parentPort?.on("message", (job: PageJob) => {
   const columns = pages[page];
   if (columns === undefined) throw new RangeError(`job: there is no page ${page}`);
   current = page;
-  const stops = replica.dissect(job);
+  const dissected = replica.dissect(job);
   const words = new Int32Array(image.memory.buffer);
-  report.addPage({ ...columns, words, records, count: packets, first });
-  say({ kind: "page", result: { part: report.takePart(), stops } });
+  const last = lastPacket(columns.places, job, dissected.count, words);
+  report.addPage({ ...columns, words, records, count: last === null ? packets : last + 1, first });
+  const overLimit = last === null ? null : first + last;
+  say({ kind: "page", result: { part: report.takePart(), dissected, overLimit } });
 });

@@ -18,21 +18,21 @@ export function verdictLines(
   const type = (PROG_TYPE_NAMES[spec.type] ?? `${spec.type}`).replace("BPF_PROG_TYPE_", "");
   const isAlone = verdicts.length === 1;
   const lines = [`${spec.name} (${type.toLowerCase()})`];
+  // A log may have more lines than a call may have arguments.
+  const addIndented = (texts: readonly string[]): void => {
+    for (const text of texts) lines.push(`    ${text}`);
+  };
   for (const verdict of verdicts) {
     const isRepeated =
       verdict !== verdicts[0] &&
       differences.length === 0 &&
       !verdicts.some((each) => each.isBarred);
     lines.push(`  ${headline(verdict, isAlone)}`);
-    if (verdict.refusal !== null && !isRepeated) lines.push(...indented(details(verdict.refusal)));
-    if (verdict.log !== "") lines.push(...indented(verdict.log.trimEnd().split("\n")));
+    if (verdict.refusal !== null && !isRepeated) addIndented(details(verdict.refusal));
+    if (verdict.log !== "") addIndented(verdict.log.trimEnd().split("\n"));
   }
   if (differences.length > 0) lines.push(`  the kernels differ in: ${differences.join(", ")}`);
   return lines.map((line) => `${paintMark(output, printable(line))}\n`).join("");
-}
-
-function indented(lines: readonly string[]): string[] {
-  return lines.map((line) => `    ${line}`);
 }
 
 function paintMark(output: Output, line: string): string {

@@ -106,7 +106,7 @@ export const NETNS_CAUSES: readonly Cause[] = [
   {
     id: "not-a-netns",
     title: "the path leads to something else",
-    commands: OPEN,
+    commands: [...OPEN, "netns.remove"],
     errnos: [EINVAL],
     find: notANetns,
   },

@@ -32,21 +32,24 @@ export interface Checkup {
   readonly uid: number | null;
   /** Those that BPF asks about and that this task has; null when that can't be known. */
   readonly capabilities: readonly string[] | null;
-  readonly inUserNamespace: boolean;
+  readonly inUserNamespace: boolean | null;
   /** RLIMIT_MEMLOCK in bytes; null for none, and for not known. */
   readonly memlockBytes: number | null;
   readonly sysctls: Readonly<Record<string, number | null>>;
   /** Whether programs are compiled. */
   readonly jit: boolean | null;
   /** Where BPF file systems are mounted. */
-  readonly bpffs: readonly string[];
+  readonly bpffs: readonly string[] | null;
   /** Whether the root network namespace is in sight: in a container it isn't. */
-  readonly rootNamespaceInSight: boolean;
+  readonly rootNamespaceInSight: boolean | null;
   readonly features: readonly ProbedFeature[];
   readonly checks: readonly Check[];
 }
 
-type Facts = Omit<Checkup, "checks">;
+interface Facts extends Omit<Checkup, "checks"> {
+  /** Whether RLIMIT_MEMLOCK could be read. */
+  readonly isMemlockKnown: boolean;
+}
 
 /** What BPF on network namespaces needs, and what for. */
 const CAPABILITY_USES: Readonly<Record<string, string>> = {
@@ -63,14 +66,17 @@ const LINUX_WITHOUT_MEMLOCK = [5, 11] as const;
 /** Looks at a kernel as the calling task sees it. Leaves nothing behind. */
 export function examine(kernel: Kernel): Checkup {
   const task = readTask(kernel);
+  const mounts = kernel.bpffs.mounts();
+  const isRootInSight = kernel.netns.list([]).some(({ isRoot }) => isRoot);
   const isLimited = task.memlockBytes !== null && Number.isFinite(task.memlockBytes);
   const facts: Facts = {
     kernel: kernel.name,
     version: task.version,
     uid: task.uid,
     capabilities: task.capabilities === null ? null : [...task.capabilities].sort(),
-    inUserNamespace: task.inUserNamespace,
+    inUserNamespace: canRead(kernel, "/proc/thread-self/uid_map") ? task.inUserNamespace : null,
     memlockBytes: isLimited ? task.memlockBytes : null,
+    isMemlockKnown: task.memlockBytes !== null,
     sysctls: {
       "kernel.unprivileged_bpf_disabled": task.unprivilegedBpfDisabled,
       "net.core.bpf_jit_enable": task.jitEnable,
@@ -78,11 +84,22 @@ export function examine(kernel: Kernel): Checkup {
       "kernel.bpf_stats_enabled": task.statsEnabled,
     },
     jit: task.jitEnable === null ? null : task.jitEnable > 0,
-    bpffs: kernel.bpffs.mounts(),
-    rootNamespaceInSight: kernel.netns.list([]).some(({ isRoot }) => isRoot),
+    bpffs: mounts.length > 0 || canRead(kernel, "/proc/self/mountinfo") ? mounts : null,
+    rootNamespaceInSight: isRootInSight || task.uid !== null ? isRootInSight : null,
     features: probeFeatures(kernel),
   };
-  return { ...facts, checks: CHECKS.flatMap((check) => check(facts)) };
+  const { isMemlockKnown: _, ...told } = facts;
+  return { ...told, checks: CHECKS.flatMap((check) => check(facts)) };
+}
+
+function canRead(kernel: Kernel, path: string): boolean {
+  return typeof kernel.readText(path) === "string";
+}
+
+/** What a machine without /proc is told of what stands there. */
+function unknown(id: string, what: string): Check {
+  const text = `not to be known without /proc: ${what}`;
+  return { id, status: "note", text, fix: "mount -t proc proc /proc" };
 }
 
 const CHECKS: readonly ((facts: Facts) => readonly Check[])[] = [
@@ -105,9 +122,7 @@ function checkVersion({ kernel, version }: Facts): readonly Check[] {
   const id = "version";
   if (kernel === "embedded")
     return [ok(id, `the embedded kernel, which behaves as Linux ${version}`)];
-  if (version === null) {
-    return [{ id, status: "note", text: "the version can't be read", fix: "mount /proc" }];
-  }
+  if (version === null) return [unknown(id, "the version")];
   const text = `Linux ${version}`;
   if (!isBefore(version, FIRST_GOOD_LINUX)) return [ok(id, text)];
   return [{ id, status: "problem", text, fix: "run Linux 5.9 or newer" }];
@@ -118,9 +133,7 @@ const USES_WHERE_OPEN = "loading programs but plain socket filters, and making s
 
 function checkCapabilities({ capabilities, sysctls }: Facts): readonly Check[] {
   const id = "capabilities";
-  if (capabilities === null) {
-    return [{ id, status: "note", text: "capabilities can't be read", fix: "mount /proc" }];
-  }
+  if (capabilities === null) return [unknown(id, "capabilities")];
   const missing = Object.entries(CAPABILITY_USES).filter(
     ([name]) => !capabilities.includes(name) && !capabilities.includes("CAP_SYS_ADMIN"),
   );
@@ -138,16 +151,20 @@ function checkCapabilities({ capabilities, sysctls }: Facts): readonly Check[] {
 
 function checkUserNamespace({ inUserNamespace }: Facts): readonly Check[] {
   const id = "user-namespace";
+  if (inUserNamespace === null) return [unknown(id, "whether this is a user namespace")];
   if (!inUserNamespace) return [ok(id, "in the machine's own user namespace")];
   const text = "in a user namespace, where capabilities don't count for BPF";
   return [{ id, status: "problem", text, fix: "run it outside, or delegate with a BPF token" }];
 }
 
-function checkUnprivileged({ sysctls, capabilities }: Facts): readonly Check[] {
+function checkUnprivileged({ sysctls, capabilities, uid }: Facts): readonly Check[] {
   const id = "unprivileged-bpf";
   const value = sysctls["kernel.unprivileged_bpf_disabled"] ?? null;
   const text = `kernel.unprivileged_bpf_disabled = ${value}`;
-  if (value === null) return [];
+  // A kernel may have no such sysctl.
+  if (value === null) {
+    return uid === null ? [unknown(id, "who may load programs without CAP_BPF")] : [];
+  }
   if (value === 0) {
     const fix = "sysctl kernel.unprivileged_bpf_disabled=2, unless it is wanted";
     return [{ id, status: "note", text: `${text}: everybody may load socket filters`, fix }];
@@ -156,8 +173,10 @@ function checkUnprivileged({ sysctls, capabilities }: Facts): readonly Check[] {
   return [ok(id, may ? text : `${text}: without CAP_BPF nothing can be loaded`)];
 }
 
-function checkMemlock({ version, memlockBytes, kernel }: Facts): readonly Check[] {
+function checkMemlock({ version, memlockBytes, isMemlockKnown, kernel }: Facts): readonly Check[] {
   const id = "memlock";
+  if (!isMemlockKnown && kernel !== "embedded")
+    return [unknown(id, "how much memory may be locked")];
   if (kernel === "embedded" || memlockBytes === null) return [ok(id, "locked memory: no limit")];
   const text = `locked memory: ${memlockBytes} bytes at most`;
   if (!isBefore(version, LINUX_WITHOUT_MEMLOCK)) {
@@ -166,9 +185,9 @@ function checkMemlock({ version, memlockBytes, kernel }: Facts): readonly Check[
   return [{ id, status: "problem", text, fix: "ulimit -l unlimited" }];
 }
 
-function checkJit({ jit, kernel }: Facts): readonly Check[] {
+function checkJit({ jit, kernel, uid }: Facts): readonly Check[] {
   const id = "jit";
-  if (jit === null) return [];
+  if (jit === null) return uid === null ? [unknown(id, "whether programs are compiled")] : [];
   if (jit) return [ok(id, "programs are compiled (JIT)")];
   const text = "programs are interpreted";
   if (kernel === "embedded") return [ok(id, text)];
@@ -177,6 +196,7 @@ function checkJit({ jit, kernel }: Facts): readonly Check[] {
 
 function checkBpffs({ bpffs }: Facts): readonly Check[] {
   const id = "bpffs";
+  if (bpffs === null) return [unknown(id, "where a BPF file system is mounted")];
   if (bpffs.length > 0) return [ok(id, `BPF file system: ${bpffs.join(", ")}`)];
   const text = "no BPF file system is mounted: nothing can be pinned";
   return [{ id, status: "problem", text, fix: "mount -t bpf bpf /sys/fs/bpf" }];
@@ -184,6 +204,9 @@ function checkBpffs({ bpffs }: Facts): readonly Check[] {
 
 function checkRoot({ rootNamespaceInSight }: Facts): readonly Check[] {
   const id = "root-namespace";
+  if (rootNamespaceInSight === null) {
+    return [unknown(id, "whether the root network namespace is in sight")];
+  }
   if (rootNamespaceInSight) return [ok(id, "the root network namespace is in sight")];
   const text = "the root network namespace is out of sight: a flow dissector there goes unseen";
   return [{ id, status: "note", text, fix: "run it outside of the container, or with --pid=host" }];

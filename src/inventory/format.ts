@@ -81,7 +81,7 @@ function namespaceLines({ link: { namespace } }: Explanation): readonly string[]
   const inside = pids.slice(0, MAX_PIDS_NAMED).join(", ");
   const more = pids.length > MAX_PIDS_NAMED ? ` and ${pids.length - MAX_PIDS_NAMED} more` : "";
   const keepers = [
-    ...names.map((name) => `its name ${name} (ip netns del ${name} takes it away)`),
+    ...names.map((name) => `its name ${name} (ip netns del ${shellWord(name)} takes it away)`),
     ...(pids.length === 0 ? [] : [`${counted(pids.length, "process")} inside: ${inside}${more}`]),
     ...holders.map(holderText),
   ];
@@ -167,4 +167,9 @@ function packetsText({ by, programIds }: PacketPath): string {
 function counted(count: number, noun: "process" | "pin"): string {
   if (count === 1) return `1 ${noun}`;
   return `${count} ${noun === "process" ? "processes" : "pins"}`;
+}
+
+/** A word as a shell takes it: whatever is in a name, it is no more than a name. */
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -3,11 +3,12 @@
  */
 
 import { EBADF } from "../abi/errno.ts";
-import type { BpffsCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
+import type { BpffsCalls, DirectoryCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
 import { progFromFd } from "./bpf/prog_fd.ts";
 import type { EngineName, ProgramEngine } from "./engine.ts";
-import { BPFFS_MOUNT } from "./fs.ts";
+import { faultLog } from "./interpreter/fault_log.ts";
 import { listProgram, type ProgramListing } from "./jit/listing.ts";
+import { compileOptionsOf } from "./jit/program.ts";
 import type { Spread } from "./jit/spread.ts";
 import { type Clock, Machine, type UnprivilegedBpf } from "./machine.ts";
 import { DEFAULT_MEMORY_LIMIT } from "./memory.ts";
@@ -16,8 +17,10 @@ import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { EmbeddedNetNs } from "./netns_calls.ts";
 import { openObjects, unseenProcesses } from "./open_objects.ts";
+import { bpffsCalls, directoryCalls } from "./path_calls.ts";
 import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
+import type { TailCallMissReport } from "./tail_call_misses.ts";
 import { ALL_CAPABILITIES, type Capability, type Task } from "./task.ts";
 import { BufferMemory, type Mapping, type UserMemory } from "./user_memory.ts";
 import { microtaskScheduler, type Scheduler } from "./workqueue.ts";
@@ -53,11 +56,19 @@ export interface BootOptions {
   /** Makes compiled programs check each access to memory as well; by default they don't. */
   readonly hardened?: boolean;
   /**
-   * How many instructions a run may take on the interpreter, and how many rounds of loops in a
-   * hardened kernel, before it is stopped as a fault; by default 2^36 and 2^32 - 1. Linux's rules
-   * let a few programs in that never end. Compiled code that is not hardened doesn't count.
+   * How many instructions a run may take before it is stopped as a fault, those of tail-called
+   * programs, functions and callbacks included. With a limit compiled code counts as well, which
+   * costs up to 0.9 of most runs' time, and more for loops of few instructions (`bench engine`).
+   * Without one the interpreter stops a run after 2^36 instructions, a hardened kernel after
+   * 2^32 - 1 rounds of loops, and other compiled code doesn't count. Linux has no such limit, and
+   * its rules let programs in that run for years: two nested bpf_loop are 2^46 rounds.
    */
   readonly instructionLimit?: number;
+  /**
+   * Counts tail calls that miss, for {@link EmbeddedKernel.takeTailCallMisses}. Those that succeed
+   * cost no more for it. By default nothing is counted.
+   */
+  readonly countTailCallMisses?: boolean;
   /**
    * Puts the kernel into memory that other threads can be given, with atomic instructions that are
    * so among threads: see {@link EmbeddedKernel.spread}. By default its memory is its own.
@@ -77,6 +88,15 @@ export interface ProgramDescription extends ProgramEngine {
   readonly faults: number;
   /** What the last of them did, in words; null when there was none. */
   readonly lastFault: string | null;
+}
+
+/** What stopped a run. */
+export interface FaultDescription {
+  /** Id of the program that did it: maybe one that was tail-called. */
+  readonly programId: number;
+  /** Of its instruction; -1 where that isn't known. */
+  readonly slot: number;
+  readonly reason: string;
 }
 
 /** What another task of the same kernel is given; by default what this task has. */
@@ -111,6 +131,7 @@ export class EmbeddedKernel implements Kernel {
   readonly name = "embedded" as const;
   readonly netns: NetNsCalls;
   readonly bpffs: BpffsCalls;
+  readonly directories: DirectoryCalls;
   readonly #task: Task;
   readonly #buffers: BufferMemory;
   /** Buffers whose addresses were given out for the next call. */
@@ -121,6 +142,7 @@ export class EmbeddedKernel implements Kernel {
     this.#buffers = buffers;
     this.netns = new EmbeddedNetNs(task);
     this.bpffs = bpffsCalls(task);
+    this.directories = directoryCalls(task);
   }
 
   /**
@@ -144,6 +166,7 @@ export class EmbeddedKernel implements Kernel {
       engine: options.engine ?? "jit",
       hardened: options.hardened ?? false,
       instructionLimit: options.instructionLimit,
+      countTailCallMisses: options.countTailCallMisses ?? false,
       sharedMemory: options.sharedMemory ?? false,
       unprivilegedBpfDisabled: options.unprivilegedBpfDisabled ?? 2,
     });
@@ -210,6 +233,22 @@ export class EmbeddedKernel implements Kernel {
     return { ...engine.describe(prog), faults: count, lastFault: last?.message ?? null };
   }
 
+  /** What stopped a run last, of any program; null when none was stopped. */
+  get lastFault(): FaultDescription | null {
+    const { last } = faultLog(this.#task.machine);
+    if (last === null) return null;
+    const { progId: programId, slot, reason } = last;
+    return { programId, slot, reason };
+  }
+
+  /**
+   * Tail calls that missed since this was last asked, by map and slot; none unless the kernel was
+   * booted with `countTailCallMisses`.
+   */
+  takeTailCallMisses(): TailCallMissReport {
+    return this.#task.machine.tailCallLedger?.take() ?? { slots: [], others: 0 };
+  }
+
   /**
    * The code that the JIT makes of a program, whichever engine runs it here.
    *
@@ -218,8 +257,7 @@ export class EmbeddedKernel implements Kernel {
   listProgram(fd: number): ProgramListing | number {
     const prog = progFromFd(this.#task, fd);
     if (typeof prog === "number") return prog;
-    const { hardened = false, sharedMemory: shared = false } = this.#task.machine.options;
-    return listProgram(prog, { hardened, shared });
+    return listProgram(prog, compileOptionsOf(this.#task.machine.options));
   }
 
   /**
@@ -343,16 +381,4 @@ function platformClock(): Clock {
 
 function platformRandom(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-}
-
-function bpffsCalls(task: Task): BpffsCalls {
-  const { filesystem } = task.machine;
-  return {
-    mkdir: (path) => filesystem.mkdir(task, path),
-    rmdir: (path) => filesystem.rmdir(task, path),
-    unlink: (path) => filesystem.unlink(task, path),
-    readdir: (path) => filesystem.readdir(task, path),
-    mounts: () => [BPFFS_MOUNT],
-    walk: (path) => filesystem.walk(task, path),
-  };
 }

@@ -48,8 +48,8 @@ export type InstructionObserver = (slot: number, registers: Registers, prog: Pro
 /** How to run. */
 export interface RunOptions {
   /**
-   * More instructions than this are a fault. Compiled code doesn't count instructions, but, if it
-   * is hardened, rounds of loops: more rounds than this are a fault there.
+   * More instructions than this are a fault. Compiled code counts them where the machine has a
+   * limit; otherwise, if it is hardened, it counts rounds of loops: more rounds are a fault there.
    */
   readonly instructionLimit?: number;
   /** A run that is observed is always the interpreter's. */
@@ -67,8 +67,8 @@ export interface Outcome {
   /** The lower half of r0: what programs return. */
   readonly retval: number;
   /**
-   * Instructions executed, those of tail called programs and callbacks included; 0 on the JIT,
-   * which doesn't count.
+   * Instructions executed, those of tail called programs and callbacks included; 0 on the JIT
+   * where it doesn't count.
    */
   readonly instructions: number;
   /** Why the run was stopped; null when it came to its end. */

@@ -3,6 +3,7 @@
  */
 
 import { EBADF, EMFILE } from "../abi/errno.ts";
+import type { FileStatus } from "../kernel.ts";
 import type { Net } from "./net_namespace.ts";
 
 /** open(2)'s numbers (include/uapi/asm-generic/fcntl.h). */
@@ -48,6 +49,11 @@ export abstract class File {
     return this;
   }
 
+  /** What fstat(2) and fstatfs(2) say. */
+  get status(): FileStatus {
+    return { type: "regular file", fileSystem: "other", uid: 0, mode: 0o600 };
+  }
+
   /** One more holder. */
   get(): this {
     this.#references++;
@@ -74,6 +80,11 @@ export class OtherFile extends File {
     super(name, flags);
   }
 
+  override get status(): FileStatus {
+    const status = super.status;
+    return this.name.startsWith("/dev/") ? { ...status, type: "character device" } : status;
+  }
+
   protected release(): void {}
 }
 
@@ -89,6 +100,10 @@ export class PathFile extends File {
 
   override get name(): string {
     return this.target.name;
+  }
+
+  override get status(): FileStatus {
+    return this.target.status;
   }
 
   protected release(): void {

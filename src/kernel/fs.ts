@@ -4,6 +4,7 @@
 
 import {
   EACCES,
+  EBADF,
   EBUSY,
   EEXIST,
   EINVAL,
@@ -16,6 +17,8 @@ import {
   EPERM,
   EROFS,
 } from "../abi/errno.ts";
+import { encodeName, isFileName } from "../abi/names.ts";
+import type { FileStatus } from "../kernel.ts";
 import { File, O_ACCMODE, O_DIRECTORY, O_PATH, O_RDONLY, OtherFile, PathFile } from "./file.ts";
 import type { Machine } from "./machine.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
@@ -72,7 +75,21 @@ export class DirectoryFile extends File {
     return this.directory.path;
   }
 
+  override get status(): FileStatus {
+    const { kind, uid, mode } = this.directory;
+    const fileSystem = kind === "bpffs" ? "bpf" : "other";
+    return { type: "directory", fileSystem, uid, mode };
+  }
+
   protected release(): void {}
+}
+
+/** The directory that an fd is open on, an O_PATH one too; EBADF, ENOTDIR. */
+export function directoryBehind(task: Task, fd: number): Directory | number {
+  const any = task.files.getAny(fd);
+  const file = any instanceof PathFile ? any.target : any;
+  if (file === null) return -EBADF;
+  return file instanceof DirectoryFile ? file.directory : -ENOTDIR;
 }
 
 /** What Linux puts behind the path of a file that has none any more. */
@@ -263,10 +280,17 @@ class NamedNetns extends NetnsNode {
 /** Where a path's last name is, and what stands there. */
 interface Place {
   readonly directory: Directory;
-  /** "" when the path ends in a directory itself (`/`, `..`). */
+  /** "/", "." or ".." when the path ends in a directory itself. */
   readonly name: string;
   readonly node: Node | number;
 }
+
+/** What ends a path that names no entry of a directory, and why that can't be removed. */
+const NO_ENTRY: ReadonlyMap<string, number> = new Map([
+  ["/", -EBUSY],
+  [".", -EINVAL],
+  ["..", -ENOTEMPTY],
+]);
 
 /** The tree of names of a kernel. */
 export class Filesystem {
@@ -319,8 +343,8 @@ export class Filesystem {
   }
 
   /** open(2): an fd or a negative errno. */
-  open(task: Task, path: string, flags: number): number {
-    const node = this.find(task, path);
+  open(task: Task, path: string, flags: number, from: Directory = this.root): number {
+    const node = this.find(task, path, from);
     if (typeof node === "number") return node;
     if ((flags & O_DIRECTORY) !== 0 && !(node instanceof Directory)) return -ENOTDIR;
     const file = (flags & O_PATH) === 0 ? node.open(task, flags) : node.openPath(task);
@@ -329,32 +353,34 @@ export class Filesystem {
     return task.files.add(opened.openedWith(flags));
   }
 
-  mkdir(task: Task, path: string): number {
-    const place = this.vacancy(task, path, true);
+  mkdir(task: Task, path: string, mode: number = 0o700, from: Directory = this.root): number {
+    const place = this.vacancy(task, path, true, from);
     if (typeof place === "number") return place;
     if (place.directory.kind !== "bpffs") return -EROFS;
     const refused = place.directory.permission(task, MAY_WRITE);
     if (refused !== 0) return refused;
-    const made = new Directory(place.directory, "bpffs", task.uid, 0o700, place.name);
+    const made = new Directory(place.directory, "bpffs", task.uid, mode, place.name);
     place.directory.entries.set(place.name, made);
     return 0;
   }
 
-  rmdir(task: Task, path: string): number {
-    const place = this.#locate(task, path);
+  rmdir(task: Task, path: string, from: Directory = this.root): number {
+    const place = this.#locate(task, path, from);
     if (typeof place === "number") return place;
+    const refused = NO_ENTRY.get(place.name);
+    if (refused !== undefined) return refused;
     if (typeof place.node === "number") return place.node;
     if (!(place.node instanceof Directory)) return -ENOTDIR;
-    if (place.name === "") return -EINVAL;
     if (place.node.entries.size > 0) return -ENOTEMPTY;
     return this.#remove(task, place, place.node);
   }
 
-  unlink(task: Task, path: string): number {
-    const place = this.#locate(task, path);
+  unlink(task: Task, path: string, from: Directory = this.root): number {
+    const place = this.#locate(task, path, from);
     if (typeof place === "number") return place;
     if (typeof place.node === "number") return place.node;
     if (place.node instanceof Directory) return -EISDIR;
+    if (path.endsWith("/")) return -ENOTDIR;
     return this.#remove(task, place, place.node);
   }
 
@@ -362,9 +388,13 @@ export class Filesystem {
   readdir(task: Task, path: string): readonly string[] | number {
     const node = this.find(task, path);
     if (typeof node === "number") return node;
-    if (!(node instanceof Directory)) return -ENOTDIR;
-    const refused = node.permission(task, MAY_READ);
-    return refused === 0 ? [...node.entries.keys()].sort() : refused;
+    return node instanceof Directory ? this.list(task, node) : -ENOTDIR;
+  }
+
+  /** Names in a directory, sorted; or a negative errno. */
+  list(task: Task, directory: Directory): readonly string[] | number {
+    const refused = directory.permission(task, MAY_READ);
+    return refused === 0 ? [...directory.entries.keys()].sort() : refused;
   }
 
   /** Paths of all files below a directory that the task may read, sorted; or a negative errno. */
@@ -380,7 +410,10 @@ export class Filesystem {
   /** What a path leads to, or a negative errno. */
   find(task: Task, path: string, from: Directory = this.root): Node | number {
     const place = this.#locate(task, path, from);
-    return typeof place === "number" ? place : place.node;
+    if (typeof place === "number") return place;
+    const { node } = place;
+    const isWrong = path.endsWith("/") && typeof node !== "number" && !(node instanceof Directory);
+    return isWrong ? -ENOTDIR : node;
   }
 
   /** Where a new name may be put: the name must not exist, the directory must. */
@@ -412,25 +445,26 @@ export class Filesystem {
     return 0;
   }
 
-  /** Walks a path to its last name. */
+  /** Walks a path to its last name; whether that must be a directory is the caller's to know. */
   #locate(task: Task, path: string, from: Directory = this.root): Place | number {
     if (path === "") return -ENOENT;
-    if (path.length >= PATH_MAX) return -ENAMETOOLONG;
+    // No system call can be given such a path: it would end there.
+    if (path.includes("\0")) return -EINVAL;
+    if (byteLength(path) >= PATH_MAX) return -ENAMETOOLONG;
     const names = path.split("/").filter((name) => name !== "");
-    let place: Place = startingAt(path.startsWith("/") ? this.root : from);
+    let place: Place = startingAt(path.startsWith("/") ? this.root : from, "/");
     for (const name of names) {
-      if (name.length > NAME_MAX) return -ENAMETOOLONG;
       const { node } = place;
       if (typeof node === "number") return node;
       if (!(node instanceof Directory)) return -ENOTDIR;
+      if (byteLength(name) > NAME_MAX) return -ENAMETOOLONG;
       const refused = node.permission(task, MAY_SEARCH);
       if (refused !== 0) return refused;
-      if (name === ".") place = startingAt(node);
-      else if (name === "..") place = startingAt(node.parent ?? node);
+      if (name === ".") place = startingAt(node, name);
+      else if (name === "..") place = startingAt(node.parent ?? node, name);
       else place = { directory: node, name, node: node.lookup(task, name) };
     }
-    const mustBeDirectory = path.endsWith("/") && typeof place.node !== "number";
-    return mustBeDirectory && !(place.node instanceof Directory) ? -ENOTDIR : place;
+    return place;
   }
 }
 
@@ -443,11 +477,14 @@ function* filesBelow(task: Task, directory: Directory, path: string): Generator<
   }
 }
 
-function startingAt(directory: Directory): Place {
-  return { directory, name: "", node: directory };
+function startingAt(directory: Directory, name: string): Place {
+  return { directory, name, node: directory };
 }
 
-/** Whether a name can stand in a directory. */
-export function isFileName(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !name.includes("/");
+/** A character has a byte at least. */
+function byteLength(name: string): number {
+  return name.length > NAME_MAX / MAX_BYTES_OF_UNIT ? encodeName(name).length : name.length;
 }
+
+/** Bytes of UTF-8 that a unit of UTF-16 may have. */
+const MAX_BYTES_OF_UNIT = 3;

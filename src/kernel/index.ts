@@ -5,6 +5,7 @@
 export {
   type BootOptions,
   EmbeddedKernel,
+  type FaultDescription,
   type ProgramDescription,
   type SpawnOptions,
 } from "./embedded.ts";
@@ -12,6 +13,7 @@ export type { CompiledSize, EngineName, ProgramEngine } from "./engine.ts";
 export type { CompiledListing, ProgramListing } from "./jit/listing.ts";
 export {
   type CallKernel,
+  type Dissected,
   type DissectorImage,
   DissectorReplica,
   type HelperCall,
@@ -23,6 +25,7 @@ export type { WasmFunction, WasmInstruction } from "./jit/wasm_text.ts";
 export type { Clock, UnprivilegedBpf } from "./machine.ts";
 export { type PacketBatch, type PlacedBatch, RECORD, VERDICT } from "./net/packet_batch.ts";
 export { type Support, type SupportEntry, support } from "./support.ts";
+export type { MissReason, TailCallMisses, TailCallMissReport } from "./tail_call_misses.ts";
 export { ALL_CAPABILITIES, type Capability } from "./task.ts";
 export type { UserMemory } from "./user_memory.ts";
 export { ManualScheduler, microtaskScheduler, type Scheduler } from "./workqueue.ts";

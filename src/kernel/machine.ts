@@ -17,6 +17,7 @@ import { missingFeature } from "./jit/features.ts";
 import { LinearMemory } from "./memory.ts";
 import { PacketWay } from "./net/packet_way.ts";
 import { NetNamespaces } from "./net_namespace.ts";
+import { TailCallLedger } from "./tail_call_misses.ts";
 import { Task, type TaskOptions } from "./task.ts";
 import { type Scheduler, Workqueue } from "./workqueue.ts";
 
@@ -44,6 +45,8 @@ export interface MachineOptions {
   readonly hardened?: boolean;
   /** For runs that are given none of their own: see {@link RunOptions.instructionLimit}. */
   readonly instructionLimit?: number | undefined;
+  /** Whether tail calls that miss are counted. */
+  readonly countTailCallMisses?: boolean;
   /** Whether other threads may run programs in its memory. */
   readonly sharedMemory?: boolean;
   /** Whether tasks without CAP_BPF are kept out; by default for now (2). */
@@ -68,6 +71,8 @@ export class Machine {
   readonly btfs: Idr<Btf> = new Idr();
   readonly attrs: AttrStack = new AttrStack();
   readonly mapsByAddress: Map<number, BpfMap> = new Map();
+  /** Null where nobody asked for it. */
+  readonly tailCallLedger: TailCallLedger | null;
   /** By pid. */
   readonly tasks: Map<number, Task> = new Map();
   #nextPid: number = 1;
@@ -75,6 +80,7 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.options = options;
     this.memory = new LinearMemory(options.memoryLimitBytes, options.sharedMemory);
+    this.tailCallLedger = options.countTailCallMisses === true ? new TailCallLedger(this) : null;
     this.engine = this.#chooseEngine();
     this.workqueue = new Workqueue(options.scheduler);
     this.namespaces = new NetNamespaces(this.workqueue, [netnsBpfOperations]);

@@ -3,6 +3,7 @@
  * Mirrors net/core/net_namespace.c in Linux.
  */
 
+import type { FileStatus } from "../kernel.ts";
 import { NetnsBpf } from "./bpf/netns_bpf.ts";
 import { File, O_RDONLY } from "./file.ts";
 import type { Steps, Workqueue } from "./workqueue.ts";
@@ -70,6 +71,10 @@ export class NetnsFile extends File {
     return this.#path();
   }
 
+  override get status(): FileStatus {
+    return { type: "regular file", fileSystem: "nsfs", uid: 0, mode: 0o444 };
+  }
+
   protected release(): void {
     this.net.put();
   }
@@ -132,7 +137,7 @@ export class NetNamespaces {
       yield "cleanup_net: exit";
       for (const { exit } of backwards) for (const net of batch) exit?.(net);
       // Inode numbers are used again, which is why a link must not be known by one.
-      this.#freeInodes.push(...batch.map((net) => net.inode));
+      for (const net of batch) this.#freeInodes.push(net.inode);
       if (this.#dead.length > 0) yield "cleanup_net: unlist";
     }
     this.#cleaning = false;

@@ -4,6 +4,7 @@
 
 import { EBADF, EINVAL, ENOENT, EPERM } from "../abi/errno.ts";
 import { ETH_HLEN } from "../abi/flow_keys.ts";
+import { isFileName } from "../abi/names.ts";
 import type {
   Dissection,
   Frame,
@@ -14,7 +15,6 @@ import type {
   OpenObject,
 } from "../kernel.ts";
 import { type FdTable, type File, PathFile } from "./file.ts";
-import { isFileName } from "./fs.ts";
 import { OF_ETHERNET } from "./net/dissector.ts";
 import { MAX_OFFSET } from "./net/flow_dissector.ts";
 import type { PacketWay } from "./net/packet_way.ts";

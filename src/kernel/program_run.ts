@@ -11,7 +11,7 @@ import { ProgArray } from "./bpf/map/prog_array.ts";
 import type { Prog } from "./bpf/prog.ts";
 import type { Invocation, Region } from "./engine.ts";
 import type { HelperCaller, Skb } from "./helpers/helper.ts";
-import { RunFault } from "./interpreter/fault.ts";
+import { OVER_INSTRUCTION_LIMIT, RunFault } from "./interpreter/fault.ts";
 import { Registers } from "./interpreter/registers.ts";
 import type { Machine } from "./machine.ts";
 
@@ -20,6 +20,12 @@ export const FUNCTION_TAG = 1;
 
 /** Bytes of the stacks of all frames of a run. */
 export const STACKS_BYTES: number = MAX_CALL_FRAMES * MAX_BPF_STACK;
+
+/** What stops a run where the verifier was wrong; see verifier/assumptions.ts. */
+export const OUT_OF_ASSUMED_RANGE =
+  "uses a number as an offset or size that the verifier had ruled out (a fault of the verifier)";
+export const NEVER_REACHED =
+  "is an instruction that the verifier found no path to (a fault of the verifier)";
 
 /** A run, made once and used again: a run allocates next to nothing. */
 export abstract class ProgramRun implements HelperCaller {
@@ -81,6 +87,10 @@ export abstract class ProgramRun implements HelperCaller {
   fault(reason: string, address: bigint | number | null = null): RunFault {
     const where = typeof address === "number" ? BigInt(address) : address;
     return new RunFault(this.current?.id ?? 0, this.slot, reason, where);
+  }
+
+  overLimit(): RunFault {
+    return this.fault(OVER_INSTRUCTION_LIMIT);
   }
 
   /** {@inheritDoc HelperCaller.lend} */

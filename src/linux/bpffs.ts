@@ -3,23 +3,23 @@
  */
 
 import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { join } from "node:path";
+import { decodeName } from "../abi/names.ts";
 import type { BpffsCalls } from "../kernel.ts";
-import { attempt, attemptVoid } from "./files.ts";
+import { asPath, attempt, attemptVoid, readNames } from "./files.ts";
 import { mountPoints } from "./mounts.ts";
 
 /** Directories are their owner's alone: whoever gets at a pin controls the object. */
 const DIRECTORY_MODE = 0o700;
 
 export const linuxBpffs: BpffsCalls = {
-  mkdir: (path) => attemptVoid(() => mkdirSync(path, { mode: DIRECTORY_MODE })),
-  rmdir: (path) => attemptVoid(() => rmdirSync(path)),
-  unlink: (path) => attemptVoid(() => unlinkSync(path)),
-  readdir: (path) => attempt(() => readdirSync(path).sort()),
+  mkdir: (path) => attemptVoid(() => mkdirSync(asPath(path), { mode: DIRECTORY_MODE })),
+  rmdir: (path) => attemptVoid(() => rmdirSync(asPath(path))),
+  unlink: (path) => attemptVoid(() => unlinkSync(asPath(path))),
+  readdir: readNames,
   mounts: bpffsMounts,
   walk(path) {
-    const readable = attemptVoid(() => void readdirSync(path));
-    return readable < 0 ? readable : [...filesBelow(path)].sort();
+    const readable = readNames(path);
+    return typeof readable === "number" ? readable : [...filesBelow(path)].sort();
   },
 };
 
@@ -34,10 +34,12 @@ function bpffsMounts(): readonly string[] {
 }
 
 function* filesBelow(path: string): Generator<string> {
-  const entries = attempt(() => readdirSync(path, { withFileTypes: true }));
+  const entries = attempt(() =>
+    readdirSync(asPath(path), { withFileTypes: true, encoding: "buffer" }),
+  );
   if (typeof entries === "number") return;
   for (const entry of entries) {
-    const below = join(path, entry.name);
+    const below = `${path}${path.endsWith("/") ? "" : "/"}${decodeName(entry.name)}`;
     if (entry.isDirectory()) yield* filesBelow(below);
     else if (entry.isFile()) yield below;
   }

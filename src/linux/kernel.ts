@@ -2,17 +2,17 @@
  * Real Linux behind the seam: the calling thread is the task.
  */
 
-import { readFileSync, readlinkSync } from "node:fs";
-import type { BpffsCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
+import { readFileSync } from "node:fs";
+import type { BpffsCalls, DirectoryCalls, Kernel, NetNsCalls, OpenObject } from "../kernel.ts";
 import { linuxBpffs } from "./bpffs.ts";
-import { attempt } from "./files.ts";
+import { linuxDirectories, O_CLOEXEC } from "./directories.ts";
+import { attempt, readLink, readText } from "./files.ts";
 import * as libc from "./libc.ts";
 import { isNetnsAt, LinuxNetNs } from "./netns.ts";
 import { openObjects, unseenProcesses } from "./processes.ts";
 import { BpfSyscall } from "./system_calls.ts";
 
-// include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h
-const O_CLOEXEC = 0o2000000;
+// include/uapi/linux/fcntl.h
 const F_DUPFD_CLOEXEC = 1030;
 
 /**
@@ -29,6 +29,7 @@ export class LinuxKernel implements Kernel {
   );
   readonly netns: NetNsCalls = new LinuxNetNs();
   readonly bpffs: BpffsCalls = linuxBpffs;
+  readonly directories: DirectoryCalls = linuxDirectories;
   readonly #syscall: BpfSyscall = new BpfSyscall();
 
   bpf(cmd: number, attr: Uint8Array | null, size?: number): number {
@@ -57,12 +58,12 @@ export class LinuxKernel implements Kernel {
   }
 
   fdname(fd: number): string {
-    const target = attempt(() => readlinkSync(`/proc/thread-self/fd/${fd}`));
+    const target = readLink(`/proc/thread-self/fd/${fd}`);
     return typeof target === "number" ? "" : target;
   }
 
   readText(path: string): string | number {
-    return attempt(() => readFileSync(path, "utf8"));
+    return readText(path);
   }
 
   openObjects(): readonly OpenObject[] {

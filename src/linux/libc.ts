@@ -4,6 +4,8 @@
  */
 
 import koffi from "koffi";
+import { EINVAL } from "../abi/errno.ts";
+import { encodeName } from "../abi/names.ts";
 import { UnsupportedError } from "./errors.ts";
 
 /** bpf(2) has no wrapper in the C library (arch/…/syscall.tbl, asm-generic/unistd.h). */
@@ -21,7 +23,13 @@ const NR: number = nrBpf;
 // Declared once: parsing a declaration costs a hundred times what the call does.
 const libc = koffi.load(null);
 const libcSyscall = libc.func("syscall", "long", ["long", "int", "uintptr_t", "uint"]);
-const libcOpen = libc.func("open", "int", ["str", "int", "uint"]);
+/** A path: bytes and a NUL. */
+const PATH = "const uint8_t *";
+const libcOpen = libc.func("open", "int", [PATH, "int", "uint"]);
+const libcOpenat = libc.func("openat", "int", ["int", PATH, "int", "uint"]);
+const libcMkdirat = libc.func("mkdirat", "int", ["int", PATH, "uint"]);
+const libcUnlinkat = libc.func("unlinkat", "int", ["int", PATH, "int"]);
+const libcFstatfs = libc.func("fstatfs", "int", ["int", "uintptr_t"]);
 const libcClose = libc.func("close", "int", ["int"]);
 const libcFcntl = libc.func("fcntl", "int", ["int", "int", "long"]);
 const libcIoctl = libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]);
@@ -43,8 +51,8 @@ const libcNameToHandle = libc.func("name_to_handle_at", "int", [
   "int",
 ]);
 const libcOpenByHandle = libc.func("open_by_handle_at", "int", ["int", "uintptr_t", "int"]);
-const libcMount = libc.func("mount", "int", ["str", "str", "str", "ulong", "str"]);
-const libcUmount2 = libc.func("umount2", "int", ["str", "int"]);
+const libcMount = libc.func("mount", "int", ["str", PATH, "str", "ulong", "str"]);
+const libcUmount2 = libc.func("umount2", "int", [PATH, "int"]);
 
 /** errno is per thread and holds until this thread's next call, so it is asked for at once. */
 function checked(result: number): number {
@@ -58,7 +66,31 @@ export function bpf(cmd: number, attr: number, size: number): number {
 
 /** @param mode - permissions of a file that O_CREAT makes. */
 export function open(path: string, flags: number, mode: number = 0): number {
-  return checked(libcOpen(path, flags, mode));
+  return withPath(path, (bytes) => libcOpen(bytes, flags, mode));
+}
+
+/** @param directory - fd that `path` begins at. @param mode - as with {@link open}. */
+export function openat(directory: number, path: string, flags: number, mode: number = 0): number {
+  return withPath(path, (bytes) => libcOpenat(directory, bytes, flags, mode));
+}
+
+export function mkdirat(directory: number, path: string, mode: number): number {
+  return withPath(path, (bytes) => libcMkdirat(directory, bytes, mode));
+}
+
+/** @param flags - AT_REMOVEDIR for a directory. */
+export function unlinkat(directory: number, path: string, flags: number): number {
+  return withPath(path, (bytes) => libcUnlinkat(directory, bytes, flags));
+}
+
+/** @param buffer - address of a `struct statfs`. */
+export function fstatfs(fd: number, buffer: number): number {
+  return checked(libcFstatfs(fd, buffer));
+}
+
+/** A path with a NUL in it would lead somewhere else: EINVAL. */
+function withPath(path: string, call: (bytes: Uint8Array) => number): number {
+  return path.includes("\0") ? -EINVAL : checked(call(encodeName(`${path}\0`)));
 }
 
 export function close(fd: number): number {
@@ -120,11 +152,11 @@ export function mount(
   flags: number,
   data: string | null = null,
 ): number {
-  return checked(libcMount(source, target, type, flags, data));
+  return withPath(target, (bytes) => libcMount(source, bytes, type, flags, data));
 }
 
 export function umount2(target: string, flags: number): number {
-  return checked(libcUmount2(target, flags));
+  return withPath(target, (bytes) => libcUmount2(bytes, flags));
 }
 
 /** Where an empty buffer "is": memory that may be read and written, so no call can fault on it. */

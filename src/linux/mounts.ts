@@ -2,8 +2,7 @@
  * What is mounted where, as far as this process can see (proc_pid_mountinfo(5)).
  */
 
-import { readFileSync } from "node:fs";
-import { attempt } from "./files.ts";
+import { readText } from "./files.ts";
 
 /** A mounted file system. */
 export interface Mount {
@@ -20,7 +19,7 @@ export interface Mount {
  * @param type - "bpf", "nsfs", …
  */
 export function mountPoints(type: string): readonly Mount[] {
-  const text = attempt(() => readFileSync("/proc/self/mountinfo", "utf8"));
+  const text = readText("/proc/self/mountinfo");
   if (typeof text === "number") return [];
   return text.split("\n").flatMap((line) => {
     const [fields = "", source = ""] = line.split(" - ", 2);

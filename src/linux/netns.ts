@@ -2,8 +2,9 @@
  * Network namespaces of Linux, named where `ip netns` names its own.
  */
 
-import { constants, fstatSync, mkdirSync, statSync, unlinkSync } from "node:fs";
+import { constants, fstatSync, mkdirSync, statSync } from "node:fs";
 import { EBADF, EEXIST, EINVAL, ENOENT, EOPNOTSUPP } from "../abi/errno.ts";
+import { isFileName } from "../abi/names.ts";
 import type {
   Dissection,
   Frame,
@@ -13,6 +14,7 @@ import type {
   NetNsReference,
   OpenObject,
 } from "../kernel.ts";
+import { linuxDirectories, O_CLOEXEC, O_PATH } from "./directories.ts";
 import { dissect, frameOf } from "./dissect.ts";
 import { attempt, attemptVoid } from "./files.ts";
 import * as libc from "./libc.ts";
@@ -41,35 +43,34 @@ const SOCK_DGRAM = 2;
 const SOL_SOCKET = 1;
 const SO_NETNS_COOKIE = 71;
 
-const { O_RDONLY, O_CREAT, O_EXCL } = constants;
-// Node has no constant for it (include/uapi/asm-generic/fcntl.h).
-const O_CLOEXEC = 0o2000000;
+const { O_RDONLY, O_CREAT, O_EXCL, O_DIRECTORY } = constants;
 
 /** The network namespaces of the machine, as the calling thread sees them. */
 export class LinuxNetNs implements NetNsCalls {
   create(name: string): number {
-    if (!isName(name)) return -EINVAL;
+    if (!isFileName(name)) return -EINVAL;
     const shared = shareDirectory();
     if (shared < 0) return shared;
-    const path = pathOf(name);
-    const file = libc.open(path, O_RDONLY | O_CLOEXEC | O_CREAT | O_EXCL);
-    if (file < 0) return file;
-    libc.close(file);
-    // The new namespace has to be some thread's own before it can be mounted anywhere.
-    const mounted = comingBack(
-      () => libc.unshare(CLONE_NEWNET),
-      () => libc.mount(OWN_NETNS, path, "none", MS_BIND),
-    );
-    if (mounted < 0) attemptVoid(() => unlinkSync(path));
-    return mounted;
+    return inDirectory((directory) => {
+      const file = libc.openat(directory, name, O_RDONLY | O_CLOEXEC | O_CREAT | O_EXCL);
+      if (file < 0) return file;
+      // The new namespace has to be some thread's own before it can be mounted anywhere.
+      const mounted = comingBack(
+        () => libc.unshare(CLONE_NEWNET),
+        () => libc.mount(OWN_NETNS, pathOfFd(file), "none", MS_BIND),
+      );
+      libc.close(file);
+      if (mounted < 0) removeEmptyFile(directory, name);
+      return mounted;
+    });
   }
 
   remove(name: string): number {
-    if (!isName(name)) return -EINVAL;
-    // A file that nothing is mounted on is a name too, left by somebody who was killed: EINVAL
-    // here, and the file goes. Any other refusal comes back from unlink.
-    libc.umount2(pathOf(name), MNT_DETACH);
-    return attemptVoid(() => unlinkSync(pathOf(name)));
+    if (!isFileName(name)) return -EINVAL;
+    return inDirectory((directory) => {
+      const unmounted = unmountNetns(directory, name);
+      return unmounted < 0 ? unmounted : removeEmptyFile(directory, name);
+    });
   }
 
   open(reference: NetNsReference): number {
@@ -288,8 +289,55 @@ function checkKind(fd: number): number {
   return kind === CLONE_NEWNET ? 0 : -EINVAL;
 }
 
-function isName(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !name.includes("/");
+/** Does something in /run/netns, whose path is looked up once. */
+function inDirectory(call: (directory: number) => number): number {
+  const directory = libc.open(NETNS_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return directory;
+  try {
+    return call(directory);
+  } finally {
+    libc.close(directory);
+  }
+}
+
+/**
+ * Takes a network namespace's mount from its name.
+ *
+ * @returns 0 also when a file is there that somebody left who was killed before he mounted
+ *   anything; EINVAL for whatever else is there.
+ */
+function unmountNetns(directory: number, name: string): number {
+  const found = linuxDirectories.find(directory, name);
+  if (found < 0) return found;
+  try {
+    const status = linuxDirectories.status(found);
+    if (typeof status === "number") return status;
+    if (status.fileSystem !== "nsfs") return isPlaceholder(found) ? 0 : -EINVAL;
+    if (!isNetnsAt(pathOfFd(found))) return -EINVAL;
+    return libc.umount2(pathOfFd(found), MNT_DETACH);
+  } finally {
+    libc.close(found);
+  }
+}
+
+/** Removes the file that a namespace was mounted on; one with something in it is somebody's. */
+function removeEmptyFile(directory: number, name: string): number {
+  const found = linuxDirectories.find(directory, name);
+  if (found < 0) return found;
+  const isEmpty = isPlaceholder(found);
+  libc.close(found);
+  return isEmpty ? libc.unlinkat(directory, name, 0) : 0;
+}
+
+/** An empty file: `ip netns` and this make such to mount on. */
+function isPlaceholder(fd: number): boolean {
+  const stats = attempt(() => fstatSync(fd));
+  if (typeof stats === "number") return false;
+  return stats.isFile() && stats.size === 0;
+}
+
+function pathOfFd(fd: number): string {
+  return `/proc/self/fd/${fd}`;
 }
 
 function pathOf(name: string): string {
@@ -300,7 +348,7 @@ function pathTo(reference: NetNsReference): string | null {
   if (reference === "self") return OWN_NETNS;
   if ("path" in reference) return reference.path;
   if ("pid" in reference) return `/proc/${reference.pid}/ns/net`;
-  return isName(reference.name) ? pathOf(reference.name) : null;
+  return isFileName(reference.name) ? pathOf(reference.name) : null;
 }
 
 /**

@@ -3,10 +3,10 @@
  * while this looks, and some are not ours to look into: what can't be read is passed over.
  */
 
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { EACCES, EPERM } from "../abi/errno.ts";
 import type { OpenObject } from "../kernel.ts";
-import { attempt } from "./files.ts";
+import { attempt, readLink, readNames, readText } from "./files.ts";
 import { mountPoints } from "./mounts.ts";
 
 /** What fdinfo calls the id of what an fd is open on, by the name that /proc/PID/fd shows. */
@@ -22,7 +22,7 @@ const NETNS_NAME = /^net:\[([0-9]+)\]$/;
 
 /** Names in a directory; none when it can't be read. */
 export function namesIn(directory: string): readonly string[] {
-  const names = attempt(() => readdirSync(directory));
+  const names = readNames(directory);
   return typeof names === "number" ? [] : names;
 }
 
@@ -96,11 +96,11 @@ function numbersIn(directory: string): readonly number[] {
 }
 
 function linkAt(path: string): string {
-  const target = attempt(() => readlinkSync(path));
+  const target = readLink(path);
   return typeof target === "number" ? "" : target;
 }
 
 function textOf(path: string): string {
-  const text = attempt(() => readFileSync(path, "utf8"));
+  const text = readText(path);
   return typeof text === "number" ? "" : text;
 }

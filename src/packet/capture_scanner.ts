@@ -1,7 +1,13 @@
 // The push parser: is fed a capture in chunks of any size and finds the packets that they complete.
 
 import { CaptureError } from "./errors.ts";
-import { PCAP_MAGIC_MICROSECONDS, PCAP_MAGIC_NANOSECONDS, PcapParser } from "./pcap.ts";
+import {
+  PCAP_MAGIC_MICROSECONDS,
+  PCAP_MAGIC_MODIFIED,
+  PCAP_MAGIC_NANOSECONDS,
+  type PcapFormat,
+  PcapParser,
+} from "./pcap.ts";
 import { PCAPNG_SECTION_HEADER, PcapngParser } from "./pcapng.ts";
 import { type PacketSink, type RecordParser, type Stretch, stretch } from "./record_parser.ts";
 
@@ -9,15 +15,24 @@ const MAGIC_LENGTH = 4;
 /** First allocation for a record that is split between chunks, in bytes. */
 const MIN_PENDING_CAPACITY = 4096;
 
-/** First 32 bits, read big-endian, of files that people mistake for captures we can read. */
-const FOREIGN_MAGICS: ReadonlyMap<number, string> = new Map([
-  [0xa1b2cd34, "a pcap file of Kuznetzov's modified format, which is not supported"],
-  [0x34cdb2a1, "a pcap file of Kuznetzov's modified format, which is not supported"],
-  [0x736e6f6f, "a snoop file, which is not supported; editcap can convert it"],
-  [0x28b52ffd, "compressed with zstd; decompress it first"],
-]);
-const GZIP_MAGIC = 0x1f8b;
-const GZIP_PROBLEM = "compressed with gzip; decompress it first";
+/** What files begin with that people mistake for captures we can read, in hexadecimal. */
+const FOREIGN_MAGICS: readonly (readonly [start: string, problem: string])[] = [
+  ["1f8b", "compressed with gzip; decompress it first"],
+  ["28b52ffd", "compressed with zstd; decompress it first"],
+  ["fd377a58", "compressed with xz; decompress it first"],
+  ["425a68", "compressed with bzip2; decompress it first"],
+  ["04224d18", "compressed with lz4; decompress it first"],
+  ["504b0304", "a zip archive; take the capture out of it first"],
+  ["736e6f6f", "a snoop file, which is not supported; editcap can convert it"],
+  [
+    "474d4255",
+    "a file of Microsoft's Network Monitor, which is not supported; editcap can convert it",
+  ],
+  ["a1b234cd", "a pcap file of Mesquita's modified format, which is not supported"],
+  ["cd34b2a1", "a pcap file of Mesquita's modified format, which is not supported"],
+  ["a12b3c4d", "a pcap file of Navtel's modified format, which is not supported"],
+  ["4d3c2ba1", "a pcap file of Navtel's modified format, which is not supported"],
+];
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 
@@ -147,23 +162,23 @@ export class CaptureScanner {
   }
 }
 
+/** What pcap files begin with, by the magic number in the writer's byte order. */
+const PCAP_MAGICS: ReadonlyMap<number, Omit<PcapFormat, "littleEndian">> = new Map([
+  [PCAP_MAGIC_MICROSECONDS, { nanoseconds: false, modified: false }],
+  [PCAP_MAGIC_NANOSECONDS, { nanoseconds: true, modified: false }],
+  [PCAP_MAGIC_MODIFIED, { nanoseconds: false, modified: true }],
+]);
+
 /** Chooses a file's format by its first 32 bits, read big-endian. */
 function parserFor(magic: number): RecordParser {
-  switch (magic) {
-    case PCAP_MAGIC_MICROSECONDS:
-      return new PcapParser({ littleEndian: false, nanoseconds: false });
-    case PCAP_MAGIC_NANOSECONDS:
-      return new PcapParser({ littleEndian: false, nanoseconds: true });
-    case swap32(PCAP_MAGIC_MICROSECONDS):
-      return new PcapParser({ littleEndian: true, nanoseconds: false });
-    case swap32(PCAP_MAGIC_NANOSECONDS):
-      return new PcapParser({ littleEndian: true, nanoseconds: true });
-    case PCAPNG_SECTION_HEADER:
-      return new PcapngParser();
+  if (magic === PCAPNG_SECTION_HEADER) return new PcapngParser();
+  for (const littleEndian of [false, true]) {
+    const format = PCAP_MAGICS.get(littleEndian ? swap32(magic) : magic);
+    if (format !== undefined) return new PcapParser({ ...format, littleEndian });
   }
-  const foreign = magic >>> 16 === GZIP_MAGIC ? GZIP_PROBLEM : FOREIGN_MAGICS.get(magic);
-  if (foreign !== undefined) throw new CaptureError("unsupported", 0, foreign);
   const hex = magic.toString(16).padStart(8, "0");
+  const foreign = FOREIGN_MAGICS.find(([start]) => hex.startsWith(start));
+  if (foreign !== undefined) throw new CaptureError("unsupported", 0, foreign[1]);
   throw new CaptureError("malformed", 0, `neither pcap nor pcapng: it starts with ${hex}`);
 }
 

@@ -1,7 +1,5 @@
 // What a capture reader hands out: one packet as a view over the file's bytes.
 
-import type { LinkType } from "./link_type.ts";
-
 /** Largest packet that is read or written, in bytes: libpcap's own limit (MAXIMUM_SNAPLEN). */
 export const MAX_PACKET_LENGTH = 262_144;
 
@@ -22,7 +20,8 @@ export interface Clock {
 export class CapturedPacket {
   /** Place in the capture, counted from 1. */
   readonly number: number;
-  readonly linkType: LinkType;
+  /** A {@link LinkType}; in a pcapng file maybe one that {@link networkFrame} doesn't read. */
+  readonly linkType: number;
   /** Bytes in the file; less than {@link originalLength} where the capture cut the packet. */
   readonly capturedLength: number;
   /** Bytes that the packet had on the wire. */
@@ -37,7 +36,7 @@ export class CapturedPacket {
 
   constructor(
     number: number,
-    linkType: LinkType,
+    linkType: number,
     capturedLength: number,
     originalLength: number,
     bytes: Uint8Array,

@@ -3,7 +3,6 @@
 
 import { type Clock, MAX_PACKET_LENGTH } from "./captured_packet.ts";
 import { CaptureError } from "./errors.ts";
-import { isLinkType, type LinkType, linkTypeName } from "./link_type.ts";
 import { interfaceClock } from "./pcapng_options.ts";
 import type { PacketSink, RecordParser, Stretch } from "./record_parser.ts";
 
@@ -16,7 +15,8 @@ const SIMPLE_PACKET = 3;
 const ENHANCED_PACKET = 6;
 
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
-const SUPPORTED_MAJOR_VERSION = 1;
+/** What libpcap reads: the version, and 1.2, which some program wrote for the same. */
+const SUPPORTED_VERSIONS: ReadonlySet<string> = new Set(["1.0", "1.2"]);
 
 /** Block type and length in front, the length once more behind. */
 const BLOCK_HEADER_LENGTH = 8;
@@ -36,7 +36,7 @@ const MIN_LENGTH: ReadonlyMap<number, number> = new Map([
 ]);
 
 interface CaptureInterface {
-  /** Any number: an unsupported one is an error only once a packet was captured there. */
+  /** Any number. */
   readonly linkType: number;
   /** Longest packet kept, in bytes; 0 for no limit. */
   readonly snapLength: number;
@@ -96,12 +96,13 @@ export class PcapngParser implements RecordParser {
 
   #startSection(from: Stretch, at: number): void {
     const major = from.view.getUint16(at + 12, this.#littleEndian);
-    if (major !== SUPPORTED_MAJOR_VERSION) {
-      const minor = from.view.getUint16(at + 14, this.#littleEndian);
+    const minor = from.view.getUint16(at + 14, this.#littleEndian);
+    const version = `${major}.${minor}`;
+    if (!SUPPORTED_VERSIONS.has(version)) {
       throw new CaptureError(
         "unsupported",
         from.fileOffset + at + 12,
-        `pcapng version ${major}.${minor}; only 1.x is read`,
+        `pcapng version ${version}; only 1.0 and 1.2 are read`,
       );
     }
     this.#interfaces = [];
@@ -127,7 +128,7 @@ export class PcapngParser implements RecordParser {
     const source = this.#interface(from, at + 8, interfaceId);
     this.#packets++;
     sink.packet(
-      this.#linkType(from, at, interfaceId, source),
+      source.linkType,
       capturedLength,
       view.getUint32(at + 24, this.#littleEndian),
       from.bytes,
@@ -147,16 +148,7 @@ export class PcapngParser implements RecordParser {
       source.snapLength === 0 ? originalLength : Math.min(originalLength, source.snapLength);
     this.#checkLength(from, at + 8, capturedLength, trailer - start);
     this.#packets++;
-    sink.packet(
-      this.#linkType(from, at, 0, source),
-      capturedLength,
-      originalLength,
-      from.bytes,
-      start,
-      NO_TIME,
-      0,
-      0,
-    );
+    sink.packet(source.linkType, capturedLength, originalLength, from.bytes, start, NO_TIME, 0, 0);
   }
 
   #checkLength(from: Stretch, at: number, capturedLength: number, room: number): void {
@@ -177,16 +169,6 @@ export class PcapngParser implements RecordParser {
       at,
       `packet ${this.#packets + 1} is of interface ${id}, ` +
         `this section has described ${this.#interfaces.length} so far`,
-    );
-  }
-
-  #linkType(from: Stretch, at: number, id: number, source: CaptureInterface): LinkType {
-    if (isLinkType(source.linkType)) return source.linkType;
-    throw new CaptureError(
-      "unsupported",
-      from.fileOffset + at,
-      `packet ${this.#packets} is of interface ${id}, whose link type ` +
-        `${linkTypeName(source.linkType)} is not supported`,
     );
   }
 }

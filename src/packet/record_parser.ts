@@ -2,7 +2,6 @@
 // one whole record at a time.
 
 import type { Clock } from "./captured_packet.ts";
-import type { LinkType } from "./link_type.ts";
 
 /** A stretch of a capture file in memory. */
 export interface Stretch {
@@ -24,11 +23,11 @@ export function stretch(bytes: Uint8Array, fileOffset: number): Stretch {
 
 /**
  * Takes packets in the order of the capture. `bytes` holds the packet at `start`; the halves of its
- * timestamp mean what the clock says.
+ * timestamp mean what the clock says. The link type may be any: maybe one that isn't read.
  */
 export interface PacketSink {
   packet(
-    linkType: LinkType,
+    linkType: number,
     capturedLength: number,
     originalLength: number,
     bytes: Uint8Array,

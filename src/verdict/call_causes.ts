@@ -13,6 +13,19 @@ export const CALL_CAUSES: readonly CauseRule[] = [
     words: [/^Linux has helper/m],
   },
   {
+    id: "map-fields-not-embedded",
+    sentence:
+      "Linux lets programs use this map's locks, timers or pointers, the embedded kernel doesn't",
+    mend: "verify with --kernel linux, or leave such fields out of the map's values",
+    words: [/its values hold .*, the embedded kernel does not/],
+  },
+  {
+    id: "map-fields-not-for-type",
+    sentence: "programs of this type may not use maps with such a lock",
+    mend: "leave the lock out of the map's values, or use another map",
+    words: [/progs cannot use bpf_(res_)?spin_lock yet/],
+  },
+  {
     id: "helper-missing",
     sentence: "this kernel has no such helper",
     mend: "load on a newer Linux, or do without the helper",

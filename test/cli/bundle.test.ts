@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Command, ended, PROJECT } from "./command.ts";
 
@@ -52,6 +53,23 @@ test.each([
     encoding: "utf8",
   });
   expect({ status, stdout, stderr }).toEqual(expected);
+});
+
+test("what is loaded only where it is needed can be loaded", async () => {
+  const path = nslink.file("traffic.pcap.gz", gzipSync(readFileSync(join(PROJECT, CAPTURE))));
+  // A program that could run long is watched by a thread.
+  for (const words of [
+    ["run", OBJECT, path, "--summary"],
+    ["run", "test/cli/notes.bpf.o", CAPTURE, "--program", "nested", "--max-instructions", "1000"],
+  ]) {
+    const expected = await nslink.run(words);
+    const { status, stdout, stderr } = spawnSync(process.execPath, [shipped, ...words], {
+      cwd: PROJECT,
+      encoding: "utf8",
+    });
+    expect({ status, stdout, stderr }).toEqual(expected);
+    expect(stderr).not.toContain("a fault in nslink itself");
+  }
 });
 
 /** Runs a capture in modules as they are shipped, and says which of them V8 had to compile. */

@@ -13,6 +13,7 @@ import { linkCreate } from "./link_create.ts";
 import { linkDetach } from "./link_detach.ts";
 import { linkLife } from "./link_life.ts";
 import { linkUpdate } from "./link_update.ts";
+import { mapFields } from "./map_fields.ts";
 import { maps } from "./maps.ts";
 import { mapBatches } from "./maps_batch.ts";
 import { netnsLife } from "./netns_life.ts";
@@ -36,6 +37,7 @@ export const CHAPTERS: readonly Chapter[] = [
   idsAndPins,
   maps,
   mapBatches,
+  mapFields,
   progLoad,
   testRun,
   netnsLife,

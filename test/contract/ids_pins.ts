@@ -5,6 +5,7 @@
 import { expect } from "vitest";
 import * as bpf from "../../src/abi/bpf.ts";
 import { EACCES } from "../../src/abi/errno.ts";
+import { cString } from "../../src/call.ts";
 import { O_PATH } from "../../src/kernel/file.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { BAD_POINTER, type Case, CLOSED_FD, type Fields, outcomeOf, u32s } from "./case.ts";
@@ -49,6 +50,8 @@ export const idsAndPins: Chapter = {
     modes(rules);
     pinLife(rules);
     directories(rules);
+    pathForms(rules);
+    inDirectories(rules);
     strangers(rules);
   },
 };
@@ -297,6 +300,157 @@ function directories({ rule }: Rules): void {
 
   rule("a directory's name may not have a dot either: EPERM", (c) => {
     expect(c.kernel.bpffs.mkdir(`${c.world.pinDirectory}/a.b`)).toBe(-1);
+  });
+}
+
+/**
+ * What each call says to a path below a directory that holds the pin `a` and the empty directory
+ * `dir`: BPF_OBJ_PIN, BPF_OBJ_GET, mkdir, rmdir, unlink, open with O_PATH.
+ */
+const PATH_FORMS: readonly (readonly [path: string, ...outcomes: string[]])[] = [
+  ["a/", "EEXIST", "ENOTDIR", "EEXIST", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  ["a//", "EEXIST", "ENOTDIR", "EEXIST", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  ["dir/../a/", "EEXIST", "ENOTDIR", "EEXIST", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  ["a/.", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  ["a/..", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  ["a/b", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  ["a/./", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  [`a/${"z".repeat(256)}`, "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+  ["dir/.", "EEXIST", "EACCES", "EEXIST", "EINVAL", "EISDIR", "ok"],
+  ["dir/..", "EEXIST", "EACCES", "EEXIST", "ENOTEMPTY", "EISDIR", "ok"],
+  [".", "EEXIST", "EACCES", "EEXIST", "EINVAL", "EISDIR", "ok"],
+  ["..", "EEXIST", "EACCES", "EEXIST", "ENOTEMPTY", "EISDIR", "ok"],
+  ["new/", "ENOENT", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ["new//", "ENOENT", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ["dir//new", "ok", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ["dir/../new", "ok", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ["./new", "ok", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ["none/.", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT"],
+  ["none/../x", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT"],
+  [`none/${"z".repeat(256)}`, "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT", "ENOENT"],
+  ["x.y", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"],
+  ["x.y/", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"],
+  ["...", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"],
+  ["z".repeat(255), "ok", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ["é".repeat(127), "ok", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ["x\n\x7f y", "ok", "ENOENT", "ok", "ENOENT", "ENOENT", "ENOENT"],
+  ...["z".repeat(256), "é".repeat(128), `${"z".repeat(256)}/`].map((name) => {
+    return [name, ...Array<string>(6).fill("ENAMETOOLONG")] as const;
+  }),
+];
+
+function pathForms({ rule }: Rules): void {
+  rule("paths that end in odd ways are refused as Linux refuses them", (c) => {
+    const { kernel } = c;
+    const { bpffs } = kernel;
+    const directory = c.pinPath();
+    expect(bpffs.mkdir(directory)).toBe(0);
+    expect(bpffs.mkdir(`${directory}/dir`)).toBe(0);
+    const map = c.map();
+    expect(pin(c, { bpf_fd: map, pathname: c.string(`${directory}/a`) })).toBe("ok");
+    /** What was made goes again. */
+    const undone = (outcome: string, undo: () => number): string => {
+      if (outcome === "ok") expect(undo()).toBe(0);
+      return outcome;
+    };
+    const seen = PATH_FORMS.map(([form]) => {
+      const path = `${directory}/${form}`;
+      const pathname = c.string(path);
+      return [
+        form,
+        undone(pin(c, { bpf_fd: map, pathname }), () => bpffs.unlink(path)),
+        get(c, { pathname }),
+        undone(outcomeOf(bpffs.mkdir(path)), () => bpffs.rmdir(path)),
+        outcomeOf(bpffs.rmdir(path)),
+        outcomeOf(bpffs.unlink(path)),
+        outcomeOf(c.track(kernel.open(path, O_PATH))),
+      ];
+    });
+    expect(seen).toEqual(PATH_FORMS.map((row) => [...row]));
+    expect(outcomeOf(bpffs.rmdir("/"))).toBe("EBUSY");
+    bpffs.unlink(`${directory}/a`);
+    bpffs.rmdir(`${directory}/dir`);
+    expect(bpffs.rmdir(directory)).toBe(0);
+  });
+
+  rule("names of any bytes are names of their own", (c) => {
+    const { bpffs } = c.kernel;
+    const directory = c.pinPath();
+    expect(bpffs.mkdir(directory)).toBe(0);
+    // Bytes that are no UTF-8, as decodeName() has them; the second is the first's replacement.
+    const names = ["\udcff", "\ufffd", "\udcfe", "\ufeffx", "x"];
+    const map = c.map();
+    for (const name of names) {
+      const pathname = c.at(cString(`${directory}/${name}`));
+      expect(pin(c, { bpf_fd: map, pathname }), JSON.stringify(name)).toBe("ok");
+    }
+    expect(bpffs.readdir(directory)).toEqual(names.toSorted());
+    expect(bpffs.walk(directory)).toEqual(names.map((name) => `${directory}/${name}`).toSorted());
+    for (const name of names) expect(bpffs.unlink(`${directory}/${name}`)).toBe(0);
+    expect(bpffs.rmdir(directory)).toBe(0);
+  });
+
+  rule("a path with a NUL in it is EINVAL", (c) => {
+    const { bpffs, netns } = c.kernel;
+    const path = `${c.world.pinDirectory}\0x`;
+    expect(bpffs.mkdir(path), "mkdir").toBe(-22);
+    expect(bpffs.unlink(path), "unlink").toBe(-22);
+    expect(c.kernel.open(path), "open").toBe(-22);
+    expect(netns.create("a\0b"), "create").toBe(-22);
+    expect(netns.remove("a\0b"), "remove").toBe(-22);
+  });
+}
+
+function inDirectories({ rule }: Rules): void {
+  rule("a directory's fd leads to what is in it, whatever becomes of its path", (c) => {
+    const { kernel } = c;
+    const { directories } = kernel;
+    const path = c.pinPath();
+    expect(kernel.bpffs.mkdir(path)).toBe(0);
+    const fd = c.track(kernel.open(path, O_PATH));
+    expect(directories.status(fd)).toMatchObject({
+      type: "directory",
+      fileSystem: "bpf",
+      mode: 0o700,
+    });
+    expect(directories.mkdir(fd, "one", 0o1700)).toBe(0);
+    expect(directories.mkdir(fd, "one", 0o1700), "EEXIST").toBe(-17);
+    const one = c.track(directories.find(fd, "one"));
+    expect(directories.status(one)).toMatchObject({ type: "directory", mode: 0o1700 });
+    const link = c.link(c.program(), c.netns());
+    const file_flags = bpf.BPF_F_PATH_FD;
+    const inOne = { file_flags, path_fd: one, pathname: c.string("link") };
+    expect(pin(c, { ...inOne, bpf_fd: link })).toBe("ok");
+    expect(directories.list(one)).toEqual(["link"]);
+    const pinned = c.track(directories.find(one, "link"));
+    expect(directories.status(pinned)).toMatchObject({
+      type: "regular file",
+      fileSystem: "bpf",
+      mode: 0o600,
+    });
+    expect(get(c, inOne)).toBe("ok");
+    expect(directories.rmdir(fd, "one"), "ENOTEMPTY").toBe(-39);
+    expect(directories.unlink(fd, "one"), "EISDIR").toBe(-21);
+    expect(directories.rmdir(one, "link"), "ENOTDIR").toBe(-20);
+    expect(directories.unlink(one, "link")).toBe(0);
+    expect(directories.unlink(one, "link"), "ENOENT").toBe(-2);
+    expect(directories.rmdir(fd, "one")).toBe(0);
+    expect(directories.list(one), "it is gone").toEqual([]);
+    expect(directories.find(CLOSED_FD, "x"), "EBADF").toBe(-9);
+    expect(directories.find(link, "x"), "ENOTDIR").toBe(-20);
+    expect(directories.status(CLOSED_FD), "EBADF").toBe(-9);
+    expect(kernel.bpffs.rmdir(path)).toBe(0);
+  });
+
+  rule("a namespace's file, and a device, are told from pins", (c) => {
+    const { directories } = c.kernel;
+    const own = c.track(c.kernel.open("/proc/self/ns/net", O_PATH));
+    expect(directories.status(own)).toMatchObject({ type: "regular file", fileSystem: "nsfs" });
+    const device = c.track(c.kernel.open("/dev/null", O_PATH));
+    expect(directories.status(device)).toMatchObject({
+      type: "character device",
+      fileSystem: "other",
+    });
   });
 }
 

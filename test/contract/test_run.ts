@@ -83,6 +83,7 @@ export const testRun: Chapter = {
     keys(rules);
     packet(rules);
     tailCalls(rules);
+    narrowLoads(rules);
     skLookup(rules);
     otherTypes(rules);
   },
@@ -462,6 +463,48 @@ function tailCalls({ rule }: Rules): void {
       await c.until("the ring is broken", () => !c.exists(bpf.BPF_PROG_GET_FD_BY_ID, id));
     },
   );
+}
+
+/**
+ * Loads of part of a context's field: what the kernel has fewer bytes of than the field, an access
+ * as wide as these or wider finds again wherever in the field it is.
+ */
+const NARROW_LOADS: readonly (readonly [offset: number, size: number, value: number])[] = [
+  // pkt_type: a byte, PACKET_MULTICAST.
+  ...([4, 5, 6, 7] as const).map((offset) => [offset, 1, 2] as const),
+  ...([4, 6] as const).map((offset) => [offset, 2, 2] as const),
+  [4, 4, 2],
+  // protocol: 2 bytes, 0x88b5 in the order of the network.
+  [16, 1, 0x88],
+  [17, 1, 0xb5],
+  [18, 1, 0],
+  [19, 1, 0],
+  [16, 2, 0xb588],
+  [18, 2, 0xb588],
+  [16, 4, 0xb588],
+  // len: 4 bytes, without the Ethernet header.
+  [0, 1, 46],
+  [1, 1, 0],
+  [2, 2, 0],
+  [0, 4, 46],
+  // queue_mapping and the like: nothing.
+  [14, 2, 0],
+  [26, 2, 0],
+  [30, 2, 0],
+];
+
+function narrowLoads({ rule }: Rules): void {
+  rule("parts of a context's fields are what the kernel has of them", (c) => {
+    const sizes: Readonly<Record<number, string>> = { 1: "u8", 2: "u16", 4: "u32" };
+    const bytes = frame().fill(0xff, 0, 6);
+    for (const [offset, size, value] of NARROW_LOADS) {
+      const text = `r0 = *(${sizes[size]} *)(r1 + ${offset})\nexit`;
+      const prog_fd = c.program({ type: bpf.BPF_PROG_TYPE_SOCKET_FILTER, text });
+      const { attr } = c.answer(bpf.BPF_PROG_TEST_RUN, { prog_fd, ...input(c, bytes) });
+      expect(attr.retval, `${size} bytes at ${offset}`).toBe(value);
+      c.close(prog_fd);
+    }
+  });
 }
 
 /** struct bpf_sk_lookup as far as a test run takes it. */

@@ -114,9 +114,10 @@ body:
   exit`;
 
 test.each([
-  { engine: "interpreter", reason: "takes more instructions than a run may" },
-  { engine: "jit", hardened: true, reason: "unreachable" },
-] as const)("an endless loop is stopped by the limit: $engine", ({ reason, ...options }) => {
+  { engine: "interpreter" },
+  { engine: "jit" },
+  { engine: "jit", hardened: true },
+] as const)("an endless loop is stopped by the limit: %o", (options) => {
   const kernel = EmbeddedKernel.boot({ ...options, possibleCpus: 2, instructionLimit: 10_000 });
   using world = new World(options.engine, kernel);
   const program = fromText(BPF_PROG_TYPE_XDP, ENDLESS, "endless");
@@ -125,7 +126,7 @@ test.each([
   expect(world.run(fd, program, [randomPacket(new Random(1))])).toMatch(/^error -14/);
   expect(kernel.describeProgram(fd)).toMatchObject({
     faults: 1,
-    lastFault: expect.stringContaining(reason),
+    lastFault: expect.stringContaining("takes more instructions than a run may"),
   });
   kernel.close(fd);
 });

@@ -11,7 +11,7 @@ import { refusal, UDP_PACKET } from "../nouns/stage.ts";
 import { ENGINES } from "./run/support.ts";
 
 vi.mock("../../src/kernel/verifier/verify.ts", () => ({
-  verify: () => ({ errno: 0, processed: 0, fault: null }),
+  verify: () => ({ errno: 0, processed: 0, assumptions: null, usesContext: () => false }),
 }));
 
 const FLOW_DISSECTOR = 22;

@@ -1,14 +1,39 @@
 // Breaks when a pcap file of some byte order, resolution or state of damage is read wrongly.
 
+import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { LINKTYPE_ETHERNET, LINKTYPE_RAW, MAX_PACKET_LENGTH } from "../../src/packet/index.ts";
-import { Bytes, concat, type PacketFacts, read, unhex } from "./support.ts";
+import {
+  LINKTYPE_ETHERNET,
+  LINKTYPE_RAW,
+  MAX_PACKET_LENGTH,
+  writePcap,
+} from "../../src/packet/index.ts";
+import { Bytes, concat, hex, type PacketFacts, read, unhex } from "./support.ts";
 
 const FRAME = unhex("ffffffffffff 020000000001 0806 0001");
 
 function header(littleEndian: boolean, magic: number, linkType = 1): Uint8Array {
   const bytes = new Bytes(littleEndian).u32(magic).u16(2, 4);
   return bytes.u32(0, 0, 65535, linkType).done();
+}
+
+const hasTcpdump = spawnSync("tcpdump", ["--version"]).status === 0;
+if (!hasTcpdump) console.log("tcpdump isn't installed: not comparing with it");
+
+/** What tcpdump makes of a file; nothing where it isn't installed. */
+function seenByTcpdump(file: Uint8Array): string {
+  if (!hasTcpdump) return "";
+  const { status, stdout, stderr } = spawnSync("tcpdump", ["-nn", "-e", "-tt", "-r", "-"], {
+    input: file,
+  });
+  expect(status, stderr.toString()).toBe(0);
+  return stdout.toString();
+}
+
+/** The same packets in a file of today. */
+function modern(packets: readonly PacketFacts[]): Uint8Array {
+  const all = packets.map(({ hex, ...rest }) => ({ ...rest, data: unhex(hex) }));
+  return writePcap(all, { linkType: LINKTYPE_ETHERNET, resolution: "us" });
 }
 
 function record(
@@ -81,15 +106,55 @@ describe.each([
   });
 
   it("names a link type that it does not support", () => {
-    const { error } = read(header(little, 0xa1b2c3d4, 127));
+    const { error } = read(header(little, 0xa1b2c3d4, 189));
     expect(error).toMatchObject({ kind: "unsupported", offset: 20 });
-    expect(error?.message).toContain("127 (IEEE 802.11 with radiotap)");
+    expect(error?.message).toContain("189 (LINKTYPE_USB_LINUX)");
     expect(read(header(little, 0xa1b2c3d4, 54321)).error?.message).toContain("link type 54321 is");
   });
 
-  it("names a version that it does not support", () => {
-    const file = new Bytes(little).u32(0xa1b2c3d4).u16(2, 3).u32(0, 0, 65535, 1).done();
-    expect(read(file).error?.message).toContain("pcap version 2.3");
+  it.each([
+    [2, 5],
+    [1, 4],
+    [3, 0],
+    [543, 1],
+  ])("names a version that it does not support: %i.%i", (major, minor) => {
+    const file = new Bytes(little).u32(0xa1b2c3d4).u16(major, minor).u32(0, 0, 65535, 1).done();
+    const { error } = read(file);
+    expect(error).toMatchObject({ kind: "unsupported", offset: 4 });
+    expect(error?.message).toContain(`pcap version ${major}.${minor}`);
+  });
+
+  // As libpcap reads them: what was captured comes last until 2.2, and in 2.3 it is the smaller.
+  it.each([
+    [2, 0, 60, 16],
+    [2, 1, 60, 16],
+    [2, 2, 60, 16],
+    [2, 3, 60, 16],
+    [2, 3, 16, 60],
+    [2, 4, 16, 60],
+    [543, 0, 60, 16],
+  ])("reads version %i.%i with lengths %i and %i", (major, minor, first, second) => {
+    const file = concat([
+      new Bytes(little).u32(0xa1b2c3d4).u16(major, minor).u32(0, 0, 65535, 1).done(),
+      new Bytes(little).u32(1, 2, first, second).raw(FRAME).done(),
+      new Bytes(little).u32(1, 3, first, second).raw(FRAME).done(),
+    ]);
+    const { packets, error } = read(file);
+    expect(error).toBeUndefined();
+    expect(packets).toHaveLength(2);
+    expect(packets[1]).toMatchObject({ capturedLength: 16, originalLength: 60, hex: hex(FRAME) });
+    expect(packets[1]?.timestampNs).toBe(1_000_003_000n);
+    expect(seenByTcpdump(file)).toEqual(seenByTcpdump(modern(packets)));
+  });
+
+  it("reads Kuznetzov's records, which have more in front of the packet", () => {
+    const one = new Bytes(little).u32(1, 2, 16, 60).u32(7).u16(0x0806, 0x0400).raw(FRAME).done();
+    const file = concat([header(little, 0xa1b2cd34), one, one.slice()]);
+    const { packets, error } = read(file);
+    expect(error).toBeUndefined();
+    expect(packets).toHaveLength(2);
+    expect(packets[1]).toMatchObject({ capturedLength: 16, originalLength: 60, hex: hex(FRAME) });
+    expect(seenByTcpdump(file)).toEqual(seenByTcpdump(modern(packets)));
   });
 });
 
@@ -97,8 +162,11 @@ describe("files that are no capture we read", () => {
   it.each([
     ["", "truncated", "the file is empty"],
     ["a1b2", "truncated", "the file ends here"],
-    ["a1b2cd34 00020004", "unsupported", "Kuznetzov"],
-    ["34cdb2a1 02000400", "unsupported", "Kuznetzov"],
+    ["a1b234cd 00020004", "unsupported", "Mesquita"],
+    ["cd34b2a1 02000400", "unsupported", "Mesquita"],
+    ["fd377a58 5a000000", "unsupported", "xz"],
+    ["425a6839 31415926", "unsupported", "bzip2"],
+    ["504b0304 14000000", "unsupported", "zip archive"],
     ["1f8b0800 00000000", "unsupported", "gzip"],
     ["28b52ffd 00000000", "unsupported", "zstd"],
     ["736e6f6f 70000000", "unsupported", "snoop"],

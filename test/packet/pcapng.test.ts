@@ -96,14 +96,64 @@ describe.each([
     expect(error?.message).toContain("packet 3 is of interface 0, this section has described 0");
   });
 
-  it("minds an unsupported link type only once a packet has it", () => {
-    const file = [section.header(), section.interface(1), section.interface(105)];
-    expect(read(concat([...file, section.enhanced(0, 1n, DATA)])).packets).toHaveLength(1);
-    const { error } = read(concat([...file, section.enhanced(1, 1n, DATA)]));
-    expect(error).toMatchObject({ kind: "unsupported", offset: 28 + 20 + 20 });
-    expect(error?.message).toContain(
-      "packet 1 is of interface 1, whose link type 105 (IEEE 802.11",
+  it("hands on packets of a link type that isn't read, and what comes behind them", () => {
+    const { packets, error } = read(
+      concat([
+        section.header(),
+        section.interface(1),
+        section.interface(189),
+        section.enhanced(1, 1n, DATA),
+        section.obsolete(1, 1n, DATA),
+        section.enhanced(0, 1n, DATA),
+        section.header(),
+        section.interface(0xffff),
+        section.simple(DATA.length, DATA),
+      ]),
     );
+    expect(error).toBeUndefined();
+    expect(packets.map(({ linkType }) => linkType)).toEqual([189, 189, 1, 0xffff]);
+  });
+
+  it.each([
+    [1, 0, true],
+    [1, 1, false],
+    [1, 2, true],
+    [1, 3, false],
+    [0, 0, false],
+    [2, 0, false],
+  ])("as libpcap does, reads version %i.%i: %s", (major, minor, isRead) => {
+    const file = concat([
+      section.header(major, minor),
+      section.interface(1),
+      section.enhanced(0, 1n, DATA),
+    ]);
+    const { packets, error } = read(file);
+    expect(packets).toHaveLength(isRead ? 1 : 0);
+    if (isRead) return;
+    expect(error).toMatchObject({ kind: "unsupported", offset: 12 });
+    expect(error?.message).toContain(`pcapng version ${major}.${minor}`);
+  });
+
+  it("skips statistics, names, secrets, custom blocks and options of any kind", () => {
+    const options = [
+      section.option(2, unhex("65746830")),
+      section.option(0xabc, new Uint8Array(9)),
+    ];
+    const comment = section.option(1, unhex("c3a4"));
+    const file = concat([
+      section.header(),
+      section.interface(1, 0, [...options, section.option(0, new Uint8Array(0))]),
+      section.block(5, section.bytes().u32(0, 1, 2).raw(comment).done()),
+      section.block(4, section.bytes().u16(1, 8).raw(unhex("0a000001 61626300")).u16(0, 0).done()),
+      section.block(10, section.bytes().u32(0x544c534b, 5).raw(unhex("4b45593d31"), 4).done()),
+      section.block(0xbad, section.bytes().u32(32_473).raw(unhex("01020304 05"), 4).done()),
+      section.block(0x4000_0bad, section.bytes().u32(32_473).done()),
+      section.block(0x8000_0001, new Uint8Array(0)),
+      section.enhanced(0, 1n, DATA),
+    ]);
+    const { packets, error } = read(file);
+    expect(error).toBeUndefined();
+    expect(packets).toHaveLength(1);
   });
 
   const start = [section.header(), section.interface(LINKTYPE_ETHERNET)];

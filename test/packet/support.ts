@@ -123,8 +123,9 @@ export class Section {
     return this.bytes().u32(type, length).raw(body, 4).u32(length).done();
   }
 
-  header(major = 1): Uint8Array {
-    return this.block(0x0a0d0d0a, this.bytes().u32(0x1a2b3c4d).u16(major, 0).i64(-1n).done());
+  header(major = 1, minor = 0): Uint8Array {
+    const body = this.bytes().u32(0x1a2b3c4d).u16(major, minor).i64(-1n);
+    return this.block(0x0a0d0d0a, body.done());
   }
 
   option(code: number, value: Uint8Array): Uint8Array {

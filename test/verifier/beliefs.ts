@@ -19,18 +19,18 @@ import type { Frame, State } from "../../src/kernel/verifier/state.ts";
 /** Of a program with more states than this nothing is looked at. */
 const MAX_STATES = 30_000;
 
-/** One state, as far as runs are held against it. */
-interface Belief {
-  readonly frame: Frame;
-  readonly depth: number;
-}
+/** One state, as far as runs are held against it: its frames, the innermost last. */
+type Belief = readonly Frame[];
 
 /** Where things were found to lie in one run, by type of pointer. */
 export type Anchors = Map<RegisterType, bigint>;
 
 /** What a run finds at one instruction. */
 export interface Found {
-  readonly registers: Registers;
+  /** Of the innermost frame. */
+  readonly registers: Pick<Registers, "get">;
+  /** Of the frames around it, the outermost first: r6 to r9 as they were at their calls. */
+  readonly callers: readonly Pick<Registers, "get">[];
   readonly memory: Uint8Array;
   readonly anchors: Anchors;
 }
@@ -49,7 +49,7 @@ export class Beliefs {
     if (state.speculative || this.isIncomplete) return;
     this.#count++;
     const here = this.#bySlot.get(slot);
-    const belief = { frame: state.frame.copy(), depth: state.depth };
+    const belief = state.frames.map((frame) => frame.copy());
     if (here === undefined) this.#bySlot.set(slot, [belief]);
     else here.push(belief);
   }
@@ -57,14 +57,15 @@ export class Beliefs {
   /**
    * Why no state at an instruction is like what was found; null when one is.
    *
-   * @param live - a mask of the registers that are read later on: no others are believed in.
+   * @param live - by slot: a mask of the registers that are read from there on. No others are
+   *   believed in.
    */
-  objection(slot: number, found: Found, live: number): string | null {
+  objection(slot: number, found: Found, live: Uint16Array): string | null {
     const here = this.#bySlot.get(slot) ?? [];
-    dropAnchors(here, found, live);
+    dropAnchors(here, found, live[slot] ?? 0);
     let last = "no path was seen to lead here";
     for (let i = 0; i < here.length; i++) {
-      const objection = objectionTo(here[i] as Belief, found, live);
+      const objection = objectionTo(here[i] as Belief, slot, found, live);
       if (objection === null) {
         // What fits is likely to fit again.
         if (i > 0) [here[0], here[i]] = [here[i] as Belief, here[0] as Belief];
@@ -76,28 +77,45 @@ export class Beliefs {
   }
 }
 
-function objectionTo({ frame, depth }: Belief, found: Found, live: number): string | null {
+/** r6 to r9: what a caller finds again after a call. */
+const KEPT = 0b11_1100_0000;
+
+function objectionTo(frames: Belief, slot: number, found: Found, live: Uint16Array): string | null {
+  const depth = frames.length - 1;
+  // Global functions are verified by themselves: nothing is believed of their callers.
+  const outside = found.callers.length - depth;
+  if (outside < 0) return `${depth} calls deep, not ${found.callers.length}`;
   const numbers = new Map<number, bigint>();
-  for (let i = 0; i < 10; i++) {
-    if (((live >> i) & 1) === 0) continue;
-    const value = found.registers.get(i);
-    const contents = frame.get(i);
-    const objection =
-      valueObjection(contents, value, depth, found) ?? link(contents, value, numbers);
-    if (objection !== null) return `r${i} is 0x${value.toString(16)}: ${objection}`;
+  for (const [at, frame] of frames.entries()) {
+    const registers = found.callers[outside + at] ?? found.registers;
+    const asked = live[frames[at + 1]?.callSite ?? slot] ?? 0;
+    const mask = at === depth ? asked : asked & KEPT;
+    for (let i = 0; i < 10; i++) {
+      if (((mask >> i) & 1) === 0) continue;
+      const value = registers.get(i);
+      const contents = frame.get(i);
+      const objection =
+        valueObjection(contents, value, depth, found) ?? link(contents, value, numbers);
+      if (objection === null) continue;
+      return `r${i} of frame ${at} is 0x${value.toString(16)}: ${objection}`;
+    }
+    const objection = stackObjection(frame, at, depth, found, numbers);
+    if (objection !== null) return `frame ${at}: ${objection}`;
   }
-  return stackObjection(frame, depth, found, numbers);
+  return null;
 }
 
-/** Numbers with the same id are as far from each other as they are said to be. */
+/**
+ * Numbers with the same id, in whatever frame, are made of one number: they are it in all 64 bits,
+ * or so much more in all 64 bits; or they are a sum of 32 bits, and then it has no more than 32.
+ */
 function link(contents: Register, value: bigint, numbers: Map<number, bigint>): string | null {
   const { isScalar, id, sumWidth, off } = contents;
   if (!isScalar || id === 0) return null;
-  // In 32 bits: that is true of sums of both widths.
-  const start = BigInt.asUintN(32, sumWidth === 0 ? value : value - BigInt(off));
+  const start = sumWidth === 0 ? value : BigInt.asUintN(sumWidth, value - BigInt(off));
   const before = numbers.get(id) ?? start;
   numbers.set(id, before);
-  return before === start ? null : `not what id ${id} is elsewhere`;
+  return before === start ? null : `not what id ${id} is elsewhere, 0x${before.toString(16)}`;
 }
 
 function isWithin(b: Readonly<B.Bounds>, value: bigint): boolean {
@@ -126,12 +144,13 @@ const ANCHORED: ReadonlySet<RegisterType> = new Set(["ctx", "pkt", "pkt_end", "f
 /** Finds out where things lie: from registers that are the same in whatever state this may be. */
 function dropAnchors(here: readonly Belief[], { registers, anchors }: Found, live: number): void {
   for (let i = 0; i < 10; i++) {
-    const first = here[0]?.frame.get(i);
+    const first = here[0]?.at(-1)?.get(i);
     if (first === undefined || ((live >> i) & 1) === 0) continue;
     const { type, off, bounds, mayBeNull } = first;
     if (!ANCHORED.has(type) || anchors.has(type) || mayBeNull || bounds.bits.mask !== 0n) continue;
-    const isSure = here.every(({ frame }) => {
-      const other = frame.get(i);
+    const isSure = here.every((frames) => {
+      const other = frames.at(-1)?.get(i);
+      if (other === undefined) return false;
       const isSame = other.type === type && other.off === off && !other.mayBeNull;
       return isSame && other.bounds.bits.mask === 0n && other.bounds.smin === bounds.smin;
     });
@@ -192,19 +211,20 @@ function rangeObjection({ range, off }: Register, value: bigint, end?: bigint): 
 
 function stackObjection(
   { stack }: Frame,
+  at: number,
   depth: number,
   found: Found,
   numbers: Map<number, bigint>,
 ): string | null {
-  const top = Number(found.registers.get(10));
+  const top = Number(found.registers.get(10)) + MAX_BPF_STACK * (depth - at);
   for (const [index, slot] of stack.entries()) {
-    const at = top - S.SLOT_BYTES * (index + 1);
+    const address = top - S.SLOT_BYTES * (index + 1);
     for (let i = 0; i < S.SLOT_BYTES; i++) {
-      if (S.kindAt(slot, i) !== S.ZERO_BYTE || found.memory[at + i] === 0) continue;
+      if (S.kindAt(slot, i) !== S.ZERO_BYTE || found.memory[address + i] === 0) continue;
       return `byte ${i} of fp-${S.SLOT_BYTES * (index + 1)} is not 0`;
     }
     if (slot.spilled === null) continue;
-    const objection = spillObjection(slot, slot.spilled, at, depth, found, numbers);
+    const objection = spillObjection(slot, slot.spilled, address, depth, found, numbers);
     if (objection !== null) return `fp-${S.SLOT_BYTES * (index + 1)}: ${objection}`;
   }
   return null;
@@ -213,17 +233,20 @@ function stackObjection(
 function spillObjection(
   slot: S.Slot,
   spilled: Register,
-  at: number,
+  address: number,
   depth: number,
   found: Found,
   numbers: Map<number, bigint>,
 ): string | null {
   const size = S.spillSize(slot);
   let value = 0n;
-  for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(found.memory[at + i] ?? 0);
+  for (let i = size - 1; i >= 0; i--)
+    value = (value << 8n) | BigInt(found.memory[address + i] ?? 0);
   if (size === S.SLOT_BYTES) {
     return valueObjection(spilled, value, depth, found) ?? link(spilled, value, numbers);
   }
   const bounds = truncate(spilled.bounds, size);
-  return isWithin(bounds, value) ? null : `${value} is not in ${describe(bounds)}`;
+  if (!isWithin(bounds, value)) return `${value} is not in ${describe(bounds)}`;
+  // What is cut off by a spill has no id.
+  return link(spilled, value, numbers);
 }

@@ -131,6 +131,7 @@ function judge(
     here: ours,
     there: theirs,
     log: here.log(program),
+    linuxLog: there.log(program),
   });
   if (reason !== null) {
     counts.explained.set(reason, (counts.explained.get(reason) ?? 0) + 1);

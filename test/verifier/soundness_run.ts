@@ -6,8 +6,10 @@
 import { TEST_RUN } from "../../src/abi/attr.ts";
 import { BPF_PROG_TEST_RUN, BPF_PROG_TYPE_SK_LOOKUP } from "../../src/abi/bpf.ts";
 import { EIO } from "../../src/abi/errno.ts";
+import { BPF_REG_6, BPF_REG_10, MAX_BPF_STACK } from "../../src/abi/insn.ts";
 import { encode } from "../../src/abi/layout.ts";
 import { disassemble, encodeInstructions } from "../../src/asm/index.ts";
+import type { Registers } from "../../src/kernel/interpreter/registers.ts";
 import { Run } from "../../src/kernel/interpreter/run.ts";
 import { findFlow } from "../../src/kernel/verifier/flow.ts";
 import { liveRegisters } from "../../src/kernel/verifier/live_registers.ts";
@@ -24,6 +26,8 @@ const SHORTEST = 14;
 const LONGEST = 80;
 /** An instruction is looked at so often in one run, and then not any more. */
 const MAX_LOOKS = 64;
+/** A run is ended after so many instructions: some loops that the verifier lets in never end. */
+const MAX_INSTRUCTIONS = 200_000;
 const AF_INET = 2;
 const SK_LOOKUP_SIZE = 72;
 
@@ -65,7 +69,7 @@ export function checkSoundness(seed: number, programs: number, rights?: Rights):
       const watched = watch(program, believed, () => run(world, fd, program, random));
       total.runs++;
       total.looks += watched.looks;
-      const objection = watched.result === -EIO ? "a fault" : watched.objection;
+      const objection = watched.result === -EIO ? faultOf(world, fd) : watched.objection;
       if (objection === null) continue;
       const text = disassemble(encodeInstructions(program.instructions));
       total.violations.push(`seed ${seed + i} (${program.origin}): ${objection}\n${text}`);
@@ -75,6 +79,14 @@ export function checkSoundness(seed: number, programs: number, rights?: Rights):
   }
   beliefs = null;
   return total;
+}
+
+/** What a run did wrong, unless it only took too long. */
+function faultOf({ kernel }: EmbeddedWorld, fd: number): string | null {
+  const description = kernel.describeProgram(fd);
+  const lastFault = typeof description === "number" ? null : description.lastFault;
+  const isLong = lastFault?.includes("takes more instructions than a run may") === true;
+  return isLong ? null : `a fault: ${lastFault}`;
 }
 
 interface Watched {
@@ -88,19 +100,24 @@ function watch(program: TestProgram, believed: Beliefs | null, call: () => numbe
   const live = liveRegisters(program.instructions, findFlow(program.instructions));
   const counts = new Uint32Array(program.instructions.length);
   const anchors: Anchors = new Map();
+  const calls = new Calls();
   let looks = 0;
   let objection: string | null = null;
   const { execute } = Run.prototype;
   Run.prototype.execute = function watched(this: Run, prog, invocation, options) {
     execute.call(this, prog, invocation, {
       ...options,
-      onInstruction: (slot, registers) => {
+      instructionLimit: MAX_INSTRUCTIONS,
+      onInstruction: (slot, registers, current) => {
+        if (current !== prog) return;
+        calls.follow(registers);
         const count = (counts[slot] ?? 0) + 1;
         counts[slot] = count;
         if (believed === null || objection !== null || count > MAX_LOOKS) return;
         looks++;
-        const found = { registers, memory: this.bytes, anchors };
-        objection = believed.objection(slot, found, live[slot] ?? 0);
+        const { callers } = calls;
+        const found = { registers, callers, memory: this.bytes, anchors };
+        objection = believed.objection(slot, found, live);
       },
     });
   };
@@ -108,6 +125,28 @@ function watch(program: TestProgram, believed: Beliefs | null, call: () => numbe
     return { result: call(), looks, objection };
   } finally {
     Run.prototype.execute = execute;
+  }
+}
+
+/** The calls that a run is in, by its stack pointer. */
+class Calls {
+  #top: bigint | null = null;
+  #depth: number = 0;
+  /** r6 to r9 before the last instruction in each frame: of callers, those before the call. */
+  readonly #kept: BigUint64Array[] = [];
+
+  follow({ u64 }: Registers): void {
+    const pointer = u64[BPF_REG_10] as bigint;
+    this.#top ??= pointer;
+    this.#depth = Number(this.#top - pointer) / MAX_BPF_STACK;
+    this.#kept[this.#depth] ??= new BigUint64Array(BPF_REG_10);
+    const kept = this.#kept[this.#depth] as BigUint64Array;
+    for (let i = BPF_REG_6; i < BPF_REG_10; i++) kept[i] = u64[i] as bigint;
+  }
+
+  /** The registers of the frames around the current one, the outermost first. */
+  get callers(): { readonly get: (register: number) => bigint }[] {
+    return this.#kept.slice(0, this.#depth).map((kept) => ({ get: (i) => kept[i] as bigint }));
   }
 }
 

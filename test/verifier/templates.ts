@@ -6,6 +6,7 @@
 import type { Random } from "../random.ts";
 import type { TestProgram } from "./program.ts";
 import { globalCalls, staticCalls, tailCalls } from "./templates/functions.ts";
+import { links } from "./templates/links.ts";
 import { callbacks, counted, mayGoto } from "./templates/loops.ts";
 import { nested } from "./templates/nested.ts";
 import { arithmetic, boundary } from "./templates/numbers.ts";
@@ -27,6 +28,7 @@ import { joins, spills } from "./templates/stack.ts";
 const TEMPLATES: readonly (readonly [number, (random: Random) => TestProgram])[] = [
   [6, boundary],
   [6, arithmetic],
+  [8, links],
   [5, spills],
   [5, joins],
   [4, counted],

@@ -11,6 +11,7 @@ import { decode, encode } from "../../src/abi/layout.ts";
 import { encodeInstructions, isLoadImm64 } from "../../src/asm/index.ts";
 import type { BpfMap } from "../../src/index.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
+import { BPF_LOG_LEVEL2 } from "../../src/kernel/verifier/log.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
 import { withCapabilities } from "../diagnosis/linux_capabilities.ts";
@@ -32,8 +33,8 @@ export interface Verdict {
 export interface World extends Disposable {
   readonly name: string;
   judge(program: TestProgram): Verdict;
-  /** Its log of a load at level 2, for people. */
-  log(program: TestProgram): string;
+  /** Its log of a load, by default at level 2. */
+  log(program: TestProgram, level?: number): string;
 }
 
 /** What the loader keeps when it has no CAP_PERFMON: CAP_SYS_ADMIN would stand for it. */
@@ -60,6 +61,7 @@ export function loadProgram(
   fds: Fds,
   program: TestProgram,
   log: Uint8Array | null = null,
+  level: number = BPF_LOG_LEVEL2,
 ): number {
   const insns = encodeInstructions(
     program.instructions.map((insn) => {
@@ -77,7 +79,7 @@ export function loadProgram(
     license: kernel.addressOf(new TextEncoder().encode(`${program.license}\0`)),
     prog_flags: program.flags,
     expected_attach_type: program.attachType,
-    ...(log !== null && { log_level: 2, log_size: log.length, log_buf: kernel.addressOf(log) }),
+    ...(log !== null && { log_level: level, log_size: log.length, log_buf: kernel.addressOf(log) }),
     ...(debug !== null && {
       prog_btf_fd: fds.btf[debug.btf] ?? -1,
       func_info: kernel.addressOf(records),
@@ -181,9 +183,9 @@ export function embeddedWorld(possibleCpus: number): EmbeddedWorld {
       const [task, known] = loaders[program.rights];
       return settle(task, loadProgram(task, known, program));
     },
-    log(program) {
+    log(program, level) {
       const [task, known] = loaders[program.rights];
-      settle(task, loadProgram(task, known, program, emptyLog()));
+      settle(task, loadProgram(task, known, program, emptyLog(), level));
       return textOf(LOG);
     },
     [Symbol.dispose](): void {
@@ -206,10 +208,10 @@ export async function linuxWorld(): Promise<World & { readonly possibleCpus: num
       const result = within(program.rights, () => loadProgram(kernel, fds, program));
       return settle(kernel, result);
     },
-    log(program) {
+    log(program, level) {
       settle(
         kernel,
-        within(program.rights, () => loadProgram(kernel, fds, program, emptyLog())),
+        within(program.rights, () => loadProgram(kernel, fds, program, emptyLog(), level)),
       );
       return textOf(LOG);
     },

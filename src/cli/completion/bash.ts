@@ -8,7 +8,7 @@ import type { Candidates, CompletedCommand } from "./index.ts";
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   return `# Completion of nslink for bash; made by: nslink completion bash
 _nslink() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous='' at='' place=0 word i kind=''
+  local current=\${COMP_WORDS[COMP_CWORD]} previous='' at='' place=0 word words i kind=''
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
@@ -36,19 +36,43 @@ ${commands.map(optionWords).join("")}    esac
 ${commands.map(argumentWords).join("")}    esac
   fi
   case $kind in
-    words:*) mapfile -t COMPREPLY < <(compgen -W "\${kind#words:}" -- "$current") ;;
+    words:*)
+      read -ra words <<< "\${kind#words:}"
+      _nslink_offer "\${words[@]}"
+      ;;
     netns)
-      mapfile -t COMPREPLY < <(compgen -W "self $(command ls /run/netns 2>/dev/null)" -- "$current")
+      words=(self)
+      # A pattern that nothing matches stays as it is, and then leads nowhere.
+      for word in /run/netns/*; do
+        [[ -e $word || -L $word ]] && words+=("\${word##*/}")
+      done
+      _nslink_offer "\${words[@]}"
       ;;
-    pin)
-      mapfile -t COMPREPLY < <(compgen -f -- "\${current:-/sys/fs/bpf/}")
-      compopt -o filenames
-      ;;
-    file)
-      mapfile -t COMPREPLY < <(compgen -f -- "$current")
-      compopt -o filenames
-      ;;
+    pin) _nslink_files "\${current:-/sys/fs/bpf/}" ;;
+    file) _nslink_files "$current" ;;
   esac
+}
+# Offers the words that begin as the word on the line does. What is offered becomes part of a line
+# that is run, so each word is quoted, and none is expanded here (as compgen -W would).
+_nslink_offer() {
+  local word quoted bare=\${current#[\\'\\"]}
+  for word in "$@"; do
+    printf -v quoted %q "$word"
+    case $quoted in
+      "$word") [[ $word == "$bare"* ]] ;;
+      # Nothing may stand before such a quote.
+      "$'"*) [[ -z $current ]] ;;
+      *) [[ $quoted == "$current"* ]] ;;
+    esac && COMPREPLY+=("$quoted")
+  done
+}
+# Offers files; readline quotes their names. A name of several lines comes in parts, which are none.
+_nslink_files() {
+  local word
+  while IFS= read -r word; do
+    [[ -e $word || -L $word || $word == '~'* ]] && COMPREPLY+=("$word")
+  done < <(compgen -f -- "$1")
+  compopt -o filenames
 }
 complete -F _nslink nslink
 `;

@@ -18,6 +18,14 @@ function __nslink_at
         string match -q -- "$argv[1] *" "$line "
     end
 end
+# Names of namespaces, one a line; fish quotes them. A name with a line end in it, or with a tab,
+# which would begin a description, can't be offered.
+function __nslink_netns
+    for path in /run/netns/*
+        set -l name (string replace -- /run/netns/ '' $path | string collect)
+        string match -qr -- '[[:cntrl:]]' $name; or echo -E -- $name
+    end
+end
 complete -c nslink -f
 ${commands.map(linesOf).join("")}`;
 }
@@ -53,7 +61,7 @@ function valueText(candidates: Candidates): string {
   if (typeof candidates !== "string") return `-a ${quoted(candidates.join(" "))}`;
   const texts = {
     file: "-F",
-    netns: `-a ${quoted("self (command ls /run/netns 2>/dev/null)")}`,
+    netns: `-a ${quoted("self (__nslink_netns)")}`,
     pin: `-F -a ${quoted("(__fish_complete_path /sys/fs/bpf/)")}`,
     any: "",
   };

@@ -11,7 +11,8 @@ export function zshCompletion(commands: readonly CompletedCommand[]): string {
 _nslink_netns() {
   local -a names
   names=(self /run/netns/*(N:t))
-  compadd -a names
+  # Quoted by compadd, whatever is in them.
+  compadd -a -- names
 }
 _nslink_pin() {
   _files -W /sys/fs/bpf -P /sys/fs/bpf/

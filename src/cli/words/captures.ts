@@ -22,6 +22,11 @@ export function addCaptureCommands(program: Command, session: Session): void {
     )
     .option("--limit <n>", "stop after so many packets", count)
     .option("--jobs <n>", "dissect on so many threads", threads)
+    .option(
+      "--max-instructions <n>",
+      "end when a packet's run takes more instructions; exit code 1",
+      count,
+    )
     .action(async (object, capture, options) => {
       const { run } = await import("../run.ts");
       await run(session, object, capture, options);

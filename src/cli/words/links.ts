@@ -57,7 +57,7 @@ function addChanges(program: Command, session: Session): void {
     .description("take a link's name away; the link goes if nobody else holds it")
     .argument("<pin>", "path of the pin")
     .action(async (path, options) => {
-      const { unpin } = await import("../links.ts");
+      const { unpin } = await import("../unpin.ts");
       await unpin(session, path, options);
     });
 

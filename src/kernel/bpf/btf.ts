@@ -11,7 +11,9 @@ import type { Attr } from "../attr.ts";
 import { File, O_CLOEXEC, O_RDONLY } from "../file.ts";
 import type { Machine } from "../machine.ts";
 import type { Task } from "../task.ts";
+import { checkObjects, checkOwned, mapFields, type SpecialField } from "../verifier/btf_fields.ts";
 import {
+  BTF_KIND_DECL_TAG,
   BTF_KIND_VAR,
   type BtfType,
   btfName,
@@ -71,10 +73,35 @@ export class Btf {
     return sizeOf(this.#parsed, type?.kind === BTF_KIND_VAR ? type.sizeOrType : id);
   }
 
+  /**
+   * The fields of a map's value that the kernel looks after; null: there are none, or they are such
+   * that Linux takes none of them for one.
+   */
+  fieldsOf(valueTypeId: number, valueSize: number): readonly SpecialField[] | null {
+    const fields = mapFields(this.#parsed, valueTypeId, valueSize);
+    return typeof fields === "number" ? null : fields;
+  }
+
+  /** Whether what such fields hold can be held. 0 or a negative errno. */
+  checkOwned(fields: readonly SpecialField[]): number {
+    return checkOwned(this.#parsed, fields);
+  }
+
   /** Ids of the types that a FUNC_PROTO takes. */
   parameters({ at, vlen }: BtfType): number[] {
     const { view } = this.#parsed;
     return Array.from({ length: vlen }, (_, i) => view.getUint32(at + PARAM_BYTES * i + 4, true));
+  }
+
+  /** What is written on an argument of a function, by id of its FUNC; in order. */
+  argumentTags(functionId: number, index: number): string[] {
+    const { types, view } = this.#parsed;
+    const tags: string[] = [];
+    for (const type of types) {
+      if (type?.kind !== BTF_KIND_DECL_TAG || type.sizeOrType !== functionId) continue;
+      if (view.getInt32(type.at, true) === index) tags.push(this.name(type.name) ?? "");
+    }
+    return tags;
   }
 
   /** Whether there are strings up to an offset. */
@@ -146,7 +173,8 @@ function parseAndCheck(bytes: Uint8Array, log: VerifierLog): ParsedBtf | number 
   const parsed = parseBtf(bytes, log);
   if (typeof parsed === "number") return parsed;
   const errno = resolveBtf(parsed, log);
-  return errno === 0 ? parsed : errno;
+  const refused = errno === 0 ? checkObjects(parsed) : errno;
+  return refused === 0 ? parsed : refused;
 }
 
 /** BPF_BTF_GET_FD_BY_ID */

@@ -37,6 +37,8 @@ export interface ContextField {
   /** Whether a program may write it, with the same widths. */
   readonly write: boolean;
   readonly kind: ContextKind;
+  /** So many bytes the kernel has of a number, where they are fewer than the field's. */
+  readonly kept?: number;
 }
 
 /** The context of a program type. Access outside its fields is -EACCES, at load. */
@@ -56,6 +58,11 @@ const DOUBLE_WORD: readonly number[] = [8];
 /** A number of 4 bytes, or several in a row, which may be read in parts. */
 function scalar(name: string, offset: number, size: number = 4): ContextField {
   return { name, offset, size, widths: NARROW, write: false, kind: "scalar" };
+}
+
+/** A {@link scalar} of which the kernel has fewer bytes. */
+function short(name: string, offset: number, kept: number): ContextField {
+  return { ...scalar(name, offset), kept };
 }
 
 /** A u32 that may only be read as a whole: a pointer in disguise, or a number kept simple. */
@@ -85,23 +92,23 @@ const SOCKET_FILTER: ContextLayout = {
   size: SK_BUFF_SIZE,
   fields: [
     scalar("len", 0),
-    scalar("pkt_type", 4),
+    short("pkt_type", 4, 1),
     scalar("mark", 8),
-    scalar("queue_mapping", 12),
-    scalar("protocol", 16),
+    short("queue_mapping", 12, 2),
+    short("protocol", 16, 2),
     scalar("vlan_present", 20),
-    scalar("vlan_tci", 24),
-    scalar("vlan_proto", 28),
+    short("vlan_tci", 24, 2),
+    short("vlan_proto", 28, 2),
     scalar("priority", 32),
     scalar("ingress_ifindex", 36),
     scalar("ifindex", 40),
-    scalar("tc_index", 44),
+    short("tc_index", 44, 2),
     { name: "cb", offset: 48, size: 20, widths: [1, 2, 4, 8], write: true, kind: "scalar" },
     scalar("hash", 68),
     scalar("napi_id", 84),
-    scalar("gso_segs", 164),
+    short("gso_segs", 164, 2),
     wide("sk", 168, "sock_or_null"),
-    scalar("gso_size", 176),
+    short("gso_size", 176, 2),
   ],
 };
 
@@ -125,15 +132,15 @@ const SK_LOOKUP: ContextLayout = {
   size: 72,
   fields: [
     wide("sk", 0, "sock_or_null"),
-    scalar("family", 8),
-    scalar("protocol", 12),
+    short("family", 8, 2),
+    short("protocol", 12, 2),
     scalar("remote_ip4", 16),
     scalar("remote_ip6", 20, 16),
     // A be16 and 2 bytes of zero, which may be read together.
-    scalar("remote_port", 36),
+    short("remote_port", 36, 2),
     scalar("local_ip4", 40),
     scalar("local_ip6", 44, 16),
-    scalar("local_port", 60),
+    short("local_port", 60, 2),
     scalar("ingress_ifindex", 64),
   ],
 };
@@ -172,4 +179,16 @@ export function findField(
     return field.widths.includes(size) && (field.write || !write) ? field : null;
   }
   return null;
+}
+
+/**
+ * Where a load from a context finds its bytes: an access as wide as what the kernel has of a field,
+ * or wider, begins there, wherever in the field it is. What convert_ctx_accesses() in Linux makes
+ * of such a load.
+ *
+ * @param offset - of a load that the verifier let in.
+ */
+export function loadedFrom(layout: ContextLayout, offset: number, size: number): number {
+  const field = findField(layout, offset, size, false);
+  return field?.kept !== undefined && size >= field.kept ? field.offset : offset;
 }

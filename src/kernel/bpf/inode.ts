@@ -4,10 +4,12 @@
 
 import { OBJ } from "../../abi/attr.ts";
 import { BPF_F_PATH_FD, BPF_F_RDONLY, BPF_F_WRONLY } from "../../abi/bpf.ts";
-import { EACCES, EBADF, EINVAL, EIO, ENOENT, ENOTDIR, EPERM } from "../../abi/errno.ts";
+import { EACCES, EINVAL, EIO, ENOENT, EPERM } from "../../abi/errno.ts";
+import { decodeName } from "../../abi/names.ts";
+import type { FileStatus } from "../../kernel.ts";
 import type { Attr } from "../attr.ts";
-import { File, O_PATH, PathFile } from "../file.ts";
-import { type Directory, DirectoryFile, MAY_READ, MAY_WRITE, Node, PATH_MAX } from "../fs.ts";
+import { File, O_PATH } from "../file.ts";
+import { type Directory, directoryBehind, MAY_READ, MAY_WRITE, Node, PATH_MAX } from "../fs.ts";
 import type { Task } from "../task.ts";
 import { readCString } from "../user_memory.ts";
 import { BpfLink, LinkFile, newLinkFd, putLinkDeferred } from "./link.ts";
@@ -81,6 +83,11 @@ class PinFile extends File {
     return this.#pin.path;
   }
 
+  override get status(): FileStatus {
+    const { uid, mode } = this.#pin;
+    return { type: "regular file", fileSystem: "bpf", uid, mode };
+  }
+
   protected release(): void {
     this.#pin.put(this.#task);
   }
@@ -148,17 +155,15 @@ function pathOf(
   if (typeof bytes === "number") return bytes;
   // A path of nothing is refused before anybody looks where it starts.
   if (bytes.length === 0) return -ENOENT;
-  const path = new TextDecoder().decode(bytes);
+  const path = decodeName(bytes);
   const { root } = task.machine.filesystem;
   if ((attr.u32(OBJ.file_flags) & BPF_F_PATH_FD) === 0 || path.startsWith("/")) {
     return { path, from: root };
   }
   const fd = attr.s32(OBJ.path_fd);
   if (fd === AT_FDCWD) return { path, from: root };
-  const any = task.files.getAny(fd);
-  const file = any instanceof PathFile ? any.target : any;
-  if (file === null) return -EBADF;
-  return file instanceof DirectoryFile ? { path, from: file.directory } : -ENOTDIR;
+  const from = directoryBehind(task, fd);
+  return typeof from === "number" ? from : { path, from };
 }
 
 /** "The current directory", where a directory's fd is expected. */

@@ -7,6 +7,7 @@ import type { Instruction } from "../../asm/index.ts";
 import { File, O_CLOEXEC, O_RDWR } from "../file.ts";
 import { type FaultLog, NO_FAULTS } from "../interpreter/fault_log.ts";
 import type { Machine } from "../machine.ts";
+import type { Assumptions } from "../verifier/assumptions.ts";
 import type { Btf } from "./btf.ts";
 import type { BpfMap } from "./map/map.ts";
 
@@ -45,6 +46,8 @@ export interface ProgFacts {
   readonly uid: number;
   /** How many instructions the verifier walked. */
   readonly verifiedInsns: number;
+  /** What its verification relied on; engines stop a run that it does not hold for. */
+  readonly assumptions?: Assumptions | null;
   /** First slots of its functions, the main one (0) first. */
   readonly subprograms?: readonly number[];
   readonly debugInfo?: DebugInfo;

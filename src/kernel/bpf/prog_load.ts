@@ -90,7 +90,7 @@ export function progLoad(task: Task, attr: Attr): number {
   const xdpHasFrags = (attr.u32(PROG_LOAD.prog_flags) & BPF.BPF_F_XDP_HAS_FRAGS) !== 0;
   const kind = { type, expectedAttachType, xdpHasFrags };
   if (!fitsProgArrays(structure, kind)) return -EINVAL;
-  const { instructions, xlated, maps, subprograms, debugInfo, processed } = structure;
+  const { instructions, xlated, maps, subprograms, debugInfo, processed, assumptions } = structure;
   // Written out: spreading objects took as long as hashing the program.
   const prog = new Prog(task.machine, {
     instructions,
@@ -107,6 +107,7 @@ export function progLoad(task: Task, attr: Attr): number {
     loadTimeNs: task.machine.options.clock.monotonicNs(),
     uid: task.uid,
     verifiedInsns: processed,
+    assumptions,
   });
   return newProgFd(task, prog);
 }

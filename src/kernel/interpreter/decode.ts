@@ -4,6 +4,8 @@
 
 import type { Instruction } from "../../asm/index.ts";
 import type { Prog } from "../bpf/prog.ts";
+import { NEVER_REACHED, OUT_OF_ASSUMED_RANGE } from "../program_run.ts";
+import type { Assumptions } from "../verifier/assumptions.ts";
 import { decodeAlu } from "./alu.ts";
 import { decodeAtomic } from "./atomic.ts";
 import { decodeCall } from "./call.ts";
@@ -18,8 +20,11 @@ const decoded: WeakMap<Prog, readonly Step[]> = new WeakMap();
 export function decode(prog: Prog): readonly Step[] {
   let steps = decoded.get(prog);
   if (steps === undefined) {
-    const { instructions } = prog.facts;
-    steps = instructions.map((insn, slot) => decodeOne(insn, slot, instructions[slot + 1]));
+    const { instructions, assumptions = null } = prog.facts;
+    steps = instructions.map((insn, slot) => {
+      const step = decodeOne(insn, slot, instructions[slot + 1]);
+      return assumptions === null ? step : assuming(step, assumptions, slot);
+    });
     decoded.set(prog, steps);
   }
   return steps;
@@ -35,6 +40,23 @@ function decodeOne(insn: Instruction, slot: number, following: Instruction | und
     decodeLegacyPacket(insn, slot) ??
     invalid(insn)
   );
+}
+
+/** The step where what the verifier assumed is so; else a fault. */
+function assuming(step: Step, { ranges, reached }: Assumptions, slot: number): Step {
+  if (reached[slot] !== 1) {
+    return (run) => {
+      throw run.fault(NEVER_REACHED);
+    };
+  }
+  const range = ranges.get(slot);
+  if (range === undefined) return step;
+  const { register, smin, smax } = range;
+  return (run) => {
+    const value = BigInt.asIntN(64, run.registers.get(register));
+    if (value < smin || value > smax) throw run.fault(OUT_OF_ASSUMED_RANGE);
+    return step(run);
+  };
 }
 
 function invalid({ opcode, imm }: Instruction): Step {

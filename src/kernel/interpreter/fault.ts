@@ -2,6 +2,9 @@
  * Why a run was stopped: what a verifier would have refused to load.
  */
 
+/** Why a run was stopped that took more instructions than it may. */
+export const OVER_INSTRUCTION_LIMIT = "takes more instructions than a run may";
+
 /** A program did what it must not do; it was stopped before that had any effect. */
 export class RunFault extends Error {
   override readonly name: string = "RunFault";

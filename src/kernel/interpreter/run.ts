@@ -7,6 +7,7 @@ import { MAX_TAIL_CALL_CNT } from "../../abi/bpf.ts";
 import {
   BPF_REG_0,
   BPF_REG_1,
+  BPF_REG_3,
   BPF_REG_6,
   BPF_REG_10,
   MAX_BPF_STACK,
@@ -109,7 +110,7 @@ export class Run extends ProgramRun {
     const step = this.#steps[slot];
     if (step === undefined) throw this.fault(`goes on at slot ${slot}, outside of the program`);
     this.slot = slot;
-    if (this.#budget === 0) throw this.fault("takes more instructions than a run may");
+    if (this.#budget === 0) throw this.overLimit();
     this.#budget--;
     return step;
   }
@@ -181,8 +182,13 @@ export class Run extends ProgramRun {
    */
   tailCall(next: number): number {
     const { registers } = this;
-    const target = this.tailCallArray().progAt(registers.low(3));
-    if (target === null || this.#tailCalls >= MAX_TAIL_CALL_CNT) return next;
+    const array = this.tailCallArray();
+    const index = registers.low(BPF_REG_3);
+    const target = array.progAt(index);
+    if (target === null || this.#tailCalls >= MAX_TAIL_CALL_CNT) {
+      this.machine.tailCallLedger?.missed(array, index);
+      return next;
+    }
     this.#tailCalls++;
     const bottom = registers.low(BPF_REG_10) - MAX_BPF_STACK;
     this.bytes.fill(0, bottom, bottom + MAX_BPF_STACK);

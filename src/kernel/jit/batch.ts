@@ -131,28 +131,30 @@ export interface BatchExports {
 export interface BatchOptions {
   /** Programs look in the state for what they may touch. */
   readonly hardened: boolean;
+  /** Programs count instructions. */
+  readonly counted: boolean;
   /** Other threads have the memory as well. */
   readonly shared: boolean;
 }
 
 /** The module that exports `dissect` and `batch`. */
-export function batchModule({ hardened, shared }: BatchOptions): Uint8Array<ArrayBuffer> {
+export function batchModule(options: BatchOptions): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
-  module.importMemory("memory", shared);
+  module.importMemory("memory", options.shared);
   module.importTable("table");
   const program = module.type([I32, I32, I32], [I64]);
   const dissectType = module.type(DISSECT_PARAMETERS, [I32]);
-  const dissect = module.add(dissectType, DISSECT_LOCALS, dissectCode(program, hardened));
+  const dissect = module.add(dissectType, DISSECT_LOCALS, dissectCode(program, options));
   module.export("dissect", dissect);
   const batchType = module.type(BATCH_PARAMETERS, []);
-  const batch = module.add(batchType, BATCH_LOCALS, batchCode(program, hardened));
+  const batch = module.add(batchType, BATCH_LOCALS, batchCode(program, options));
   module.export("batch", batch);
   return module.build().bytes;
 }
 
-function dissectCode(program: number, hardened: boolean): Code {
+function dissectCode(program: number, { hardened, counted }: BatchOptions): Code {
   const code = new Code();
-  startRun(code, DISSECT.frame, DISSECT.state);
+  startRun(code, { frame: DISSECT.frame, state: DISSECT.state, counted });
   const pushPacket = (): void => {
     code.get(DISSECT.context);
     code.access("i32.load", SK_BUFF.data);
@@ -191,10 +193,10 @@ function makeHeader(code: Code, pushPacket: () => void): void {
   code.set(DISSECT.header);
 }
 
-function batchCode(program: number, hardened: boolean): Code {
+function batchCode(program: number, { hardened, counted }: BatchOptions): Code {
   const code = new Code();
   const again = code.open("loop");
-  startRun(code, BATCH.frame, BATCH.state);
+  startRun(code, { frame: BATCH.frame, state: BATCH.state, counted });
   put(code, "i32.store", BATCH.state, stateField("done"), () => code.get(INDEX));
   const next = code.open("block");
   code.get(CELL);

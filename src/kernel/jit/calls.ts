@@ -35,6 +35,10 @@ import { I64 } from "./wasm.ts";
 
 /** Stands for a helper's number where there is no frame left to call a function in. */
 export const NO_FRAME = -1;
+/** Stands for a helper's number where a tail call has missed: r2 and r3 say which. */
+export const TAIL_CALL_MISSED = -4;
+/** Stands for a helper's number where a run has no instructions left. */
+export const OVER_LIMIT = -3;
 /** Stands for a helper's number where a tail call is to be checked. */
 export const CHECK_TAIL_CALL = -2;
 
@@ -174,6 +178,21 @@ function writeTailCall(writer: FunctionWriter): void {
   code.end();
   code.end();
   code.end();
+  if (writer.program.misses) tellOfMiss(writer);
+}
+
+/** A tail call has come back: nothing of this is on the way of one that succeeds. */
+function tellOfMiss(writer: FunctionWriter): void {
+  const { code, frame } = writer;
+  for (const register of [BPF_REG_2, BPF_REG_3]) {
+    writer.stateBase();
+    writer.get(register);
+    code.access("i64.store", stateField("arguments") + 8 * (register - BPF_REG_1));
+  }
+  code.i32(TAIL_CALL_MISSED);
+  code.get(frame);
+  code.i32(writer.slot);
+  code.call(writer.program.helper);
 }
 
 /** bpf_loop(nr_loops, callback, callback_ctx, flags) with a callback that is known. */

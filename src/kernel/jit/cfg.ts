@@ -2,7 +2,16 @@
  * The control-flow graph of one function: basic blocks, by number in reverse postorder.
  */
 
-import { BPF_CLASS, BPF_EXIT, BPF_JA, BPF_JMP, BPF_JMP32, BPF_OP } from "../../abi/insn.ts";
+import { BPF_FUNC } from "../../abi/helpers.ts";
+import {
+  BPF_CALL,
+  BPF_CLASS,
+  BPF_EXIT,
+  BPF_JA,
+  BPF_JMP,
+  BPF_JMP32,
+  BPF_OP,
+} from "../../abi/insn.ts";
 import { type Instruction, isLoadImm64, jumpOffset } from "../../asm/index.ts";
 
 /** What a block ends with. Targets are numbers of blocks. */
@@ -46,6 +55,27 @@ export function buildGraph(insns: readonly Instruction[], entry: number): Block[
   });
 }
 
+/**
+ * Where in a block instructions are counted, and how many: at its start, and after each tail call,
+ * since what follows one is only executed if that fails.
+ */
+export function countsOf(
+  insns: readonly Instruction[],
+  { start, end }: Block,
+): ReadonlyMap<number, number> {
+  const counts = new Map<number, number>();
+  let from = start;
+  for (let slot = start; slot <= end; ) {
+    const insn = insns[slot];
+    // What a block ends with is a jump of its own, or belongs to the block that follows.
+    if (insn === undefined || (slot === end && targetsOf(insn, slot) === null)) break;
+    counts.set(from, (counts.get(from) ?? 0) + 1);
+    slot = nextSlot(insn, slot);
+    if (isTailCall(insn)) from = slot;
+  }
+  return counts;
+}
+
 /** Blocks that a block leads to, without repetition. */
 export function successors({ terminator }: Block): readonly number[] {
   switch (terminator.kind) {
@@ -60,6 +90,10 @@ export function successors({ terminator }: Block): readonly number[] {
 
 function isExit({ opcode }: Instruction): boolean {
   return BPF_CLASS(opcode) === BPF_JMP && BPF_OP(opcode) === BPF_EXIT;
+}
+
+function isTailCall({ opcode, src, imm }: Instruction): boolean {
+  return opcode === (BPF_JMP | BPF_CALL) && src === 0 && imm === BPF_FUNC.tail_call;
 }
 
 function isUnconditional({ opcode }: Instruction): boolean {

@@ -19,17 +19,18 @@ import { interpret, repeatInterpreted } from "../interpreter.ts";
 import type { Machine } from "../machine.ts";
 import type { Dissector } from "../net/dissector.ts";
 import { PacketArea } from "../net/packet_area.ts";
+import { reasonOfTrap } from "./assumed.ts";
 import { type BatchExports, type BatchOptions, batchModule } from "./batch.ts";
 import { type DissectorEngine, JitDissector } from "./dissector.ts";
 import { IMPORT_MODULE } from "./module.ts";
-import { compileProgram } from "./program.ts";
+import { type CompileOptions, compileOptionsOf, compileProgram } from "./program.ts";
 import type { HelperCall } from "./replica.ts";
 import { type Callback, type Caller, JitRun } from "./run.ts";
 import { STACK_MASK } from "./run_state.ts";
 import { Spread, type Stop } from "./spread.ts";
 import { tailCallThrough } from "./tail_call.ts";
 import { makeTrampolines, type Trampolines } from "./trampoline.ts";
-import { type Place, trapOf } from "./trap.ts";
+import { type Trap, trapOf } from "./trap.ts";
 import { slotOfTrap } from "./trap_slot.ts";
 
 /** What a program's module exports; see program.ts. */
@@ -64,7 +65,7 @@ type LoadedProgram = CompiledProgram | RefusedProgram;
 const compiledBatches: Map<string, WebAssembly.Module> = new Map();
 
 function batchProgram(options: BatchOptions): WebAssembly.Module {
-  const key = `${options.hardened} ${options.shared}`;
+  const key = `${options.hardened} ${options.counted} ${options.shared}`;
   const compiled = compiledBatches.get(key) ?? new WebAssembly.Module(batchModule(options));
   compiledBatches.set(key, compiled);
   return compiled;
@@ -79,6 +80,9 @@ export class JitEngine implements Engine, DissectorEngine {
   readonly #machine: Machine;
   readonly #hardened: boolean;
   readonly #shared: boolean;
+  /** How programs are compiled. */
+  readonly #compileOptions: Omit<CompileOptions, "marks">;
+  readonly #counted: boolean;
   readonly #table: WebAssembly.Table;
   readonly #tail: CallableFunction;
   readonly #loaded: Map<Prog, LoadedProgram> = new Map();
@@ -99,6 +103,8 @@ export class JitEngine implements Engine, DissectorEngine {
     this.#machine = machine;
     this.#hardened = hardened;
     this.#shared = machine.options.sharedMemory ?? false;
+    this.#counted = machine.options.instructionLimit !== undefined;
+    this.#compileOptions = compileOptionsOf(machine.options);
     this.#table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_ENTRIES });
     this.#tail = tailCallThrough(this.#table);
     const imports = {
@@ -120,7 +126,7 @@ export class JitEngine implements Engine, DissectorEngine {
     const { instructionLimit: limit } = options;
     return this.#within(loaded, invocation, (run) => {
       const enter = (): number => loaded.exports.run(invocation.context, r2, run.top);
-      return limit === undefined ? enter() : run.withRounds(limit, enter);
+      return limit === undefined ? enter() : run.withLimit(limit, enter);
     });
   }
 
@@ -175,8 +181,8 @@ export class JitEngine implements Engine, DissectorEngine {
           break;
         } catch (error) {
           // It is logged; the packets that follow have nothing to do with it.
-          this.faultOf(error, run.met ?? run.prog, run);
-          batch.setFault(run.packet);
+          const fault = this.faultOf(error, run.met ?? run.prog, run);
+          if (!batch.setFault(run.packet, fault)) break;
         }
       }
     } finally {
@@ -215,7 +221,7 @@ export class JitEngine implements Engine, DissectorEngine {
     const frames = runs.map(({ top }) => top);
     const image = {
       memory,
-      batch: batchProgram({ hardened: false, shared: true }),
+      batch: batchProgram({ hardened: false, counted: this.#counted, shared: true }),
       programs,
       attached,
       frames,
@@ -225,6 +231,7 @@ export class JitEngine implements Engine, DissectorEngine {
       note: (stop) => {
         if (prog !== null) recordFault(this.#machine, this.#faultOfStop(stop, prog));
       },
+      noteMisses: (misses) => this.#machine.tailCallLedger?.add(misses),
     });
   }
 
@@ -242,9 +249,7 @@ export class JitEngine implements Engine, DissectorEngine {
   }
 
   #faultOfStop(stop: Stop, prog: Prog): RunFault {
-    return stop instanceof RunFault
-      ? stop
-      : new RunFault(prog.id, this.#slotOfTrap(stop.places, prog), stop.message);
+    return stop instanceof RunFault ? stop : this.#faultOfTrap(stop, prog);
   }
 
   entryOf(prog: Prog): number {
@@ -276,7 +281,11 @@ export class JitEngine implements Engine, DissectorEngine {
   #loadBatch(): BatchExports {
     const { memory } = this.#machine.memory;
     const imports = { [IMPORT_MODULE]: { memory, table: this.#table } };
-    const module = batchProgram({ hardened: this.#hardened, shared: this.#shared });
+    const module = batchProgram({
+      hardened: this.#hardened,
+      counted: this.#counted,
+      shared: this.#shared,
+    });
     const { exports } = new WebAssembly.Instance(module, imports);
     return exports as unknown as BatchExports;
   }
@@ -298,8 +307,7 @@ export class JitEngine implements Engine, DissectorEngine {
   }
 
   #compile(prog: Prog): LoadedProgram {
-    const options = { hardened: this.#hardened, shared: this.#shared, marks: false };
-    const compiled = compileProgram(prog, options);
+    const compiled = compileProgram(prog, { ...this.#compileOptions, marks: false });
     if ("refused" in compiled) return { prog, refused: compiled.refused };
     const callbacks = new Map<number, Callback>();
     const caller: Caller = { prog, callbacks };
@@ -374,7 +382,10 @@ export class JitEngine implements Engine, DissectorEngine {
   #interpret(entry: number, frame: number): void {
     const prog = this.#progAt(entry);
     const run = this.#runAt(frame);
-    const outcome = interpret(this.#machine, prog, run.invoked, { tailCalls: run.tailCalls });
+    const limit = this.#counted ? { instructionLimit: run.budget } : {};
+    const options = { tailCalls: run.tailCalls, ...limit };
+    const outcome = interpret(this.#machine, prog, run.invoked, options);
+    if (this.#counted && outcome !== null) run.spend(outcome.instructions);
     if (outcome === null) throw new RunFault(prog.id, 0, "finds no memory for a stack");
     // It is logged already.
     if (outcome.fault !== null) throw new HandledFault(outcome.fault);
@@ -400,7 +411,7 @@ export class JitEngine implements Engine, DissectorEngine {
       run.prepare(prog, invocation, this.#hardened);
       const retval = enter(run) >>> 0;
       const [low, high] = run.r0;
-      return new JitOutcome(retval, low, high);
+      return new JitOutcome(retval, [low, high], this.#counted ? run.executed : 0);
     } catch (error) {
       const fault = this.faultOf(error, prog, run);
       return { r0: 0n, retval: 0, instructions: 0, fault };
@@ -409,8 +420,9 @@ export class JitEngine implements Engine, DissectorEngine {
     }
   }
 
-  #slotOfTrap(places: readonly Place[], prog: Prog): number {
-    return slotOfTrap(places, prog, { hardened: this.#hardened, shared: this.#shared });
+  #faultOfTrap({ places, message }: Trap, prog: Prog): RunFault {
+    const slot = slotOfTrap(places, prog, this.#compileOptions);
+    return new RunFault(prog.id, slot, reasonOfTrap(prog, slot, message));
   }
 
   faultOf(error: unknown, prog: Prog, run: JitRun): RunFault {
@@ -425,7 +437,7 @@ export class JitEngine implements Engine, DissectorEngine {
     if (error instanceof RunFault) return error;
     const trap = trapOf(error, tailCalls);
     if (trap === null) throw error;
-    return new RunFault(prog.id, this.#slotOfTrap(trap.places, prog), trap.message);
+    return this.#faultOfTrap(trap, prog);
   }
 }
 
@@ -443,13 +455,14 @@ class HandledFault extends Error {
 /** An outcome that makes a bigint of r0 only for those who ask. */
 class JitOutcome implements Outcome {
   readonly retval: number;
-  readonly instructions: number = 0;
+  readonly instructions: number;
   readonly fault: RunFault | null = null;
   readonly #low: number;
   readonly #high: number;
 
-  constructor(retval: number, low: number, high: number) {
+  constructor(retval: number, [low, high]: readonly [number, number], instructions: number) {
     this.retval = retval;
+    this.instructions = instructions;
     this.#low = low;
     this.#high = high;
   }

@@ -20,9 +20,10 @@ import type { Instruction } from "../../asm/index.ts";
 import { findField } from "../bpf/context.ts";
 import { MAX_LOOPS } from "../helpers/loop.ts";
 import { writeAlu } from "./alu.ts";
+import { writeNotReached, writeRangeCheck } from "./assumed.ts";
 import { writeAtomic } from "./atomic.ts";
 import { writeCall } from "./calls.ts";
-import { type Block, buildGraph, nextSlot } from "./cfg.ts";
+import { type Block, buildGraph, countsOf, nextSlot } from "./cfg.ts";
 import { seedChecks, writeCheck } from "./check.ts";
 import { Code } from "./code.ts";
 import { MAX_DISPATCH_BLOCKS, writeDispatched } from "./dispatch.ts";
@@ -54,6 +55,9 @@ const PLACES: Readonly<Record<Entry, { registers: readonly number[]; frame: numb
 
 const MOVE = BPF_ALU64 | BPF_MOV | BPF_X;
 const LOAD_DOUBLE_WORD = BPF_LDX | BPF_MEM | BPF_DW;
+
+/** Where instructions aren't counted. */
+const NO_COUNTS: ReadonlyMap<number, number> = new Map();
 
 /** What became of a function. */
 export interface WrittenFunction {
@@ -163,11 +167,21 @@ export class FunctionWriter implements BlockWriter {
   body(block: Block): void {
     const { start, end } = block;
     this.known.enterBlock(block === this.#first);
+    const { assumptions } = this.program;
+    if (assumptions !== null && assumptions.reached[start] !== 1) {
+      this.#mark(start);
+      writeNotReached(this);
+      return;
+    }
     const rotations = findRotations(this.insns, start, end);
+    const counts = this.program.counted ? countsOf(this.insns, block) : NO_COUNTS;
     for (let slot = start; slot < end; ) {
       const insn = this.insns[slot] as Instruction;
       const rotation = rotations.get(slot);
       this.#mark(slot);
+      this.#count(counts, slot);
+      const range = assumptions?.ranges.get(slot);
+      if (range !== undefined) writeRangeCheck(this, range);
       if (rotation?.shift === slot) this.#keep(rotation);
       if (rotation?.slot === slot) this.#rotate(rotation, insn);
       else if (!this.#instruction(insn, slot)) this.trap();
@@ -176,6 +190,16 @@ export class FunctionWriter implements BlockWriter {
       slot = nextSlot(insn, slot);
     }
     if (block.terminator.kind === "trap" && this.insns[end] !== undefined) this.#mark(end);
+    if (counts.has(end)) {
+      this.#mark(end);
+      this.#count(counts, end);
+    }
+  }
+
+  /** Counts the instructions from a slot on, if that is a place to do so. */
+  #count(counts: ReadonlyMap<number, number>, slot: number): void {
+    const count = counts.get(slot);
+    if (count !== undefined) this.program.writeCount(this, count);
   }
 
   condition(slot: number): void {
@@ -193,7 +217,8 @@ export class FunctionWriter implements BlockWriter {
   }
 
   round(): void {
-    if (this.program.hardened) this.program.writeRound(this);
+    const { hardened, counted } = this.program;
+    if (hardened && !counted) this.program.writeRound(this);
   }
 
   #instruction(insn: Instruction, slot: number): boolean {

@@ -14,6 +14,9 @@ import type { Instruction } from "../../asm/index.ts";
 import { type ContextLayout, contextOf } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { Prog } from "../bpf/prog.ts";
+import type { MachineOptions } from "../machine.ts";
+import type { Assumptions } from "../verifier/assumptions.ts";
+import { OVER_LIMIT } from "./calls.ts";
 import { CHECK_LOCALS, checkCode } from "./check.ts";
 import { Code } from "./code.ts";
 import { type Entry, FunctionWriter, type Mark, stateField } from "./function.ts";
@@ -32,12 +35,23 @@ export const MAX_FUNCTION_BYTES: number = 1 << 20;
 
 /** How to compile. */
 export interface CompileOptions {
-  /** Check each access, and count rounds of loops. */
+  /** Check each access and, where instructions aren't counted, count rounds of loops. */
   readonly hardened: boolean;
+  /** Count instructions, and stop a run that takes more than it may; by default they aren't. */
+  readonly counted?: boolean;
+  /** Tell of tail calls that miss; by default nobody is told. */
+  readonly misses?: boolean;
   /** Note where the code of each instruction begins. */
   readonly marks: boolean;
   /** The memory is shared among threads, each of which is a CPU; by default it isn't. */
   readonly shared?: boolean;
+}
+
+/** How the programs of a machine are compiled. */
+export function compileOptionsOf(machine: MachineOptions): Omit<CompileOptions, "marks"> {
+  const { hardened = false, sharedMemory: shared = false, instructionLimit } = machine;
+  const { countTailCallMisses: misses = false } = machine;
+  return { hardened, shared, misses, counted: instructionLimit !== undefined };
 }
 
 /** What became of one function of a program. */
@@ -81,7 +95,10 @@ export class ProgramWriter {
   readonly insns: readonly Instruction[];
   readonly maps: readonly BpfMap[];
   readonly layout: ContextLayout | null;
+  readonly assumptions: Assumptions | null;
   readonly hardened: boolean;
+  readonly counted: boolean;
+  readonly misses: boolean;
   readonly shared: boolean;
   readonly wantsMarks: boolean;
   readonly #module: ModuleBuilder = new ModuleBuilder();
@@ -100,11 +117,15 @@ export class ProgramWriter {
   #packetAddress: number = -1;
   #check: number = -1;
 
-  constructor({ facts }: Prog, { hardened, marks, shared = false }: CompileOptions) {
+  constructor({ facts }: Prog, options: CompileOptions) {
+    const { hardened, marks, counted = false, misses = false, shared = false } = options;
     this.insns = facts.instructions;
     this.maps = facts.maps;
     this.layout = contextOf(facts.type, facts.expectedAttachType) ?? null;
+    this.assumptions = facts.assumptions ?? null;
     this.hardened = hardened;
+    this.counted = counted;
+    this.misses = misses;
     this.shared = shared;
     this.wantsMarks = marks;
     const module = this.#module;
@@ -212,6 +233,32 @@ export class ProgramWriter {
     code.end();
   }
 
+  /**
+   * Takes instructions that come next from those that are left. When there are fewer, the run is
+   * stopped before any of them is executed.
+   */
+  writeCount(writer: FunctionWriter, count: number): void {
+    const { code, address, wide } = writer;
+    writer.stateBase();
+    code.tee(address);
+    code.get(address);
+    code.access("i64.load", stateField("budget"));
+    code.i64(count);
+    code.op("i64.sub");
+    code.tee(wide);
+    code.access("i64.store", stateField("budget"));
+    code.get(wide);
+    code.i64(0);
+    code.op("i64.lt_s");
+    code.open("if");
+    code.i32(OVER_LIMIT);
+    code.get(writer.frame);
+    code.i32(writer.slot);
+    code.call(this.helper);
+    code.op("unreachable");
+    code.end();
+  }
+
   #want(start: number, entry: Entry): number {
     const type = entry === "program" ? this.programType : this.#functionType;
     const index = this.#module.declare(type);
@@ -222,7 +269,7 @@ export class ProgramWriter {
   #addRun(main: number): number {
     const code = new Code();
     const [r1, r2, frame, state, r0] = [0, 1, 2, 3, 4];
-    startRun(code, frame, state);
+    startRun(code, { frame, state, counted: this.counted });
     code.get(state);
     code.get(r1);
     code.get(r2);
@@ -237,7 +284,7 @@ export class ProgramWriter {
     const code = new Code();
     const [r1, frame, times, template, keys, state, r0] = [0, 1, 2, 3, 4, 5, 6];
     const again = code.open("loop");
-    startRun(code, frame, state);
+    startRun(code, { frame, state, counted: this.counted });
     code.get(keys);
     code.open("if");
     for (let at = 0; at < BPF_FLOW_KEYS_SIZE; at += 8) {
@@ -296,8 +343,15 @@ function leaveRun(code: Code, r0: number): void {
   code.op("i32.wrap_i64");
 }
 
+/** Locals that say where a run's state is, and whether its instructions are counted. */
+export interface RunStart {
+  readonly frame: number;
+  readonly state: number;
+  readonly counted: boolean;
+}
+
 /** What is counted anew for each run. */
-export function startRun(code: Code, frame: number, state: number): void {
+export function startRun(code: Code, { frame, state, counted }: RunStart): void {
   code.get(frame);
   code.i32(STACK_MASK);
   code.op("i32.or");
@@ -308,4 +362,9 @@ export function startRun(code: Code, frame: number, state: number): void {
   code.get(state);
   code.access("i32.load", stateField("max_rounds"));
   code.access("i32.store", stateField("rounds"));
+  if (!counted) return;
+  code.get(state);
+  code.get(state);
+  code.access("i64.load", stateField("max_budget"));
+  code.access("i64.store", stateField("budget"));
 }

@@ -3,6 +3,8 @@
  * of their own. What is JavaScript stays with the thread that has the kernel, which is asked.
  */
 
+import { MAP_HEADER } from "../bpf/map/layout.ts";
+import { PROG_ENTRY_OFFSET } from "../bpf/map/prog_array.ts";
 import {
   DESCRIPTOR_BYTES,
   type PlacedBatch,
@@ -10,7 +12,9 @@ import {
   RECORD_BYTES,
   VERDICT,
 } from "../net/packet_batch.ts";
+import { type CountedMisses, MissCounter } from "../tail_call_misses.ts";
 import type { BatchExports } from "./batch.ts";
+import { OVER_LIMIT, TAIL_CALL_MISSED } from "./calls.ts";
 import { IMPORT_MODULE } from "./module.ts";
 import { STACK_MASK, STATE } from "./run_state.ts";
 import { tailCallThrough } from "./tail_call.ts";
@@ -51,6 +55,14 @@ export type CallKernel = (call: HelperCall) => boolean;
  */
 export type Stopped = Trap | null;
 
+/** What came of a batch besides its records. Can be sent in a message. */
+export interface Dissected extends CountedMisses {
+  /** Its packets whose program was stopped, in order. */
+  readonly stops: readonly Stopped[];
+  /** Packets that were run: fewer than were given where one reached the limit of instructions. */
+  readonly count: number;
+}
+
 /** Thrown through compiled code: the kernel's thread has the fault. */
 class StoppedRun extends Error {
   override readonly name: string = "StoppedRun";
@@ -66,6 +78,9 @@ export class DissectorReplica {
   readonly #cell: number;
   /** Packets of the batch that were done before compiled code was entered. */
   #before: number = 0;
+  readonly #misses: MissCounter = new MissCounter();
+  /** Whether the run was stopped since it has no instructions left. */
+  #isOverLimit: boolean = false;
 
   constructor(image: DissectorImage, cpu: number, callKernel: CallKernel) {
     const { memory, programs, frames } = image;
@@ -75,11 +90,16 @@ export class DissectorReplica {
     this.#frame = frame;
     this.#state = (frame | STACK_MASK) + 1;
     this.#cell = this.#state + STATE.cell;
-    const length = 1 + Math.max(0, ...programs.map(({ entry }) => entry));
+    const length = 1 + programs.reduce((most, { entry }) => Math.max(most, entry), 0);
     const table = new WebAssembly.Table({ element: "anyfunc", initial: length });
     const tail = tailCallThrough(table);
     for (const { entry, module } of programs) {
       const helper = (id: number, at: number, slot: number): void => {
+        if (id === TAIL_CALL_MISSED) {
+          this.#missed();
+          return;
+        }
+        this.#isOverLimit = id === OVER_LIMIT;
         const index = this.#before + this.#done;
         // Addresses come as s32.
         if (!callKernel({ cpu, entry, id, frame: at >>> 0, slot, index })) throw new StoppedRun();
@@ -98,10 +118,11 @@ export class DissectorReplica {
   /**
    * Runs all packets of a batch; see {@link EmbeddedKernel.dissectBatch}.
    *
-   * @returns what {@link Spread.note} is to be told, in the order of the packets.
+   * @returns what {@link Spread.note} is to be told.
    */
-  dissect({ context, descriptors, records, count }: PlacedBatch): readonly Stopped[] {
+  dissect({ context, descriptors, records, count, stopsAtLimit }: PlacedBatch): Dissected {
     const stops: Stopped[] = [];
+    let run = count;
     for (let index = 0; index < count; index++) {
       this.#before = index;
       const record = records + index * RECORD_BYTES;
@@ -117,11 +138,35 @@ export class DissectorReplica {
         stops.push(trap);
         const stopped = record + this.#done * RECORD_BYTES;
         view.setUint32(stopped + RECORD.retval, 0, true);
-        view.setUint32(stopped + RECORD.verdict, VERDICT.fault, true);
+        const isLimit = trap === null && this.#isOverLimit;
+        view.setUint32(stopped + RECORD.verdict, isLimit ? VERDICT.limit : VERDICT.fault, true);
         index += this.#done;
+        if (isLimit && stopsAtLimit) {
+          run = index + 1;
+          break;
+        }
       }
     }
-    return stops;
+    return { stops, count: run, ...this.#misses.take() };
+  }
+
+  /** Counts a tail call that missed: r2 and r3 are in the state. */
+  #missed(): void {
+    const view = this.#view;
+    const argument = (number: number): number => {
+      return view.getUint32(this.#state + STATE.arguments + 8 * (number - 1), true);
+    };
+    const [map, index] = [argument(2), argument(3)];
+    const header = (name: keyof typeof MAP_HEADER): number => {
+      return view.getUint32(map + MAP_HEADER[name][0], true);
+    };
+    if (index >= header("max_entries")) {
+      this.#misses.add(map, index, "range");
+      return;
+    }
+    const slot = header("base") + index * header("stride");
+    const isEmpty = view.getUint32(slot + PROG_ENTRY_OFFSET, true) === 0;
+    this.#misses.add(map, index, isEmpty ? "empty" : "limit");
   }
 
   /** Memory as it is now. */

@@ -2,13 +2,21 @@
  * One run of compiled code, as the helpers that it calls see it.
  */
 
-import { BPF_REG_0, BPF_REG_1, MAX_BPF_STACK, MAX_CALL_FRAMES } from "../../abi/insn.ts";
+import {
+  BPF_REG_0,
+  BPF_REG_1,
+  BPF_REG_2,
+  BPF_REG_3,
+  MAX_BPF_STACK,
+  MAX_CALL_FRAMES,
+} from "../../abi/insn.ts";
+import type { ProgArray } from "../bpf/map/prog_array.ts";
 import type { Prog } from "../bpf/prog.ts";
-import type { BatchRequest, Invocation } from "../engine.ts";
+import { type BatchRequest, DEFAULT_INSTRUCTION_LIMIT, type Invocation } from "../engine.ts";
 import { HELPERS } from "../helpers/index.ts";
 import type { Machine } from "../machine.ts";
 import { ProgramRun } from "../program_run.ts";
-import { CHECK_TAIL_CALL, NO_FRAME } from "./calls.ts";
+import { CHECK_TAIL_CALL, NO_FRAME, OVER_LIMIT, TAIL_CALL_MISSED } from "./calls.ts";
 import {
   MAX_REGIONS,
   MAX_ROUNDS,
@@ -55,23 +63,40 @@ export class JitRun extends ProgramRun {
     if (block === 0) return null;
     const run = new JitRun(machine, Math.ceil(block / STACKS_BYTES) * STACKS_BYTES);
     machine.memory.view.setUint32(run.state + STATE.cpu, cpu, true);
-    run.#setMaxRounds(machine.options.instructionLimit);
+    run.#setLimit(machine.options.instructionLimit);
     return run;
   }
 
-  /** Enters compiled code whose loops, if it is hardened, may take so many rounds in all. */
-  withRounds<T>(rounds: number, enter: () => T): T {
-    this.#setMaxRounds(rounds);
+  /** Enters compiled code with a limit of its own: of instructions or rounds, as it counts them. */
+  withLimit<T>(limit: number, enter: () => T): T {
+    this.#setLimit(limit);
     try {
       return enter();
     } finally {
-      this.#setMaxRounds(this.machine.options.instructionLimit);
+      this.#setLimit(this.machine.options.instructionLimit);
     }
   }
 
-  #setMaxRounds(rounds: number = MAX_ROUNDS): void {
-    const at = this.state + STATE.max_rounds;
-    this.view.setUint32(at, Math.min(rounds, MAX_ROUNDS), true);
+  #setLimit(limit: number = DEFAULT_INSTRUCTION_LIMIT): void {
+    const { view, state } = this;
+    view.setUint32(state + STATE.max_rounds, Math.min(limit, MAX_ROUNDS), true);
+    view.setBigUint64(state + STATE.max_budget, BigInt(limit), true);
+  }
+
+  /** Instructions that are left, where they are counted. */
+  get budget(): number {
+    return Number(this.view.getBigInt64(this.state + STATE.budget, true));
+  }
+
+  /** Instructions that were executed, where they are counted. */
+  get executed(): number {
+    return Number(this.view.getBigUint64(this.state + STATE.max_budget, true)) - this.budget;
+  }
+
+  /** Takes from the instructions that are left those that were executed elsewhere. */
+  spend(instructions: number): void {
+    const at = this.state + STATE.budget;
+    this.view.setBigInt64(at, BigInt(this.budget - instructions), true);
   }
 
   /** The first frame, by its lowest address. */
@@ -180,12 +205,18 @@ export class JitRun extends ProgramRun {
     const { registers, state, view } = this;
     this.#enter(caller, frame, slot);
     if (id === NO_FRAME) throw this.fault(TOO_DEEP);
+    if (id === OVER_LIMIT) throw this.overLimit();
     for (let i = 0; i < ARGUMENTS; i++) {
       const at = state + STATE.arguments + 8 * i;
       registers.setHalves(BPF_REG_1 + i, view.getUint32(at, true), view.getUint32(at + 4, true));
     }
     if (id === CHECK_TAIL_CALL) {
       this.tailCallArray();
+      return;
+    }
+    if (id === TAIL_CALL_MISSED) {
+      const array = this.map(registers.low(BPF_REG_2), registers.high(BPF_REG_2)) as ProgArray;
+      this.machine.tailCallLedger?.missed(array, registers.low(BPF_REG_3));
       return;
     }
     const helper = HELPERS.get(id);

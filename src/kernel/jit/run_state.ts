@@ -48,8 +48,11 @@ export const STATE = {
   /** Two u32: of the region that the last check found, its address and its size less 8. */
   checked_start: 88,
   checked_limit: 92,
+  /** u64: instructions that are left, where they are counted, and those that a run begins with. */
+  budget: 96,
+  max_budget: 104,
   /** {@link MAX_REGIONS} regions; size 0 where there is none. */
-  regions: 96,
+  regions: 112,
 } as const;
 
 /** Bytes of the state. */

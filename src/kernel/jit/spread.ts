@@ -8,7 +8,8 @@ import type { Invocation } from "../engine.ts";
 import type { RunFault } from "../interpreter/fault.ts";
 import { invocationOf } from "../net/dissect_batch.ts";
 import type { PacketBatch } from "../net/packet_batch.ts";
-import type { DissectorImage, HelperCall, Stopped } from "./replica.ts";
+import type { CountedMisses } from "../tail_call_misses.ts";
+import type { Dissected, DissectorImage, HelperCall } from "./replica.ts";
 import type { JitRun } from "./run.ts";
 import type { Trap } from "./trap.ts";
 
@@ -21,6 +22,8 @@ export interface SpreadEngine {
   callHelper(prog: Prog, run: JitRun, invocation: Invocation, call: HelperCall): RunFault | null;
   /** Notes that a run was stopped. */
   note(stop: Stop): void;
+  /** Notes tail calls that missed. */
+  noteMisses(misses: CountedMisses): void;
 }
 
 /** Threads that share a kernel's memory, each a CPU. */
@@ -64,12 +67,13 @@ export class Spread {
   }
 
   /**
-   * Notes which runs of a thread were stopped: batch after batch in the order of the capture, so
-   * that the last one is the same as on one thread.
+   * Notes which runs of a thread were stopped and which tail calls missed: batch after batch in the
+   * order of the capture, so that the last one is the same as on one thread.
    *
-   * @param stops - of a batch, as {@link DissectorReplica.dissect} gave them.
+   * @param dissected - what {@link DissectorReplica.dissect} gave of a batch.
    */
-  note(cpu: number, stops: readonly Stopped[]): void {
+  note(cpu: number, { stops, ...misses }: Dissected): void {
+    this.#engine.noteMisses(misses);
     for (const trap of stops) {
       const stop = trap ?? this.#faults[cpu]?.shift();
       if (stop !== undefined) this.#engine.note(stop);

@@ -222,7 +222,7 @@ class ModuleReader {
   }
 
   #name(): string {
-    return String.fromCharCode(...this.#list(() => this.#byte()));
+    return this.#list(() => String.fromCharCode(this.#byte())).join("");
   }
 
   #byte(): number {

@@ -49,6 +49,7 @@ export function dissectBatch(machine: Machine, net: Net, batch: PacketBatch): nu
 /** What the program of a packet of a batch is run on. */
 export function invocationOf(machine: Machine, batch: PacketBatch, index: number): Invocation {
   const { view } = machine.memory;
+  batch.current = index;
   const descriptor = batch.descriptor(index);
   const start = view.getUint32(descriptor + DESCRIPTOR.address, true);
   const end = start + view.getUint32(descriptor + DESCRIPTOR.length, true);
@@ -104,8 +105,8 @@ function dissectOne(
   const outcome = engine.run(prog, invocation);
   if (outcome === null) return false;
   clampOffsets(machine, record, frame);
-  const verdict = outcome.fault === null ? VERDICT.returned : VERDICT.fault;
   memory.view.setUint32(record + RECORD.retval, outcome.retval, true);
-  memory.view.setUint32(record + RECORD.verdict, verdict, true);
+  memory.view.setUint32(record + RECORD.verdict, VERDICT.returned, true);
+  if (outcome.fault !== null) batch.setFault(index, outcome.fault);
   return true;
 }

@@ -10,6 +10,7 @@ import {
   flowKeysOf,
 } from "../../abi/flow_keys.ts";
 import type { Frame } from "../../kernel.ts";
+import { OVER_INSTRUCTION_LIMIT, type RunFault } from "../interpreter/fault.ts";
 import type { Machine } from "../machine.ts";
 
 /** What is said about a packet, {@link DESCRIPTOR_BYTES} in all. */
@@ -43,6 +44,8 @@ export const VERDICT = {
   returned: 1,
   /** A program was stopped by a fault. */
   fault: 2,
+  /** A program was stopped after as many instructions as a run may take. */
+  limit: 3,
 } as const;
 
 /** A batch by addresses, for another thread on the same memory. */
@@ -53,6 +56,8 @@ export interface PlacedBatch {
   readonly records: number;
   /** How many packets. */
   readonly count: number;
+  /** Whether a packet whose program reaches the limit of instructions is the last of the batch. */
+  readonly stopsAtLimit: boolean;
 }
 
 /** A descriptor has 16 bits for an offset. */
@@ -72,6 +77,13 @@ export class PacketBatch implements PlacedBatch {
   readonly descriptors: number;
   readonly records: number;
   readonly #data: number;
+  /**
+   * A packet whose program reaches the limit of instructions ends the batch: those behind it are
+   * taken out.
+   */
+  stopsAtLimit: boolean = false;
+  /** The packet whose program calls a helper, from 0: for those who are told of it. */
+  current: number = 0;
   #count: number = 0;
   #used: number = 0;
   /** The words of each packet's keys, once they were asked for. */
@@ -172,11 +184,25 @@ export class PacketBatch implements PlacedBatch {
     return this.#machine.memory.view.getUint32(this.record(index) + RECORD.verdict, true);
   }
 
-  /** A packet's program was stopped by a fault. */
-  setFault(index: number): void {
+  /**
+   * A packet's program was stopped.
+   *
+   * @returns whether the batch goes on.
+   */
+  setFault(index: number, { reason }: RunFault): boolean {
     const { view } = this.#machine.memory;
+    const isLimit = reason === OVER_INSTRUCTION_LIMIT;
+    const verdict = isLimit ? VERDICT.limit : VERDICT.fault;
     view.setUint32(this.record(index) + RECORD.retval, 0, true);
-    view.setUint32(this.record(index) + RECORD.verdict, VERDICT.fault, true);
+    view.setUint32(this.record(index) + RECORD.verdict, verdict, true);
+    if (!isLimit || !this.stopsAtLimit) return true;
+    this.cut(index + 1);
+    return false;
+  }
+
+  /** Takes all packets out but the first ones. */
+  cut(count: number): void {
+    this.#count = Math.min(this.#count, count);
   }
 
   /** A packet's `struct bpf_flow_keys`: a view that holds until the next call of the kernel. */

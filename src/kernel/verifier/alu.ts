@@ -5,10 +5,11 @@
 
 import { EACCES, ENOMEM } from "../../abi/errno.ts";
 import * as I from "../../abi/insn.ts";
+import type { Instruction } from "../../asm/index.ts";
 import * as B from "./bounds.ts";
-import { isOneValue } from "./compare.ts";
 import { type Environment, withId } from "./environment.ts";
-import { signExtend32, signExtend64, zeroExtend } from "./extension.ts";
+import { fitsSigned, signExtend32, signExtend64, zeroExtend } from "./extension.ts";
+import { distance, isLinkable } from "./links.ts";
 import { movePointer, operationSign } from "./pointer_alu.ts";
 import { markPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -86,7 +87,17 @@ function unary(env: Environment): void {
   if (isSecret(env, target)) {
     throw new Refusal(EACCES, `R${dst} pointer arithmetic prohibited`);
   }
-  env.state.frame.set(dst, target.isScalar ? scalar(changed(env, target.bounds)) : UNKNOWN_SCALAR);
+  env.state.frame.set(dst, target.isScalar ? changedNumber(env, target) : UNKNOWN_SCALAR);
+}
+
+function changedNumber(env: Environment, target: Register): Register {
+  const bounds = changed(env, target.bounds);
+  return keepsValue(env.insn) ? target.withBounds(bounds) : scalar(bounds);
+}
+
+/** le64 changes nothing on a little-endian machine: the number stays equal to its copies. */
+function keepsValue({ opcode, imm }: Instruction): boolean {
+  return opcode === (I.BPF_ALU | I.BPF_END | I.BPF_TO_LE) && imm === 64;
 }
 
 /** The negative of a number, or its bytes in another order. */
@@ -120,8 +131,7 @@ function moveRegister(env: Environment, is64: boolean): void {
     return;
   }
   // The copy is equal to the source, and may learn with it, when nothing is cut off.
-  const isSame =
-    off === 0 ? B.widthOf(source.bounds) <= 32 : source.bounds.umax < 1n << BigInt(off - 1);
+  const isSame = off === 0 ? B.widthOf(source.bounds) <= 32 : fitsSigned(source.bounds, off / 8);
   let copied = source;
   if (isSame) {
     copied = withId(env, source);
@@ -143,38 +153,40 @@ function cut(before: Readonly<B.Bounds>, size: number, is64: boolean): B.Bounds 
 function binary(env: Environment, target: Register, source: Register, is64: boolean): Register {
   const { opcode, dst, src } = env.insn;
   const operation = I.BPF_OP(opcode);
+  const isSum = operation === I.BPF_ADD || operation === I.BPF_SUB;
   if (target.isPointer && source.isPointer) {
+    env.ranges.noteNumbers(env.slot);
     if (operation === I.BPF_SUB && env.subject.perfmon) return UNKNOWN_SCALAR;
     const text = `R${dst} pointer ${operationSign(opcode)} pointer prohibited`;
     throw new Refusal(EACCES, text);
   }
   if (source.isPointer) {
     markPrecise(env, dst);
+    noteSum(env, dst, target, true);
     return movePointer(env, source, target, true);
   }
   if (target.isPointer) {
-    if (I.BPF_SRC(opcode) === I.BPF_X) markPrecise(env, src);
+    if (I.BPF_SRC(opcode) === I.BPF_X) {
+      markPrecise(env, src);
+      noteSum(env, src, source, false);
+    }
     return movePointer(env, target, source, false);
   }
+  if (isSum && !env.state.speculative) env.ranges.noteNumbers(env.slot);
   maskNumbers(env);
   let bounds = arithmetic(operation, target.bounds, source.bounds, is64);
   if (B.isContradictory(bounds)) bounds = B.unbounded();
-  const isLinked = env.subject.bpfCapable && target.id !== 0 && target.sumWidth === 0;
-  const by = isLinked ? distance(env, source.bounds, is64) : null;
+  const isLinked = env.subject.bpfCapable && isLinkable(target, is64);
+  const by = isLinked ? distance(env.insn, source.bounds, is64) : null;
   if (by === null) return scalar(bounds);
   return target.sumOf(by, is64 ? 64 : 32, bounds);
 }
 
-/** What this instruction adds to a number, when that is one s32; else null. */
-function distance({ insn }: Environment, by: Readonly<B.Bounds>, is64: boolean): number | null {
-  const operation = I.BPF_OP(insn.opcode);
-  if (operation !== I.BPF_ADD && operation !== I.BPF_SUB) return null;
-  if (I.BPF_SRC(insn.opcode) === I.BPF_X && insn.src === insn.dst) return null;
-  if (!isOneValue(by, !is64)) return null;
-  const value = by.bits.valueLow;
-  if (is64 && by.smin !== BigInt(value)) return null;
-  if (operation === I.BPF_ADD) return value;
-  return value === B.S32_MIN ? null : 0 - value;
+/** Notes the number that is added to a pointer: no run takes a path that is only guessed. */
+function noteSum(env: Environment, register: number, number: Register, isReversed: boolean): void {
+  // Contradictory bounds are those of a dead branch.
+  if (env.state.speculative || B.isContradictory(number.bounds)) return;
+  env.ranges.noteSum(env.slot, register, number.bounds, isReversed);
 }
 
 /** r0 to r5 hold nothing after a call. */

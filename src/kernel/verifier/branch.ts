@@ -54,9 +54,13 @@ export function conditionalJump(env: Environment): number {
     markPrecise(env, dst);
     if (byRegister) markPrecise(env, src);
     guessOtherWay(env, isTaken ? slot + 1 : target);
+    env.trace?.change(slot);
     return isTaken ? target : slot + 1;
   }
-  const linked = findLinked(env, [byRegister ? b : null, a]);
+  const linked: Place[] = [];
+  // Twice where both operands are copies of one number, which takes twice the places, as in Linux.
+  if (byRegister) collectLinked(env, src, linked);
+  collectLinked(env, dst, linked);
   if (linked.length > 1) env.noteLinked(linked);
   const taken = env.branch(target, EFAULT);
   refineNumbers(taken, learnt?.taken ?? null, dst, byRegister ? src : null);
@@ -67,6 +71,7 @@ export function conditionalJump(env: Environment): number {
     spread(way, dst, linked);
   }
   comparePointers(env, taken, a, b, byRegister);
+  env.trace?.change(slot);
   return slot + 1;
 }
 
@@ -114,21 +119,17 @@ function isNeverNull({ type }: Register): boolean {
   );
 }
 
-/** Places of numbers that share an id with one of the operands, the innermost frame first. */
-function findLinked(env: Environment, operands: readonly (Register | null)[]): Place[] {
-  const { state, live, slot } = env;
-  const found: Place[] = [];
-  let done = 0;
-  for (const operand of operands) {
-    if (operand === null || !operand.isScalar || operand.id === done) continue;
-    done = operand.id;
-    if (done === 0) continue;
-    for (let frame = state.depth; frame >= 0; frame--) {
-      const asked = live[state.frames[frame + 1]?.callSite ?? slot] as number;
-      collect(state, frame, asked, done, found);
-    }
+/**
+ * Adds the places of numbers that share an id with a register, the innermost frame first. Analogous
+ * to collect_linked_regs() in Linux.
+ */
+function collectLinked({ state, live, slot }: Environment, register: number, found: Place[]): void {
+  const { isScalar, id } = state.frame.get(register);
+  if (!isScalar || id === 0) return;
+  for (let frame = state.depth; frame >= 0; frame--) {
+    const asked = live[state.frames[frame + 1]?.callSite ?? slot] as number;
+    collect(state, frame, asked, id, found);
   }
-  return found;
 }
 
 /** @param asked - a mask of the registers that are read later on: others needn't learn. */

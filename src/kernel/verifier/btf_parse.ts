@@ -4,6 +4,7 @@
  */
 
 import { E2BIG, EINVAL, ENOTSUPP } from "../../abi/errno.ts";
+import { typeLines } from "./btf_log.ts";
 import type { VerifierLog } from "./log.ts";
 
 // Kinds of types (include/uapi/linux/btf.h).
@@ -34,6 +35,11 @@ const KIND_NAMES: readonly string[] = [
   "CONST", "RESTRICT", "FUNC", "FUNC_PROTO", "VAR", "DATASEC", "FLOAT", "DECL_TAG",
   "TYPE_TAG", "ENUM64",
 ];
+
+/** The name of a type's kind; that of void is the unknown one. */
+export function kindName(type: BtfType | null): string {
+  return KIND_NAMES[type?.kind ?? 0] ?? "UNKNOWN";
+}
 
 const BTF_MAGIC = 0xeb9f;
 const BTF_VERSION = 1;
@@ -228,7 +234,7 @@ function parseType(btf: ParsedBtf, at: number, end: number, log: VerifierLog): B
   }
   const fault = checkShape(type) ?? checkName(btf, type) ?? checkOwn(btf, type);
   if (log.level !== 0) {
-    log.line(`[${id}] ${KIND_NAMES[type.kind]} ${btfName(btf, type.name) || "(anon)"}`);
+    for (const line of typeLines(btf, id, type)) log.line(line);
   }
   if (fault === null) return type;
   return log.refuse(fault === "Unsupported encoding" ? ENOTSUPP : EINVAL, `[${id}] ${fault}`);

@@ -271,14 +271,18 @@ export function readLines(
   return log.refuse(EINVAL, text);
 }
 
-/** What {@link readLines} read, as the log writes it: "i = 0; @ a.c:7" by slot. */
-export function linesBySlot(btf: Btf, lineInfo: Uint8Array): Map<number, string> {
+/** What {@link readLines} read, as the log writes it: "i = 0; @ a.c:7" for every slot. */
+export function linesBySlot(btf: Btf, lineInfo: Uint8Array, slots: number): string[] {
   const view = new DataView(lineInfo.buffer, lineInfo.byteOffset, lineInfo.length);
-  const lines = new Map<number, string>();
+  const lines: string[] = [];
   for (let at = 0; at < lineInfo.length; at += LINE_INFO_SIZE) {
     const [file, text] = [4, 8].map((field) => btf.name(view.getUint32(at + field, true)) ?? "");
     const line = view.getUint32(at + 12, true) >>> COLUMN_BITS;
-    lines.set(view.getUint32(at, true), `${text?.trim()} @ ${baseName(file ?? "")}:${line}`);
+    const written = `${text?.trimStart()} @ ${baseName(file ?? "")}:${line}`;
+    // A record is for all instructions up to the next one's.
+    const next = at + LINE_INFO_SIZE;
+    const end = next < lineInfo.length ? view.getUint32(next, true) : slots;
+    for (let slot = lines.length; slot < end; slot++) lines.push(written);
   }
   return lines;
 }

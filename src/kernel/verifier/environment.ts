@@ -7,6 +7,7 @@ import type { Instruction } from "../../asm/index.ts";
 import type { Btf } from "../bpf/btf.ts";
 import type { ContextLayout } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
+import { RangeCollector } from "./assumptions.ts";
 import type { Flow } from "./flow.ts";
 import type { InstructionFault } from "./instructions.ts";
 import { liveRegisters } from "./live_registers.ts";
@@ -16,7 +17,10 @@ import type { Register } from "./register.ts";
 import { Speculation } from "./speculation.ts";
 import type { State, Step } from "./state.ts";
 import type { Subprogram } from "./subprograms.ts";
+import { Trace } from "./trace.ts";
 
+/** BPF_JMP | BPF_CALL */
+const HELPER_CALL = 0x85;
 /** The most states that may wait (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
 const MAX_WAITING = 8192;
 
@@ -38,8 +42,10 @@ export interface Subject {
   readonly references: ReadonlyMap<number, MapReference>;
   /** The FUNC of each subprogram, when the loader told. */
   readonly functions: { readonly btf: Btf; readonly typeIds: readonly number[] } | null;
-  /** Source lines with their places, by slot: "i = 0; @ a.c:7". */
-  readonly lines: ReadonlyMap<number, string>;
+  /** The instructions as the log writes them: with addresses of maps. */
+  readonly shown: readonly Instruction[];
+  /** By slot: its source line and place, "i = 0; @ a.c:7". Empty when the log wants none. */
+  readonly lines: readonly string[];
   /** What is wrong with one instruction by itself; null when nothing is. */
   readonly faultOf: (slot: number) => InstructionFault | null;
   /** The loader has CAP_BPF: without it loops and functions are refused, and less is tracked. */
@@ -69,21 +75,32 @@ export interface Waiting {
 export class Environment {
   readonly subject: Subject;
   readonly log: VerifierLog;
+  /** Writes steps into the log; null when none are wanted. */
+  readonly trace: Trace | null;
   state: State;
-  /** The instruction that is looked at. */
+  /** The instruction that is looked at, and the one before it on the path, or -1. */
   slot: number = 0;
+  previous: number = -1;
   readonly waiting: Waiting[] = [];
   processed: number = 0;
   jumps: number = 0;
   totalStates: number = 0;
   peakStates: number = 0;
+  /** Checkpoints that are compared; thrown away, but still needed; paths that came round. */
+  explored: number = 0;
+  evicted: number = 0;
+  backedges: number = 0;
   maxStatesPerInsn: number = 0;
   /** Kinds of pointers that loads and stores were seen with, by slot. */
   readonly pointerTypes: (string | undefined)[];
   /** First slots of the global functions that are called; each is verified by itself. */
   readonly globals: Set<number> = new Set();
+  /** First slots of static functions that were called with what their BTF doesn't take. */
+  readonly mistyped: Set<number> = new Set();
   /** First slots of functions whose address was taken. */
   readonly named: Set<number> = new Set();
+  /** First slots of the callbacks that are called by bpf_loop(), by slot of the call. */
+  readonly inlined: Map<number, number> = new Map();
   /** Maps that tail calls go through, by slot. */
   readonly tailCalls: Map<number, Set<BpfMap>> = new Map();
   /** By slot: 1 where a path led that is more than a guess. */
@@ -94,6 +111,8 @@ export class Environment {
   /** Bytes of stack that functions take, by first slot. */
   readonly stackDepths: Map<number, number> = new Map();
   readonly speculation: Speculation = new Speculation();
+  /** What the program's runs are held to. */
+  readonly ranges: RangeCollector;
   /** A path was cut short at a helper that calls back before all was known that mattered to it. */
   isDoubtful: boolean = false;
   /** The stack slot that this instruction writes as a whole: its frame, or -1, and its index. */
@@ -104,17 +123,29 @@ export class Environment {
   constructor(subject: Subject, flow: Flow, log: VerifierLog, state: State) {
     this.subject = subject;
     this.flow = flow;
-    this.live = liveRegisters(subject.insns, flow);
+    this.live = liveRegisters(subject.insns, flow, (slot) => {
+      const { opcode } = subject.insns[slot] as Instruction;
+      if (opcode !== HELPER_CALL) return false;
+      return subject.faultOf(slot)?.text.includes("cannot use helper") === true;
+    });
     this.seen = new Uint8Array(subject.insns.length);
     this.pointerTypes = new Array(subject.insns.length);
+    this.ranges = new RangeCollector(subject.insns.length);
     this.log = log;
     this.state = state;
+    this.trace = log.hasPaths ? new Trace(this) : null;
   }
 
   /** A number that no register has as its id. */
   nextId(): number {
     this.#ids++;
     return this.#ids;
+  }
+
+  /** Something was kept, or let go. update_peak_states() in Linux. */
+  updatePeak(): void {
+    const kept = this.explored + this.evicted + this.backedges;
+    if (kept > this.peakStates) this.peakStates = kept;
   }
 
   get insn(): Instruction {

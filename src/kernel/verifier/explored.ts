@@ -9,6 +9,7 @@ import { clean } from "./cleaning.ts";
 import { findComponents } from "./components.ts";
 import type { Environment } from "./environment.ts";
 import { type Comparison, covers, IdMap, isIdentical } from "./equality.ts";
+import { ALL_PRECISE, EVERYTHING, formatFrame } from "./format.ts";
 import { FORCE, findPoints, JOIN } from "./points.ts";
 import { callsBack, inheritPrecision } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
@@ -33,7 +34,7 @@ export class Explored {
   readonly points: Uint8Array;
   readonly #comparison: Comparison;
   /** null: there are no loops. */
-  readonly #components: Uint32Array | null;
+  readonly components: Uint32Array | null;
   /** The same with the loops that helpers make by calling back; null: they are in it already. */
   readonly #withCallbacks: Uint32Array | null;
   #buckets: (Checkpoint[] | undefined)[] = [];
@@ -56,15 +57,15 @@ export class Explored {
     const repeats = insns.some(callsBack)
       ? (slot: number): boolean => callsBack(insns[slot] as Instruction)
       : null;
-    this.#components = findComponents(flow, waits ? repeats : null);
+    this.components = findComponents(flow, waits ? repeats : null);
     this.#withCallbacks = waits || repeats === null ? null : findComponents(flow, repeats);
-    this.#visits = this.#components && new Visits(this.#components);
+    this.#visits = this.components && new Visits(this.components);
     this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
   }
 
   /** Another walk begins. */
   begin(): void {
-    this.#visits = this.#components && new Visits(this.#components);
+    this.#visits = this.components && new Visits(this.components);
     this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
     this.#buckets = new Array(this.points.length);
   }
@@ -105,7 +106,10 @@ export class Explored {
         (point & FORCE) !== 0 && old.branches > 0 ? MISSES_PER_HIT_IN_LOOP : MISSES_PER_HIT;
       if (old.misses > old.hits * factor + factor) {
         bucket.splice(i, 1);
-        env.peakStates--;
+        env.explored--;
+        env.evicted++;
+        old.isEvicted = true;
+        letGo(env, old);
       }
     }
     env.maxStatesPerInsn = Math.max(env.maxStatesPerInsn, count);
@@ -140,7 +144,7 @@ export class Explored {
       const isOther = isCallback || old.mayGotoDepth !== state.mayGotoDepth;
       if (isOther && covers(old, state, "ranges", this.#comparison)) {
         cutShort(env, old, !isCallback || this.#doubts === null);
-        if (isCallback) old.doubts?.addBackedge(env, old);
+        if (isCallback) old.doubts?.addBackedge(env, old, true);
         return true;
       }
       if (isCallback) return false;
@@ -151,7 +155,13 @@ export class Explored {
       looksAlike(old, state) &&
       covers(old, state, "same", this.#comparison);
     if (!isSame) return false;
-    throw new Refusal(EINVAL, `infinite loop detected at insn ${slot}`);
+    env.trace?.sourceLine(slot);
+    env.log.line(`infinite loop detected at insn ${slot}`);
+    const precise = env.subject.bpfCapable ? old.precise : ALL_PRECISE;
+    const now = env.subject.bpfCapable ? null : ALL_PRECISE;
+    env.log.line(`cur state:${formatFrame(state, state.depth, EVERYTHING, now)}`);
+    const before = formatFrame(old, state.depth, EVERYTHING, precise);
+    throw new Refusal(EINVAL, `old state:${before}`);
   }
 
   #leave(env: Environment, bucket: Checkpoint[]): void {
@@ -159,12 +169,13 @@ export class Explored {
     this.#jumps = env.jumps;
     this.#processed = env.processed;
     env.totalStates++;
-    env.peakStates++;
+    env.explored++;
+    env.updatePeak();
     const visit = this.#visits?.of(state.frames, slot) ?? null;
     const doubts = this.#doubts?.of(state.frames, slot) ?? null;
     const checkpoint = new Checkpoint(state, slot, visit, doubts);
-    visit?.enter(checkpoint);
-    doubts?.enter(checkpoint);
+    visit?.enter(checkpoint, env.log);
+    doubts?.enter(checkpoint, null);
     state.parent = checkpoint;
     state.history = null;
     state.historyLength = 0;
@@ -180,9 +191,17 @@ export class Explored {
       at.visit?.leave(env, at);
       if (at.doubts?.leavesDoubt(env, at) === true) env.isDoubtful = true;
       at.finish();
+      letGo(env, at);
       at = parent;
     }
   }
+}
+
+/** A checkpoint that is not compared any more is kept while paths from it are walked. */
+function letGo(env: Environment, checkpoint: Checkpoint): void {
+  if (!checkpoint.isEvicted || checkpoint.branches > 0 || checkpoint.isIncomplete) return;
+  checkpoint.isEvicted = false;
+  env.evicted--;
 }
 
 const CALL = 0x85;
@@ -205,5 +224,5 @@ function looksAlike({ frames }: Checkpoint, now: State): boolean {
 function cutShort(env: Environment, old: Checkpoint, isRound: boolean): void {
   old.hits++;
   inheritPrecision(env, env.state, env.slot, old);
-  if (isRound) old.visit?.addBackedge(env, old);
+  if (isRound) old.visit?.addBackedge(env, old, false);
 }

@@ -30,6 +30,11 @@ export function truncate(before: Readonly<B.Bounds>, size: number): B.Bounds {
   return b;
 }
 
+/** Whether cutting to 1, 2 or 4 bytes and sign-extending changes nothing: the sign bit is 0. */
+export function fitsSigned({ umaxHigh, umaxLow }: Readonly<B.Bounds>, size: number): boolean {
+  return umaxHigh === 0 && umaxLow >>> (size * 8 - 1) === 0;
+}
+
 /** The lowest `width` bits of a word, sign-extended. */
 function signed(word: number, width: number): number {
   return (word << (32 - width)) >> (32 - width);

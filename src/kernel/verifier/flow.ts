@@ -80,3 +80,29 @@ function findOrder(next: Int32Array, target: Int32Array, order: Int32Array): boo
   }
   return hasLoops;
 }
+
+/**
+ * The slots of a function in the order in which Linux goes through them: jumps first, and what was
+ * seen once is not looked at again, so that a slot may stand before one that may come next.
+ * Analogous to compute_postorder() in kernel/bpf/verifier.c.
+ */
+export function postorderOf({ next, target }: Flow, start: number): number[] {
+  const seen = new Set([start]);
+  const explored = new Set<number>();
+  const path = [start];
+  const order: number[] = [];
+  for (let slot = path.at(-1); slot !== undefined; slot = path.at(-1)) {
+    if (explored.has(slot)) {
+      order.push(slot);
+      path.pop();
+      continue;
+    }
+    explored.add(slot);
+    for (const after of [next[slot] as number, target[slot] as number]) {
+      if (after === NOWHERE || seen.has(after)) continue;
+      seen.add(after);
+      path.push(after);
+    }
+  }
+  return order;
+}

@@ -6,34 +6,40 @@
 import * as BPF from "../../abi/bpf.ts";
 import { EACCES, EFAULT, EINVAL, ENOMEM, ENOTSUPP } from "../../abi/errno.ts";
 import { BPF_FUNC, helperName } from "../../abi/helpers.ts";
-import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_3 } from "../../abi/insn.ts";
+import { BPF_REG_0, BPF_REG_1, BPF_REG_2, BPF_REG_3, BPF_REG_4 } from "../../abi/insn.ts";
 import { ArrayMap } from "../bpf/map/array.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import { clearCallerSaved, isSecret, readRegister } from "./alu.ts";
 import * as B from "./bounds.ts";
 import { enterCallback, leaveFunction } from "./calls.ts";
 import type { Environment } from "./environment.ts";
+import { checkStaticArguments } from "./global_function.ts";
+import { checkMemory } from "./helper_memory.ts";
 import { type Argument, PROTOTYPES, type Prototype } from "./helper_prototypes.ts";
 import * as memory from "./memory.ts";
-import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
+import { forgetPacket } from "./packet_changes.ts";
 import { markPrecise, markSlotPrecise } from "./precision.ts";
 import { acquire, checkNothingHeld, release } from "./references.ts";
 import { Refusal } from "./refusal.ts";
+import { BPF_MAX_VAR_OFF } from "./region.ts";
 import {
   pointer as makePointer,
   NOT_INIT,
+  notNull,
   type Register,
   scalar,
   UNKNOWN_SCALAR,
 } from "./register.ts";
 import * as S from "./stack.ts";
-import { checkInitialized, frameOf, stackReach, storeStack } from "./stack_access.ts";
+import { frameOf, storeStack } from "./stack_access.ts";
 import type { State } from "./state.ts";
 import { noteTailCall } from "./tail_calls.ts";
 
 /** No size may be larger (BPF_MAX_VAR_SIZ). */
 const MAX_SIZE = BigInt(BPF_MAX_VAR_OFF);
 const U32_SIZE = 4;
+/** Instead of the callback that is always called from there. */
+const NO_INLINE = -1;
 
 /** What the arguments were found to be, as far as later ones ask. */
 interface Call {
@@ -75,6 +81,9 @@ export function callHelper(env: Environment, id: number): number {
     throw new Refusal(EINVAL, text);
   }
   if (id === BPF_FUNC.tail_call) {
+    if (call.map?.facts.type !== BPF.BPF_MAP_TYPE_PROG_ARRAY) {
+      throw new Refusal(EINVAL, "expected prog array map for tail call", "");
+    }
     markIndex(env, call);
     checkNothingHeld(env, "tail_call");
   }
@@ -108,12 +117,6 @@ function leaveByTailCall(env: Environment): number {
   return leaveFunction(env);
 }
 
-/** Pointers into the packet become numbers that say nothing. */
-export function forgetPacket({ state, subject }: Environment): void {
-  const left = subject.perfmon ? UNKNOWN_SCALAR : NOT_INIT;
-  state.update((register) => (register.isPacketOrEnd ? left : register));
-}
-
 function resultOf(env: Environment, { id, prototype, map, key }: Call): Register {
   if (prototype.result === "nothing") return NOT_INIT;
   if (prototype.result === "value or null") {
@@ -123,6 +126,8 @@ function resultOf(env: Environment, { id, prototype, map, key }: Call): Register
       : makePointer("map_value_or_null", { map, id: env.nextId() });
   }
   if (prototype.result !== "number") {
+    // Linux gives the pointer an id of its own first.
+    env.nextId();
     const reference = acquire(env);
     const type = prototype.result === "socket or null" ? "sock_or_null" : "sock_common_or_null";
     return makePointer(type, { id: reference, reference });
@@ -144,20 +149,27 @@ function checkMapKind({ facts }: BpfMap, id: number): void {
   throw new Refusal(EINVAL, text);
 }
 
+/** Linux has more kinds of memory and of sockets; the log lists them, though none is met here. */
+const MEMORY: readonly string[] = [
+  ...["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  ...["ringbuf_mem", "buf", "trusted_ptr_"],
+];
+const SOCKETS = ["sock_common", "sock", "tcp_sock", "xdp_sock", "ptr_", "trusted_ptr_"];
+
 /** Types that an argument may have, as the log lists them. */
 const EXPECTED: Readonly<
   Record<Exclude<Argument, "anything" | "size" | "size or zero">, readonly string[]>
 > = {
   context: ["ctx"],
   map: ["map_ptr"],
-  key: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
-  value: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
-  memory: ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
-  "fresh memory": ["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem"],
+  key: MEMORY,
+  value: MEMORY,
+  memory: MEMORY,
+  "fresh memory": MEMORY,
   function: ["func"],
   "stack or null": ["fp"],
-  "socket or null": ["sock", "sock_or_null"],
-  "socket to release": ["sock_common", "sock"],
+  "socket or null": ["sock"],
+  "socket to release": SOCKETS,
   text: ["map_value"],
 };
 
@@ -179,7 +191,8 @@ function checkArgument(env: Environment, register: number, argument: Argument, c
   }
   const mayBeNull = argument === "stack or null" || argument === "socket or null";
   if (mayBeNull && contents.isNull) return;
-  checkType(register, contents, EXPECTED[argument]);
+  const given = mayBeNull && contents.mayBeNull ? notNull(contents) : contents;
+  checkType(register, given, EXPECTED[argument]);
   if (argument === "context" || argument === "map" || argument === "function") {
     memory.checkUnmoved(contents, register);
   }
@@ -261,48 +274,7 @@ function checkSize(
   const isFresh = checkMemory(env, register - 1, size, writes, filled);
   if (isFresh) call.fresh = { register: register - 1, size };
   markPrecise(env, register);
-}
-
-/**
- * Memory that a helper reads or writes.
- *
- * @param filled - the helper writes all of it. @returns whether it is stack that need not have been
- *   written before.
- */
-export function checkMemory(
-  env: Environment,
-  register: number,
-  size: number,
-  writes: boolean,
-  filled: boolean = false,
-): boolean {
-  const contents = env.state.frame.get(register);
-  const { off } = contents;
-  switch (contents.type) {
-    case "pkt":
-    case "pkt_meta":
-      memory.checkPacket(register, contents, off, size);
-      return false;
-    case "map_value":
-      memory.checkMapAccess(env, register, contents, off, size, writes);
-      return false;
-    case "fp": {
-      const reach = stackReach(env, register, contents, off, size, writes);
-      if (filled && contents.bounds.bits.isConstant) return true;
-      checkInitialized(env, register, contents, size, reach, writes);
-      return false;
-    }
-    case "map_key":
-      if (writes) {
-        const text = `R${register} cannot write into map_key`;
-        throw new Refusal(EACCES, text);
-      }
-      memory.checkPlainRegion(register, contents, size);
-      return false;
-    default:
-      memory.checkPlainRegion(register, contents, size);
-      return false;
-  }
+  if (!env.state.speculative) env.ranges.noteRange(env.slot, register, bounds);
 }
 
 /** What the helper writes into the stack is something afterwards. */
@@ -361,15 +333,31 @@ function callLoop(env: Environment, start: number): void {
   const caller = state.frame;
   // Linux gets lost looking for the number that a pointer was.
   if (!caller.get(BPF_REG_1).isScalar) throw new Refusal(EFAULT, "backtracking misuse");
+  noteInline(env, start);
   markPrecise(env, BPF_REG_1);
   if (BigInt(caller.callbackDepth) >= caller.get(BPF_REG_1).bounds.umax) {
     caller.callbackDepth = 0;
+    if (env.log.isVerbose) env.log.line(`frame${state.depth} bpf_loop iteration limit reached`);
     return;
   }
+  checkStaticArguments(env, start);
   enterCallback(env, start, (next: State) => {
     next.frame.set(BPF_REG_1, UNKNOWN_SCALAR);
     next.frame.set(BPF_REG_2, caller.get(BPF_REG_3));
   });
+}
+
+/**
+ * A bpf_loop() with one callback and no flags may be put in place of the call, for which the flags
+ * have to be 0. Analogous to update_loop_inline_state() in Linux.
+ */
+function noteInline(env: Environment, start: number): void {
+  const { slot, inlined } = env;
+  const before = inlined.get(slot);
+  if (before === NO_INLINE) return;
+  const isZero = env.state.frame.get(BPF_REG_4).isNull;
+  if (isZero) markPrecise(env, BPF_REG_4);
+  inlined.set(slot, isZero && (before ?? start) === start ? start : NO_INLINE);
 }
 
 /** Kinds of maps that helpers can walk. */
@@ -378,6 +366,7 @@ function hasForEach(map: BpfMap): boolean {
 }
 
 function callForEach(env: Environment, { map, callback }: Call): void {
+  checkStaticArguments(env, callback);
   if (map === null || !hasForEach(map)) {
     throw new Refusal(ENOTSUPP, "callback function not allowed for map");
   }

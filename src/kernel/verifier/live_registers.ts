@@ -23,7 +23,7 @@ function bit(register: number): number {
   return 1 << register;
 }
 
-function effectOf(insn: Instruction): number {
+function effectOf(insn: Instruction, isBad: boolean): number {
   const { opcode, dst, src } = insn;
   const byRegister = I.BPF_SRC(opcode) === I.BPF_X;
   switch (I.BPF_CLASS(opcode)) {
@@ -43,7 +43,7 @@ function effectOf(insn: Instruction): number {
       return effect(bit(dst) | (byRegister && !isUnary ? bit(src) : 0), bit(dst));
     }
     default:
-      return effectOfJump(insn);
+      return effectOfJump(insn, isBad);
   }
 }
 
@@ -55,7 +55,7 @@ function effectOfStore({ opcode, dst, src, imm }: Instruction): number {
   return effect(uses, (imm & I.BPF_FETCH) === 0 ? 0 : bit(src));
 }
 
-function effectOfJump({ opcode, dst, src, imm }: Instruction): number {
+function effectOfJump({ opcode, dst, src, imm }: Instruction, isBad: boolean): number {
   switch (I.BPF_OP(opcode)) {
     case I.BPF_JA:
     case I.BPF_JCOND:
@@ -63,7 +63,7 @@ function effectOfJump({ opcode, dst, src, imm }: Instruction): number {
     case I.BPF_EXIT:
       return effect(1, 0);
     case I.BPF_CALL: {
-      const count = src === 0 ? PROTOTYPES.get(imm)?.arguments.length : undefined;
+      const count = src === 0 && !isBad ? PROTOTYPES.get(imm)?.arguments.length : undefined;
       return effect(count === undefined ? ARGUMENTS : (bit(count) - 1) << 1, CALLER_SAVED);
     }
     default:
@@ -71,17 +71,22 @@ function effectOfJump({ opcode, dst, src, imm }: Instruction): number {
   }
 }
 
-/** By slot: a mask of the registers that are read before they are written. */
+/**
+ * By slot: a mask of the registers that are read before they are written.
+ *
+ * @param isBad - whether the program may not call the helper: the call may then take anything.
+ */
 export function liveRegisters(
   insns: readonly Instruction[],
   { next, target, order, hasLoops }: Flow,
+  isBad: (slot: number) => boolean = () => false,
 ): Uint16Array {
   const live = new Uint16Array(insns.length);
   for (let changed = true; changed; ) {
     changed = false;
     for (let at = 0; at < order.length; at++) {
       const slot = order[at] as number;
-      const masks = effectOf(insns[slot] as Instruction);
+      const masks = effectOf(insns[slot] as Instruction, isBad(slot));
       const behind = next[slot] as number;
       const there = target[slot] as number;
       const after =

@@ -4,7 +4,8 @@
  * control flow. Analogous to kernel/bpf/liveness.c.
  */
 
-import { type Flow, NOWHERE } from "./flow.ts";
+import { type Flow, NOWHERE, postorderOf } from "./flow.ts";
+import { SLOT_BYTES } from "./stack.ts";
 
 /** What a program has that its chains of calls share. */
 export interface CallSites {
@@ -13,6 +14,15 @@ export interface CallSites {
   readonly ends: ReadonlyMap<number, number>;
   /** Whether the instruction calls a helper that calls back. */
   readonly callsBack: (slot: number) => boolean;
+  /** null: nobody is told. */
+  readonly log: StackLog | null;
+}
+
+/** What is told of changes, at level 2 of the log. */
+export interface StackLog {
+  line(text: string): void;
+  /** Whether states are compared at the instruction. */
+  isPoint(slot: number): boolean;
 }
 
 /** A set of slots of one stack: bits 0 to 31 and 32 to 63. */
@@ -122,7 +132,8 @@ export class StackUse {
    * the same answer as if it had been found at once.
    */
   get #canWait(): boolean {
-    return this.caller === null && !this.#program.flow.hasLoops;
+    const { flow, log } = this.#program;
+    return this.caller === null && !flow.hasLoops && log === null;
   }
 
   /** Adds the slots of a frame's stack that are read by this function from `slot` on. */
@@ -178,19 +189,64 @@ export class StackUse {
   #solve(): void {
     if (!this.#isStale) return;
     this.#isStale = false;
-    const { order, hasLoops } = this.#program.flow;
-    for (const sets of this.#frames) {
-      if (sets === null) continue;
-      if (this.#writesLess) this.#forgetReplaced(sets);
-      for (let changed = true; changed; ) {
-        changed = false;
-        for (let at = this.#start; at < this.#end; at++) {
-          if (this.#solveSlot(sets, order[at] as number)) changed = hasLoops;
+    const { flow, log } = this.#program;
+    const { hasLoops } = flow;
+    // What is told depends on the order in which it is found out; what is found doesn't.
+    const order =
+      log === null ? flow.order.subarray(this.#start, this.#end) : postorderOf(flow, this.#start);
+    for (const sets of this.#frames)
+      if (sets !== null && this.#writesLess) this.#forgetReplaced(sets);
+    let rounds = 0;
+    for (let changed = true; changed; ) {
+      changed = false;
+      rounds++;
+      for (const [frame, sets] of this.#frames.entries()) {
+        if (sets === null) continue;
+        for (let at = 0; at < order.length; at++) {
+          const slot = order[at] as number;
+          const before = log === null ? null : this.#copyOf(sets, slot);
+          if (!this.#solveSlot(sets, slot)) continue;
+          changed ||= hasLoops || log !== null;
+          if (before !== null) this.#tell(log as StackLog, sets, before, frame, slot);
         }
       }
     }
+    log?.line(`${this.#name} live stack update done in ${rounds} iterations`);
     this.#writesLess = false;
     this.#tellCaller();
+  }
+
+  /** The chain of calls: its slots, and where the innermost function begins. */
+  get #name(): string {
+    const slots: number[] = [this.#start];
+    for (let at: StackUse | null = this; at !== null; at = at.caller) {
+      if (at.caller !== null) slots.unshift(at.#callSite);
+    }
+    return `(${slots.join(",")})`;
+  }
+
+  #copyOf(sets: Uint32Array, slot: number): Uint32Array {
+    const at = WORDS * (slot - this.#start);
+    return sets.slice(at, at + WORDS);
+  }
+
+  /** Analogous to log_mask_change() in Linux, for both sets. */
+  #tell(log: StackLog, sets: Uint32Array, before: Uint32Array, frame: number, slot: number): void {
+    const now = this.#copyOf(sets, slot);
+    const own = [READ, READ + 1, WRITTEN, WRITTEN + 1].some((word) => now[word] !== 0);
+    if (!own && slot !== this.#start && !log.isPoint(slot)) return;
+    const where = `${this.#name} frame ${frame} insn ${slot} `;
+    for (const [what, word] of [
+      ["live", LIVE],
+      ["written", REPLACED],
+    ] as const) {
+      const gone = slotNames(before, now, word);
+      const come = slotNames(now, before, word);
+      if (come === "" && gone === "") continue;
+      log.line(
+        `${where}${come === "" ? "" : `+${what} ${come} `}${gone === "" ? "" : `-${what} ${gone}`}`,
+      );
+    }
   }
 
   #forgetReplaced(sets: Uint32Array): void {
@@ -242,4 +298,15 @@ export class StackUse {
     const sets = this.#frames[frame];
     return [sets?.[set] ?? 0, sets?.[set + 1] ?? 0];
   }
+}
+
+/** Slots of a set that are not in another one. */
+function slotNames(sets: Uint32Array, others: Uint32Array, word: number): string {
+  const names: number[] = [];
+  for (let i = 0; i < 64; i++) {
+    const at = word + (i >> 5);
+    const isNew = (((sets[at] as number) & ~(others[at] as number)) >>> (i & 31)) & 1;
+    if (isNew === 1) names.push(-SLOT_BYTES * (i + 1));
+  }
+  return names.join(",");
 }

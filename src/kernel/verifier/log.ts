@@ -15,6 +15,9 @@ const BPF_LOG_MASK = BPF_LOG_LEVEL1 | BPF_LOG_LEVEL2 | BPF_LOG_STATS | BPF_LOG_F
 
 /** The largest log buffer, in bytes (UINT_MAX >> 2). */
 const MAX_LOG_SIZE = 0x3fffffff;
+const UINT_MAX = 0xffff_ffff;
+/** Bytes that a log takes here to begin with; it grows up to the size of the caller's buffer. */
+const FIRST_BYTES = 1 << 14;
 
 /** The most instructions that are walked (BPF_COMPLEXITY_LIMIT_INSNS). */
 export const COMPLEXITY_LIMIT = 1_000_000;
@@ -28,40 +31,37 @@ export interface StateCounts {
 
 const NO_STATES: StateCounts = { maxStatesPerInsn: 0, totalStates: 0, peakStates: 0 };
 
-/** A log keeps no more lines than it has room for, or little more than that. */
-const MIN_KEPT = 4096;
-const SLACK = 2;
-
-/** Where comments begin in lines that are short enough. */
-const ANNOTATION_COLUMN = 37;
-
 /** What came of a log when the check is over. */
 export interface LogOutcome {
   /** 0; -ENOSPC when the buffer was too small, -EFAULT when it is not there. */
   readonly errno: number;
-  /** Bytes that the whole log takes, its NUL included; 0 when none was asked for. */
+  /** Bytes that the log took when it was longest, its NUL included; 0 when none was asked for. */
   readonly trueSize: number;
 }
 
-/** Collects the lines of one check. */
+/**
+ * Collects the text of one check, in bytes: position `p` of the log lies at `p` modulo the size of
+ * the caller's buffer, so that what is too old is overwritten.
+ */
 export class VerifierLog {
   readonly level: number;
   readonly #memory: UserMemory;
   readonly #address: bigint;
   readonly #size: number;
-  /** Lines with their ends; the oldest may be gone. */
-  readonly #lines: string[] = [];
-  /** Characters of these, and of all that were written and not forgotten. */
-  #kept: number = 0;
+  readonly #isFixed: boolean;
+  #bytes: Uint8Array;
+  /** Positions of the oldest byte that is kept, and behind the last one. */
+  #start: number = 0;
   #end: number = 0;
-  /** The source line that was written last. */
-  lastSource: string = "";
+  #longest: number = 0;
 
   private constructor(memory: UserMemory, level: number, address: bigint, size: number) {
     this.#memory = memory;
     this.level = level;
     this.#address = address;
     this.#size = size;
+    this.#isFixed = (level & BPF_LOG_FIXED) !== 0;
+    this.#bytes = new Uint8Array(Math.min(size, level === 0 ? 0 : FIRST_BYTES));
   }
 
   /**
@@ -83,31 +83,63 @@ export class VerifierLog {
 
   /** Adds a line; the newline is added here. */
   line(text: string): void {
+    this.write(text);
+    this.write("\n");
+  }
+
+  /** Adds text. Names from BTF are bytes of any value, and each is one character. */
+  write(text: string): void {
     if (this.level === 0) return;
-    const line = `${text}\n`;
-    this.#lines.push(line);
-    this.#kept += line.length;
-    this.#end += line.length;
-    if (!this.#isFixed && this.#kept > SLACK * (this.#size + MIN_KEPT)) this.#dropOldest();
-  }
-
-  /** A log that is too long keeps its beginning. */
-  get #isFixed(): boolean {
-    return (this.level & BPF_LOG_FIXED) !== 0;
-  }
-
-  #dropOldest(): void {
-    let first = 0;
-    while (this.#kept > this.#size + MIN_KEPT) {
-      this.#kept -= this.#lines[first]?.length ?? 0;
-      first++;
+    const from = this.#end;
+    const end = from + text.length;
+    this.#end = end;
+    if (end >= this.#longest) this.#longest = end + 1;
+    const size = this.#size;
+    // One byte is for the NUL.
+    if (!this.#isFixed && end - this.#start >= size) this.#start = end + 1 - size;
+    if (size === 0) return;
+    if (this.#bytes.length < size && end > this.#bytes.length) this.#grow(end);
+    if (end <= size) {
+      const bytes = this.#bytes;
+      for (let i = 0; i < text.length; i++) bytes[from + i] = text.charCodeAt(i);
+    } else {
+      this.#writeOver(text, from);
     }
-    this.#lines.splice(0, first);
   }
 
-  /** How much is written; for {@link VerifierLog.forget}. */
+  /** The end of the buffer is in the middle of the text or before it. */
+  #writeOver(text: string, from: number): void {
+    const bytes = this.#bytes;
+    const size = this.#size;
+    if (this.#isFixed) {
+      for (let i = 0; from + i < size; i++) bytes[from + i] = text.charCodeAt(i);
+      return;
+    }
+    const first = Math.max(0, text.length - size);
+    let at = (from + first) % size;
+    for (let i = first; i < text.length; i++) {
+      bytes[at] = text.charCodeAt(i);
+      at++;
+      if (at === size) at = 0;
+    }
+  }
+
+  #grow(end: number): void {
+    const bytes = new Uint8Array(Math.min(this.#size, Math.max(end, 2 * this.#bytes.length)));
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
+  }
+
+  /** How much is written; for {@link VerifierLog.reset}. */
   get length(): number {
     return this.#end;
+  }
+
+  /** Forgets what was written since the log had that length. bpf_vlog_reset() in Linux. */
+  reset(length: number): void {
+    if (this.#end <= length) return;
+    this.#end = length;
+    if (this.#start > length) this.#start = length;
   }
 
   /** Steps are wanted, at least those of the last path. */
@@ -123,31 +155,6 @@ export class VerifierLog {
   /** Every step is wanted, not only those of the last path. */
   get isVerbose(): boolean {
     return (this.level & BPF_LOG_LEVEL2) !== 0;
-  }
-
-  /** Forgets what was written since the log had that length, unless every step is wanted. */
-  forget(length: number): void {
-    if (this.isVerbose) return;
-    // A line that was annotated since then stays.
-    for (let last = this.#lines.at(-1); last !== undefined; last = this.#lines.at(-1)) {
-      if (this.#end - last.length < length) return;
-      this.#lines.pop();
-      this.#change(last, "");
-    }
-    this.#end = Math.min(this.#end, length);
-  }
-
-  /** Adds a comment to the last line. */
-  annotate(text: string): void {
-    const line = this.#lines.pop() ?? "\n";
-    const annotated = `${line.slice(0, -1).padEnd(ANNOTATION_COLUMN)} ; ${text}\n`;
-    this.#lines.push(annotated);
-    this.#change(line, annotated);
-  }
-
-  #change(before: string, after: string): void {
-    this.#kept += after.length - before.length;
-    this.#end += after.length - before.length;
   }
 
   /** Adds the last line. */
@@ -170,17 +177,23 @@ export class VerifierLog {
 
   /** Writes the log out. Analogous to bpf_vlog_finalize() in Linux. */
   finish(): LogOutcome {
-    if (this.level === 0) return { errno: 0, trueSize: 0 };
-    if (this.#end === 0) return { errno: 0, trueSize: 0 };
-    const text = this.#lines.join("");
-    const trueSize = this.#end + 1;
+    if (this.level === 0 || this.#longest === 0) return { errno: 0, trueSize: 0 };
+    const trueSize = Math.min(this.#longest, UINT_MAX);
     if (this.#size === 0) return { errno: 0, trueSize };
-    const room = this.#size - 1;
-    const kept = this.#isFixed ? text.slice(0, room) : text.slice(Math.max(0, text.length - room));
-    const bytes = new Uint8Array(kept.length + 1);
-    // Names from BTF are bytes of any value, and each is one character here.
-    for (let i = 0; i < kept.length; i++) bytes[i] = kept.charCodeAt(i);
-    if (!this.#memory.write(this.#address, bytes)) return { errno: -EFAULT, trueSize };
+    if (!this.#memory.write(this.#address, this.#kept())) return { errno: -EFAULT, trueSize };
     return { errno: trueSize > this.#size ? -ENOSPC : 0, trueSize };
+  }
+
+  /** What is left of the text, and a NUL. */
+  #kept(): Uint8Array {
+    const size = this.#size;
+    const start = this.#start;
+    const end = this.#isFixed ? Math.min(this.#end, size - 1) : this.#end;
+    const kept = new Uint8Array(end - start + 1);
+    const first = start % size;
+    const beforeEnd = Math.min(end - start, size - first);
+    kept.set(this.#bytes.subarray(first, first + beforeEnd));
+    kept.set(this.#bytes.subarray(0, end - start - beforeEnd), beforeEnd);
+    return kept;
   }
 }

@@ -3,7 +3,7 @@
  * resolve_pseudo_ldimm64() in kernel/bpf/verifier.c.
  */
 
-import { BPF_MAP_TYPE_ARRAY } from "../../abi/bpf.ts";
+import { BPF_MAP_TYPE_ARRAY, BPF_PROG_TYPE_SOCKET_FILTER } from "../../abi/bpf.ts";
 import { E2BIG, EACCES, EFAULT, EINVAL, ENOTSUPP, EPROTO } from "../../abi/errno.ts";
 import {
   BPF_CLASS,
@@ -48,12 +48,14 @@ export interface FdArray {
 export class UsedMaps {
   readonly maps: BpfMap[] = [];
   readonly #task: Task;
+  readonly #type: number;
   readonly #digest: Uint8Array;
   readonly #log: VerifierLog;
 
-  /** @param digest - the SHA-256 of the program. */
-  constructor(task: Task, digest: Uint8Array, log: VerifierLog) {
+  /** @param type - BPF_PROG_TYPE_…. @param digest - the SHA-256 of the program. */
+  constructor(task: Task, type: number, digest: Uint8Array, log: VerifierLog) {
     this.#task = task;
+    this.#type = type;
     this.#digest = digest;
     this.#log = log;
   }
@@ -94,12 +96,33 @@ export class UsedMaps {
     if (exclusiveTo?.some((byte, i) => byte !== this.#digest[i]) === true) {
       return this.#log.refuse(EACCES, "program's hash doesn't match map's excl_prog_hash");
     }
+    const refused = this.#checkFields(map);
+    if (refused !== 0) return refused;
     if (this.maps.length >= MAX_USED_MAPS) {
       const text = "The total number of maps per program has reached the limit of";
       return this.#log.refuse(E2BIG, `${text} ${MAX_USED_MAPS}`);
     }
     this.maps.push(map);
     return map;
+  }
+
+  /**
+   * Programs may touch what the kernel looks after by its own helpers and functions only, none of
+   * which the embedded kernel has yet.
+   */
+  #checkFields(map: BpfMap): number {
+    const fields = map.facts.btf?.fields ?? [];
+    if (fields.length === 0) return 0;
+    const lock = fields.find(
+      ({ kind }) => kind === "bpf_spin_lock" || kind === "bpf_res_spin_lock",
+    );
+    if (lock !== undefined && this.#type === BPF_PROG_TYPE_SOCKET_FILTER) {
+      return this.#log.refuse(EINVAL, `socket filter progs cannot use ${lock.kind} yet`);
+    }
+    const found = fields.map(({ kind, path, offset }) => `${kind} ${path} at offset ${offset}`);
+    const reason = "Linux has programs that use such fields, the embedded kernel does not";
+    const name = map.facts.name === "" ? `with id ${map.id}` : map.facts.name;
+    return this.#log.refuse(EINVAL, `map ${name}: its values hold ${found.join(", ")}: ${reason}`);
   }
 }
 

@@ -10,8 +10,8 @@ import { ArrayMap } from "../bpf/map/array.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import { isSecret } from "./alu.ts";
 import type { Environment } from "./environment.ts";
-import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
 import { Refusal } from "./refusal.ts";
+import { checkRegion, checkValueRegion, type Extent, negative } from "./region.ts";
 import {
   known,
   pointer as makePointer,
@@ -22,7 +22,6 @@ import {
 import { findSocketField } from "./socket.ts";
 import { loadStack, narrowed, type Stored, storeStack } from "./stack_access.ts";
 import * as tnum from "./tnum.ts";
-import * as W from "./words.ts";
 
 /** sizeof(struct bpf_flow_keys) */
 const FLOW_KEYS_SIZE = 56;
@@ -40,12 +39,6 @@ export interface Access {
   readonly aligned?: boolean;
 }
 
-/** Memory with a beginning and an end: how the log speaks of it. */
-interface Extent {
-  readonly size: number;
-  readonly outside: (off: number, size: number) => string;
-}
-
 /** What an access is to, as the log says of one that is misaligned. */
 const ACCESSED: Readonly<Partial<Record<RegisterType, string>>> = {
   fp: "stack ",
@@ -54,6 +47,9 @@ const ACCESSED: Readonly<Partial<Record<RegisterType, string>>> = {
   pkt_meta: "packet ",
   map_value: "value ",
   map_key: "key ",
+  flow_keys: "flow keys ",
+  sock: "sock ",
+  sock_common: "sock_common ",
 };
 
 /** The first check of every access. */
@@ -66,7 +62,8 @@ function checkAlignment(env: Environment, pointer: Register, access: Access): vo
   const at = tnum.add(pointer.bounds.bits, tnum.constantWords(fixed >> 31, fixed | 0));
   if (tnum.isAligned(at, size)) return;
   const what = ACCESSED[pointer.type] ?? "";
-  const where = `${tnum.format(pointer.bounds.bits)}+${pointer.off}+${off}`;
+  const start = pointer.isPacket ? `${shift}+` : "";
+  const where = `${start}${tnum.format(pointer.bounds.bits)}+${pointer.off}+${off}`;
   const text = `misaligned ${what}access off ${where} size ${size}`;
   throw new Refusal(EACCES, text);
 }
@@ -227,54 +224,13 @@ function checkFlowKeys(off: number, size: number): void {
 
 /** What was compared with the packet's end covers the access. */
 export function checkPacket(register: number, pointer: Register, off: number, size: number): void {
-  const { bounds, range, id, off: own } = pointer;
+  const { bounds, range, id } = pointer;
   if (bounds.sminHigh < 0) throw negative(register);
   if (range >= 0 && off >= 0 && off + size <= range) return;
-  throw new Refusal(
-    range < 0 ? EINVAL : EACCES,
-    `invalid access to packet, off=${off} size=${size}, ` +
-      `R${register}(id=${id},off=${own},r=${Math.max(range, 0)})\n` +
-      `R${register} offset is outside of the packet`,
-  );
-}
-
-function negative(register: number): Refusal {
-  const advice = "either use unsigned index or do a if (index >=0) check.";
-  return new Refusal(EACCES, `R${register} min value is negative, ${advice}`);
-}
-
-/** The access lies between beginning and end wherever the pointer points. */
-function checkRegion(
-  register: number,
-  { bounds }: Register,
-  off: number,
-  size: number,
-  extent: Extent,
-): void {
-  const first = W.nearSigned(bounds.sminHigh, bounds.sminLow) + off;
-  if (bounds.sminHigh < 0 && (first !== (first | 0) || first < 0)) {
-    throw negative(register);
-  }
-  checkExtent(register, first, size, extent, "min");
-  const umax = W.nearUnsigned(bounds.umaxHigh, bounds.umaxLow);
-  if (umax >= BPF_MAX_VAR_OFF) {
-    const advice = "make sure to bounds check any such access";
-    const text = `R${register} unbounded memory access, ${advice}`;
-    throw new Refusal(EACCES, text);
-  }
-  checkExtent(register, umax + off, size, extent, "max");
-}
-
-function checkExtent(
-  register: number,
-  off: number,
-  size: number,
-  extent: Extent,
-  end: "min" | "max",
-): void {
-  if (off >= 0 && off + size <= extent.size) return;
-  const text = `R${register} ${end} value is outside of the allowed memory range`;
-  throw new Refusal(EACCES, `${extent.outside(off, size)}\n${text}`);
+  const text = `R${register} offset is outside of the packet`;
+  if (range < 0) throw new Refusal(EINVAL, text);
+  const access = `invalid access to packet, off=${off} size=${size}`;
+  throw new Refusal(EACCES, `${access}, R${register}(id=${id},off=${off},r=${range})\n${text}`);
 }
 
 function mapKey({ map }: Register): Extent {
@@ -308,11 +264,7 @@ export function checkMapAccess(
     const text = `${what} map forbidden, value_size=${valueSize} off=${off} size=${size}`;
     throw new Refusal(EACCES, text);
   }
-  checkRegion(register, pointer, off, size, {
-    size: valueSize,
-    outside: (at, bytes) =>
-      `invalid access to map value, value_size=${valueSize} off=${at} size=${bytes}`,
-  });
+  checkValueRegion(register, pointer, off, size);
   void env;
 }
 

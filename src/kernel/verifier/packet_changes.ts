@@ -4,8 +4,9 @@
  */
 
 import * as I from "../../abi/insn.ts";
-import type { Subject } from "./environment.ts";
+import type { Environment, Subject } from "./environment.ts";
 import { PROTOTYPES } from "./helper_prototypes.ts";
+import { NOT_INIT, UNKNOWN_SCALAR } from "./register.ts";
 import { namesFunction } from "./subprograms.ts";
 
 /** Whether the function that begins at `start` calls anything that changes the packet. */
@@ -26,4 +27,10 @@ export function changesPacket(subject: Subject, start: number): boolean {
     }
   }
   return false;
+}
+
+/** Pointers into the packet become numbers that say nothing. */
+export function forgetPacket({ state, subject }: Environment): void {
+  const left = subject.perfmon ? UNKNOWN_SCALAR : NOT_INIT;
+  state.update((register) => (register.isPacketOrEnd ? left : register));
 }

@@ -5,7 +5,7 @@
 
 import { EINVAL } from "../../abi/errno.ts";
 import type { Environment } from "./environment.ts";
-import { checkMemory } from "./helper_call.ts";
+import { checkMemory } from "./helper_memory.ts";
 import { Refusal } from "./refusal.ts";
 import { notNull, type Register, type RegisterType } from "./register.ts";
 
@@ -29,7 +29,7 @@ export function checkPassedMemory(
   // The function has to find out for itself whether it was given anything.
   const given = contents.mayBeNull ? notNull(contents) : contents;
   if (!PASSED_KINDS.has(given.type)) {
-    const text = `R${register} type=${contents.type} expected=fp, pkt, map_value, mem`;
+    const text = `R${register} type=${given.type} expected=fp`;
     throw new Refusal(EINVAL, text);
   }
   env.state.frame.set(register, given);

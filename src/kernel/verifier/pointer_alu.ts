@@ -8,13 +8,11 @@ import * as I from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import type { Environment } from "./environment.ts";
 import { Refusal } from "./refusal.ts";
+import { BPF_MAX_VAR_OFF } from "./region.ts";
 import { type Register, UNKNOWN_SCALAR } from "./register.ts";
 import { checkSum, maskPointer } from "./speculation.ts";
 import * as tnum from "./tnum.ts";
 import * as W from "./words.ts";
-
-/** No pointer may get further away from where it began. */
-export const BPF_MAX_VAR_OFF: number = 1 << 29;
 
 /** Operations by opcode, as the log writes them. */
 const SIGNS: readonly string[] = [

@@ -9,6 +9,7 @@ import * as I from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
 import type { Environment } from "./environment.ts";
 import { Marks } from "./marks.ts";
+import { logPropagation, PrecisionLog } from "./precision_log.ts";
 import type { Checkpoint, Frame, Place, State, Step } from "./state.ts";
 
 /** r1 to r5. */
@@ -73,6 +74,7 @@ function traceFrom(
   marks: boolean,
 ): boolean {
   if (precise.isEmpty || !env.subject.bpfCapable) return false;
+  if (marks && env.log.isVerbose) logPropagation(env.log, precise, frames.length);
   return trace(env, state, precise.copy(), frames.length - 1, state.history, slot, marks);
 }
 
@@ -81,6 +83,8 @@ interface Trace {
   readonly env: Environment;
   readonly wanted: Marks;
   frame: number;
+  /** null: the log wants no such lines. */
+  readonly log: PrecisionLog | null;
 }
 
 /**
@@ -97,28 +101,45 @@ function trace(
   subsequent: number,
   marks: boolean = true,
 ): boolean {
-  const at: Trace = { env, wanted, frame };
+  const log = marks && env.log.isVerbose ? new PrecisionLog(env, wanted) : null;
+  const at: Trace = { env, wanted, frame, log };
+  const start = startOf(state.frames);
   let next = subsequent;
   let step = last;
   let checkpoint = state.parent;
   let changed = false;
+  log?.begin(frame, subsequent, checkpoint?.slot ?? start, -1);
   for (;;) {
     for (; step !== null; step = step.before) {
       if (!goBack(at, step, next)) {
-        if (marks) markAllPrecise(state);
+        if (marks) markAllPrecise(env, state);
         return changed || !marks;
       }
       if (wanted.isEmpty) return changed;
       next = step.slot;
     }
-    if (checkpoint === null) return changed;
+    if (checkpoint === null) {
+      // Arguments of a function that is verified by itself: Linux has lost its way then.
+      if (marks) markAllPrecise(env, state);
+      return changed;
+    }
     if (!marks && lacksMark(checkpoint, wanted)) return true;
     if (settle(checkpoint, wanted)) changed = true;
+    log?.parent(at.frame, checkpoint);
     if (wanted.isEmpty) return changed;
-    step = checkpoint.history;
-    next = checkpoint.slot;
-    checkpoint = checkpoint.parent;
+    const { slot, history, parent } = checkpoint;
+    log?.begin(at.frame, history?.slot ?? -1, parent?.slot ?? start, slot);
+    step = history;
+    next = slot;
+    // The walk began here, and so did what is wanted.
+    if (step === null && parent === null) return changed;
+    checkpoint = parent;
   }
+}
+
+/** The slot that the walk began at. */
+function startOf(frames: readonly Frame[]): number {
+  return (frames[0] as Frame).start;
 }
 
 /** Whether a number that is wanted has no mark. */
@@ -170,14 +191,20 @@ function settle({ frames, precise }: Checkpoint, wanted: Marks): boolean {
 }
 
 /** The path can't be followed: everything matters. */
-export function markAllPrecise(state: State): void {
+export function markAllPrecise(env: Environment, state: State): void {
+  const log = env.log.isVerbose ? env.log : null;
+  log?.line(`mark_precise: frame${state.depth}: falling back to forcing all scalars precise`);
   for (let at = state.parent; at !== null; at = at.parent) {
     for (const [depth, frame] of at.frames.entries()) {
       for (let register = 0; register < I.BPF_REG_10; register++) {
-        if (frame.get(register).isScalar) at.precise.addRegister(depth, register);
+        if (!frame.get(register).isScalar || at.precise.hasRegister(depth, register)) continue;
+        at.precise.addRegister(depth, register);
+        log?.line(`force_precise: frame${depth}: forcing r${register} to be precise`);
       }
       for (const [index, slot] of frame.stack.entries()) {
-        if (slot.spilled?.isScalar === true) at.precise.addSlot(depth, index);
+        if (slot.spilled?.isScalar !== true || at.precise.hasSlot(depth, index)) continue;
+        at.precise.addSlot(depth, index);
+        log?.line(`force_precise: frame${depth}: forcing fp${-8 * (index + 1)} to be precise`);
       }
     }
   }
@@ -187,6 +214,7 @@ export function markAllPrecise(state: State): void {
 function goBack(at: Trace, step: Step, next: number): boolean {
   const { wanted } = at;
   const insn = at.env.subject.insns[step.slot] as Instruction;
+  at.log?.step(at.frame, step.slot);
   spreadToLinked(wanted, step.linked);
   const good = takeBack(at, insn, step, next);
   spreadToLinked(wanted, step.linked);

@@ -7,11 +7,17 @@
 export class Refusal extends Error {
   /** Positive. */
   readonly errno: number;
+  /** What ends the message in the log. */
+  readonly end: string;
 
-  /** @param message - what the log says, in Linux's terms. */
-  constructor(errno: number, message: string) {
+  /**
+   * @param message - what the log says, in Linux's terms. @param end - some of Linux's messages
+   *   have no end of line.
+   */
+  constructor(errno: number, message: string, end: "\n" | "" = "\n") {
     super(message);
     this.name = "Refusal";
     this.errno = errno;
+    this.end = end;
   }
 }

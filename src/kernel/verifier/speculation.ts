@@ -11,6 +11,7 @@ import * as I from "../../abi/insn.ts";
 import type { Bounds } from "./bounds.ts";
 import type { Environment } from "./environment.ts";
 import { Refusal } from "./refusal.ts";
+import { checkValueRegion } from "./region.ts";
 import { type Register, UNKNOWN_SCALAR } from "./register.ts";
 import * as S from "./stack.ts";
 import * as tnum from "./tnum.ts";
@@ -57,6 +58,7 @@ export function speculate(env: Environment, execute: (env: Environment) => numbe
     return barriersBehind.has(slot) ? END : next;
   } catch (error) {
     if (!(error instanceof Refusal) || !RECOVERABLE.has(error.errno)) throw error;
+    env.log.line(error.message);
     barriers.add(slot);
     masks.delete(slot);
     return END;
@@ -171,9 +173,10 @@ function limitOf(
 }
 
 /** A sum must not leave what the pointer points into. Analogous to sanitize_check_bounds(). */
-export function checkSum(env: Environment, { type, bounds, off, map }: Register): void {
+export function checkSum(env: Environment, moved: Register): void {
   if (env.subject.perfmon) return;
-  const { bits, smin, umax } = bounds;
+  const { type, bounds, off, map } = moved;
+  const { bits } = bounds;
   const { dst } = env.insn;
   if (type === "fp") {
     const at = off + Number(BigInt.asIntN(64, bits.value));
@@ -186,11 +189,13 @@ export function checkSum(env: Environment, { type, bounds, off, map }: Register)
     throw new Refusal(EACCES, `R${dst} ${text}; off=${at}`);
   }
   if (type !== "map_value" || map === null) return;
-  const first = smin + BigInt(off);
-  const last = umax + BigInt(off);
-  if (first >= 0n && last < BigInt(map.facts.valueSize)) return;
-  const text = "pointer arithmetic of map value goes out of range, prohibited for !root";
-  throw new Refusal(EACCES, `R${dst} ${text}`);
+  try {
+    checkValueRegion(dst, moved, off, 1);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const text = "pointer arithmetic of map value goes out of range, prohibited for !root";
+    throw new Refusal(EACCES, `${error.message}\nR${dst} ${text}`);
+  }
 }
 
 /** A store that a guess must not get past: what was there might be loaded instead. */

@@ -7,10 +7,10 @@ import { EACCES, EINVAL } from "../../abi/errno.ts";
 import { MAX_BPF_STACK } from "../../abi/insn.ts";
 import * as B from "./bounds.ts";
 import { type Environment, withId } from "./environment.ts";
-import { signExtend64, truncate } from "./extension.ts";
-import { BPF_MAX_VAR_OFF } from "./pointer_alu.ts";
+import { fitsSigned, signExtend64, truncate } from "./extension.ts";
 import { markPrecise, markSlotPrecise } from "./precision.ts";
 import { Refusal } from "./refusal.ts";
+import { BPF_MAX_VAR_OFF } from "./region.ts";
 import { known, type Register, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { noteStore } from "./speculation.ts";
 import * as S from "./stack.ts";
@@ -122,6 +122,7 @@ function loadFixed(
   const index = S.slotIndex(off);
   const slot = frame.slot(index);
   env.noteRead(pointer.frame, index);
+  env.trace?.touchSlot(index);
   const { spilled } = slot;
   if (spilled === null) {
     checkReadable(env, slot, off, size, false);
@@ -281,6 +282,7 @@ function storeFixed(
   if (!perfmon && before.spilled?.isPointer === true && size !== S.SLOT_BYTES) {
     throw new Refusal(EACCES, "attempt to corrupt spilled pointer on stack");
   }
+  env.trace?.touchSlot(index);
   noteStore(env, before, off, size, contents?.isPointer === true);
   if (contents?.isScalar === true && S.byteIndex(off) === 0 && env.subject.bpfCapable) {
     const fits = B.widthOf(contents.bounds) <= size * 8;
@@ -336,6 +338,7 @@ function storeVariable(
     const index = S.slotIndex(off);
     const slot = frame.slot(index);
     const kind = S.kindAt(slot, S.byteIndex(off));
+    env.trace?.touchSlot(index);
     if (!perfmon && kind !== S.MISC && kind !== S.ZERO_BYTE) {
       const text = "spilled ptr in range of var-offset stack write";
       throw new Refusal(EINVAL, `${text}; insn ${env.slot}, ptr off: ${off}`);
@@ -358,7 +361,12 @@ function storeVariable(
 /** A number that a load of fewer than 8 bytes leaves in its register. */
 export function narrowed(contents: Register, size: number, signed: boolean): Register {
   if (!contents.isScalar || size === S.SLOT_BYTES) return contents;
-  if (signed) return scalar(signExtend64(contents.bounds, size));
+  if (signed) {
+    const extended = signExtend64(contents.bounds, size);
+    // A filled number stays equal to its copies only where its sign bit is 0. Linux 6.18 keeps the
+    // link where the bit may be set, too, which lets it accept accesses out of bounds.
+    return fitsSigned(contents.bounds, size) ? contents.withBounds(extended) : scalar(extended);
+  }
   const isUnknown = contents.bounds === B.UNBOUNDED;
   return contents.withBounds(
     isUnknown ? (UNKNOWN_OF_SIZE[size] as Readonly<B.Bounds>) : truncate(contents.bounds, size),

@@ -27,7 +27,7 @@ export function checkStackDepth(env: Environment): void {
   const seen = new Map<Subprogram, number[]>();
   const follow = (subprogram: Subprogram, above: number, frames: number): void => {
     if (frames > MAX_CALL_FRAMES) {
-      const text = `the call stack of ${frames} frames is too deep`;
+      const text = `the call stack of ${frames - 1} frames is too deep !`;
       throw new Refusal(E2BIG, text);
     }
     const before = seen.get(subprogram) ?? [];

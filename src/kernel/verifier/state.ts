@@ -214,6 +214,8 @@ export class Checkpoint {
   readonly doubts: Visit | null;
   /** How many stays have marks traced back over it after all paths are at their ends. */
   #holders: number = 0;
+  /** It is not compared any more, but still counted. */
+  isEvicted: boolean = false;
   hits: number = 0;
   misses: number = 0;
 

@@ -7,12 +7,14 @@
 import { PROG_LOAD } from "../../abi/attr.ts";
 import { BPF_F_SLEEPABLE, BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ } from "../../abi/bpf.ts";
 import { EINVAL } from "../../abi/errno.ts";
+import { BPF_CLASS, BPF_LDX, BPF_SIZE } from "../../abi/insn.ts";
 import type { Instruction } from "../../asm/index.ts";
 import type { Attr } from "../attr.ts";
-import { type ContextLayout, contextOf } from "../bpf/context.ts";
+import { type ContextLayout, contextOf, loadedFrom } from "../bpf/context.ts";
 import type { BpfMap } from "../bpf/map/map.ts";
 import type { DebugInfo } from "../bpf/prog.ts";
 import type { Task } from "../task.ts";
+import type { Assumptions } from "./assumptions.ts";
 import {
   checkCoreRelocations,
   checkFunctions,
@@ -27,10 +29,11 @@ import {
 import type { Subject } from "./environment.ts";
 import { instructionFault } from "./instructions.ts";
 import { BPF_LOG_LEVEL2, type VerifierLog } from "./log.ts";
-import { resolveMaps, UsedMaps } from "./maps.ts";
+import { type ResolvedProgram, resolveMaps, UsedMaps } from "./maps.ts";
 import { checkReachability } from "./reachability.ts";
 import { checkJumps, findSubprograms, type Subprogram } from "./subprograms.ts";
 import { verify } from "./verify.ts";
+import { SIZES } from "./walk.ts";
 
 /** A program to check. */
 export interface Candidate {
@@ -58,6 +61,7 @@ export interface Structure {
   readonly debugInfo: DebugInfo | null;
   /** How many instructions were looked at. */
   readonly processed: number;
+  readonly assumptions: Assumptions | null;
 }
 
 /** Checks a program and writes the log's last line. A structure or a negative errno. */
@@ -68,7 +72,7 @@ export function checkStructure(candidate: Candidate, log: VerifierLog): Structur
   return "errno" in found ? found.errno : found;
 }
 
-const NO_LINES: ReadonlyMap<number, string> = new Map();
+const NO_LINES: readonly string[] = [];
 
 /** Refused by what it would do. */
 interface Refused {
@@ -81,7 +85,7 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
     address: attr.u64(PROG_LOAD.fd_array),
     count: attr.u32(PROG_LOAD.fd_array_cnt),
   };
-  const used = new UsedMaps(task, digest, log);
+  const used = new UsedMaps(task, candidate.type, digest, log);
   let errno = used.addAll(fdArray);
   if (errno !== 0) return errno;
   const info = readDebugInfo(task, attr, log);
@@ -100,25 +104,41 @@ function check(candidate: Candidate, log: VerifierLog): Structure | Refused | nu
   errno = checkReachability(insns, bpfCapable, log) || checkSleepable(attr, log);
   if (errno !== 0) return errno;
   const lines =
-    debugInfo !== null && log.hasPaths ? linesBySlot(debugInfo.btf, debugInfo.lineInfo) : NO_LINES;
-  const subject = subjectOf(candidate, info, subprograms, resolved.references, lines);
+    debugInfo !== null && log.hasPaths
+      ? linesBySlot(debugInfo.btf, debugInfo.lineInfo, insns.length)
+      : NO_LINES;
+  const subject = subjectOf(candidate, info, subprograms, resolved, lines);
   const verdict = verify(subject, log);
   if (verdict.errno !== 0) return { errno: verdict.errno };
   return {
-    instructions: resolved.instructions,
+    instructions: withContextLoads(resolved.instructions, subject.layout, verdict.usesContext),
     xlated: resolved.xlated,
     maps: used.maps,
     subprograms: subprograms.map(({ start }) => start),
     debugInfo,
     processed: verdict.processed,
+    assumptions: verdict.assumptions,
   };
+}
+
+/** With loads of parts of a context's fields from where their bytes are. */
+function withContextLoads(
+  insns: readonly Instruction[],
+  layout: ContextLayout,
+  usesContext: (slot: number) => boolean,
+): Instruction[] {
+  return insns.map((insn, slot) => {
+    if (BPF_CLASS(insn.opcode) !== BPF_LDX || !usesContext(slot)) return insn;
+    const off = loadedFrom(layout, insn.off, SIZES[BPF_SIZE(insn.opcode)] as number);
+    return off === insn.off ? insn : { ...insn, off };
+  });
 }
 
 function subjectOf(
   { task, attr, insns, type, gplCompatible }: Candidate,
   info: EarlyInfo | null,
   subprograms: readonly Subprogram[],
-  references: Subject["references"],
+  { references, instructions }: ResolvedProgram,
   lines: Subject["lines"],
 ): Subject {
   const bpfCapable = task.capable("CAP_BPF");
@@ -133,6 +153,7 @@ function subjectOf(
     insns,
     subprograms,
     references,
+    shown: instructions,
     lines,
     functions: functionTypes(info),
     faultOf: (slot) => {
@@ -170,5 +191,8 @@ function logFunctions(subprograms: readonly Subprogram[], log: VerifierLog): voi
 /** No program type of the embedded kernel may sleep. */
 function checkSleepable(attr: Attr, log: VerifierLog): number {
   if ((attr.u32(PROG_LOAD.prog_flags) & BPF_F_SLEEPABLE) === 0) return 0;
-  return log.refuse(EINVAL, "programs of this type can't be sleepable");
+  return log.refuse(
+    EINVAL,
+    "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable",
+  );
 }

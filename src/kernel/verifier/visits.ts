@@ -6,6 +6,7 @@
 
 import { type Forgotten, isReadNow } from "./cleaning.ts";
 import type { Environment } from "./environment.ts";
+import type { VerifierLog } from "./log.ts";
 import { inheritPrecision, lacksPrecision, markAllPrecise } from "./precision.ts";
 import type { Checkpoint, Frame, State } from "./state.ts";
 
@@ -22,6 +23,8 @@ interface Backedge {
 
 /** All stays in one loop by the same calls, one after the other. */
 export class Visit {
+  /** How the log names it: its calls and its component. */
+  readonly #name: string;
   /** The checkpoint that the current stay began with. */
   #entry: Checkpoint | null = null;
   #backedges: Backedge[] = [];
@@ -29,19 +32,36 @@ export class Visit {
   /** Checkpoints that marks have to be traced back over. */
   readonly #kept: Set<Checkpoint> = new Set();
 
+  constructor(name: string) {
+    this.#name = name;
+  }
+
   /** Marks may be missing in all of the stay's checkpoints. */
   get isIncomplete(): boolean {
     return this.#backedges.length > 0;
   }
 
-  /** A checkpoint within the loop is left. */
-  enter(checkpoint: Checkpoint): void {
-    this.#entry ??= checkpoint;
+  /** A checkpoint within the loop is left. @param log - null: it is not told. */
+  enter(checkpoint: Checkpoint, log: VerifierLog | null): void {
+    if (this.#entry !== null) return;
+    this.#entry = checkpoint;
+    if (log?.isVerbose === true) log.line(`SCC enter ${this.#name}`);
   }
 
-  /** Cuts a path short: what matters from `equal` on matters to it, when that is known. */
-  addBackedge({ state, slot }: Environment, equal: Checkpoint): void {
-    this.#backedges.push({ state, slot, equal });
+  /**
+   * Cuts a path short: what matters from `equal` on matters to it, when that is known.
+   *
+   * @param silently - the log is not told, and nothing counted.
+   */
+  addBackedge(env: Environment, equal: Checkpoint, silently: boolean): void {
+    const { state, slot } = env;
+    if (!silently) {
+      if (env.log.isVerbose) env.log.line(`SCC backedge ${this.#name}`);
+      env.backedges++;
+      env.updatePeak();
+    }
+    // The latest first, as Linux goes through them.
+    this.#backedges.unshift({ state, slot, equal });
     for (let at = state.parent; at !== null && !this.#kept.has(at); at = at.parent) {
       at.keep();
       this.#kept.add(at);
@@ -52,6 +72,8 @@ export class Visit {
   /** All paths from a checkpoint are at their ends, and with it perhaps the stay. */
   leave(env: Environment, checkpoint: Checkpoint): void {
     if (checkpoint !== this.#entry) return;
+    if (env.log.isVerbose) env.log.line(`SCC exit ${this.#name}`);
+    env.backedges -= this.#backedges.length;
     if (this.#backedges.length > 0) this.#propagate(env);
     this.#end();
   }
@@ -84,7 +106,7 @@ export class Visit {
     while (this.#goRound(env)) {
       round++;
       if (round <= MAX_ROUNDS) continue;
-      for (const { state } of this.#backedges) markAllPrecise(state);
+      for (const { state } of this.#backedges) markAllPrecise(env, state);
       break;
     }
   }
@@ -118,12 +140,13 @@ export class Visits {
   }
 
   #find(frames: readonly Frame[], depth: number, component: number): Visit {
-    let key = `${component}`;
-    for (let i = 1; i <= depth; i++) key += `,${(frames[i] as Frame).callSite}`;
-    let visit = this.#visits.get(key);
+    let name = "(";
+    for (let i = 1; i <= depth; i++) name += `${(frames[i] as Frame).callSite},`;
+    name += `${component})`;
+    let visit = this.#visits.get(name);
     if (visit === undefined) {
-      visit = new Visit();
-      this.#visits.set(key, visit);
+      visit = new Visit(name);
+      this.#visits.set(name, visit);
     }
     return visit;
   }

@@ -10,27 +10,27 @@ import { isLoadImm64, jumpOffset, loadImm64Value } from "../../asm/index.ts";
 import { alu, clearCallerSaved, isSecret, readRegister } from "./alu.ts";
 import { exactlyWords } from "./bounds.ts";
 import { conditionalJump } from "./branch.ts";
-import { enterFunction, leaveFunction } from "./calls.ts";
+import { enterFunction, leaveFunction, outOfRange } from "./calls.ts";
 import type { Environment } from "./environment.ts";
 import type { Explored } from "./explored.ts";
-import { callGlobal, isGlobal } from "./global_function.ts";
+import { callGlobal, checkStaticArguments } from "./global_function.ts";
 import { callHelper } from "./helper_call.ts";
 import { COMPLEXITY_LIMIT } from "./log.ts";
 import * as memory from "./memory.ts";
 import { markPrecise } from "./precision.ts";
+import { isGlobal } from "./prototype.ts";
 import { checkNothingHeld } from "./references.ts";
 import { Refusal } from "./refusal.ts";
 import { known, pointer, type RegisterType, scalar, UNKNOWN_SCALAR } from "./register.ts";
 import { isBarred, speculate } from "./speculation.ts";
 import type { Step } from "./state.ts";
-import { tracePath, traceStart, traceStep } from "./trace.ts";
 import { widen } from "./widen.ts";
 
 /** Where a path goes on when it is at its end. */
 const END = -1;
 
 /** Bytes of an access by BPF_SIZE(). */
-const SIZES: Readonly<Record<number, number>> = {
+export const SIZES: Readonly<Record<number, number>> = {
   [I.BPF_B]: 1,
   [I.BPF_H]: 2,
   [I.BPF_W]: 4,
@@ -39,26 +39,27 @@ const SIZES: Readonly<Record<number, number>> = {
 
 /** Walks from `start` on with the environment's state. @throws {Refusal} */
 export function walk(env: Environment, explored: Explored, start: number): void {
+  const { log, trace } = env;
   explored.begin();
   env.slot = start;
-  traceStart(env);
+  env.previous = -1;
+  trace?.start();
   for (;;) {
     const next = step(env, explored);
     if (next !== END) {
       env.slot = next;
       continue;
     }
+    trace?.touchAll();
     explored.finishPath(env);
     env.state.frame.use.update();
     const waiting = env.waiting.pop();
-    if (waiting === undefined) {
-      env.log.forget(0);
-      return;
-    }
-    env.log.forget(waiting.logged);
+    if (!log.isVerbose) log.reset(waiting?.logged ?? 0);
+    if (waiting === undefined) return;
     env.state = waiting.state;
     env.slot = waiting.slot;
-    tracePath(env, waiting.from);
+    env.previous = waiting.from;
+    trace?.startPath();
   }
 }
 
@@ -72,7 +73,7 @@ function step(env: Environment, explored: Explored): number {
   }
   const point = explored.points[slot] as number;
   if ((point & 1) !== 0 && explored.visit(env)) {
-    if (env.log.isVerbose) env.log.line(`${slot}: safe`);
+    env.trace?.safe(slot);
     return END;
   }
   const { state } = env;
@@ -89,17 +90,15 @@ function step(env: Environment, explored: Explored): number {
   };
   state.history = made;
   if (isJoin) state.historyLength++;
+  env.trace?.step(slot);
+  env.previous = slot;
   if (state.speculative && isBarred(env)) return END;
   const { use } = state.frame;
   env.writtenFrame = -1;
-  const next = state.speculative ? speculate(env, loggedStep) : loggedStep(env);
+  const next = state.speculative ? speculate(env, checkedStep) : checkedStep(env);
   // A call of the program's own function reads and writes what that does.
   if (state.frame.use === use) use.settle(slot, env.writtenFrame, env.writtenIndex);
   return next;
-}
-
-function loggedStep(env: Environment): number {
-  return env.log.hasPaths ? traceStep(env, checkedStep) : checkedStep(env);
 }
 
 function checkedStep(env: Environment): number {
@@ -199,8 +198,7 @@ const NOT_ATOMIC: ReadonlySet<string> = new Set([
   "sock_common",
 ]);
 
-function checkAtomicPointer(env: Environment, register: number, what: string): void {
-  const { type } = readRegister(env, register);
+function checkAtomicPointer(type: RegisterType, register: number, what: string): void {
   if (!NOT_ATOMIC.has(type)) return;
   const text = `BPF_ATOMIC ${what} R${register} ${type} is not allowed`;
   throw new Refusal(EACCES, text);
@@ -209,21 +207,23 @@ function checkAtomicPointer(env: Environment, register: number, what: string): v
 function atomic(env: Environment): void {
   const { dst, src, imm, off, opcode } = env.insn;
   if (imm === I.BPF_LOAD_ACQ) {
-    checkAtomicPointer(env, src, "loads from");
+    const { type } = readRegister(env, src);
     loadRegister(env, false, true);
+    checkAtomicPointer(type, src, "loads from");
     return;
   }
   if (imm === I.BPF_STORE_REL) {
     readRegister(env, src);
-    checkAtomicPointer(env, dst, "stores into");
+    const { type } = readRegister(env, dst);
     storeRegister(env, true);
+    checkAtomicPointer(type, dst, "stores into");
     return;
   }
   const operand = readRegister(env, src);
   readRegister(env, dst);
   if (imm === I.BPF_CMPXCHG) checkOperand(env, I.BPF_REG_0);
   if (isSecret(env, operand)) checkOperand(env, src);
-  checkAtomicPointer(env, dst, "stores into");
+  checkAtomicPointer(env.state.frame.get(dst).type, dst, "stores into");
   const access = { register: dst, off, size: sizeOf(opcode), aligned: true };
   const fetches = (imm & I.BPF_FETCH) !== 0;
   const fetched = imm === I.BPF_CMPXCHG ? I.BPF_REG_0 : src;
@@ -291,7 +291,11 @@ function jump(env: Environment): number {
       return slot + (jumpOffset(insn) as number) + 1;
     case I.BPF_EXIT:
       checkNothingHeld(env, "BPF_EXIT instruction in main prog");
-      if (env.state.depth > 0) return leaveFunction(env);
+      if (env.state.depth > 0) {
+        const next = leaveFunction(env);
+        env.trace?.startPath();
+        return next;
+      }
       checkResult(env);
       return END;
     case I.BPF_JCOND:
@@ -308,6 +312,7 @@ function call(env: Environment): number {
   }
   const start = slot + insn.imm + 1;
   if (!isGlobal(env.subject, start)) {
+    checkStaticArguments(env, start);
     enterFunction(env, start);
     return start;
   }
@@ -343,6 +348,5 @@ function checkResult(env: Environment): void {
   markPrecise(env, I.BPF_REG_0);
   const { smin, smax } = result.bounds;
   if (smin >= 0n && smax <= 1n) return;
-  const text = `At program exit the register R0 has smin=${smin} smax=${smax}`;
-  throw new Refusal(EINVAL, `${text} should have been in [0, 1]`);
+  throw outOfRange("At program exit", result);
 }

@@ -40,6 +40,8 @@ export interface BootOptions {
   readonly engine?: EngineName;
   readonly hardened?: boolean;
   readonly sharedMemory?: boolean;
+  readonly instructionLimit?: number;
+  readonly countTailCallMisses?: boolean;
 }
 
 /** Engines that programs must not be able to tell apart, by what they are booted with. */
@@ -66,6 +68,8 @@ export function boot({
   engine = "interpreter",
   hardened = false,
   sharedMemory = false,
+  instructionLimit,
+  countTailCallMisses = false,
 }: BootOptions = {}): Bench {
   const memory = new BufferMemory();
   const traced: string[] = [];
@@ -85,6 +89,8 @@ export function boot({
     engine,
     hardened,
     sharedMemory,
+    instructionLimit,
+    countTailCallMisses,
   });
   const task = machine.spawn({
     netns: machine.namespaces.init,

@@ -1,5 +1,6 @@
 /** The table: programs of ours, and what verifiers say of them. */
 
+import { ARGUMENT_TAG_ROWS } from "./argument_tags.ts";
 import { ATOMIC_ROWS } from "./atomics.ts";
 import { CALLBACK_LOOP_ROWS } from "./callback_loops.ts";
 import { CAPABILITY_ROWS } from "./capabilities.ts";
@@ -7,6 +8,7 @@ import { CONTEXT_ROWS } from "./contexts.ts";
 import { ENCODING_ROWS } from "./encodings.ts";
 import { FUNCTION_ROWS } from "./functions.ts";
 import { HELPER_ROWS } from "./helpers.ts";
+import { LINK_ROWS } from "./links.ts";
 import { LOOP_ROWS } from "./loops.ts";
 import { MAP_ROWS } from "./map_values.ts";
 import { NUMBER_ROWS } from "./numbers.ts";
@@ -27,9 +29,11 @@ export const TABLE: ReadonlyMap<string, readonly Row[]> = new Map([
   ["maps", MAP_ROWS],
   ["pointers and registers", POINTER_ROWS],
   ["numbers", NUMBER_ROWS],
+  ["links between numbers", LINK_ROWS],
   ["loops and jumps", LOOP_ROWS],
   ["loops and callbacks", CALLBACK_LOOP_ROWS],
   ["functions", FUNCTION_ROWS],
+  ["argument tags", ARGUMENT_TAG_ROWS],
   ["contexts", CONTEXT_ROWS],
   ["returned values", RETURN_ROWS],
   ["helpers", HELPER_ROWS],

@@ -19,7 +19,13 @@ export type FunctionKind =
   | "int f(int)"
   | "int f(long *)"
   | "int f(struct xdp_md *)"
-  | "void f(int)";
+  | "void f(int)"
+  | "int f(void * ctx)"
+  | "int f(long * nonnull)"
+  | "int f(long * nullable)"
+  | "int f(long * other)"
+  | "int f(long * ctx)"
+  | "int f(int nonnull)";
 
 /** What else there is to know of a program. */
 export interface RowOptions {

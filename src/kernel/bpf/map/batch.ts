@@ -7,6 +7,7 @@
  */
 
 import { MAP_BATCH } from "../../../abi/attr.ts";
+import { BPF_F_LOCK } from "../../../abi/bpf.ts";
 import { EFAULT, EINVAL, ENOENT, ENOSPC, ENOTSUPP, EPERM } from "../../../abi/errno.ts";
 import type { Attr } from "../../attr.ts";
 import type { Task } from "../../task.ts";
@@ -48,7 +49,9 @@ export function mapUpdateBatch(task: Task, attr: Attr): number {
   return forEachKey(task, attr, map, valueSize, (key, value, index) => {
     const from = attr.u64(MAP_BATCH.values) + BigInt(index) * BigInt(valueSize);
     const fault = copyFromUser(task, value, from, valueSize);
-    return fault === 0 ? map.userUpdate(task, key, value, 0) : fault;
+    if (fault !== 0) return fault;
+    map.initFields(value);
+    return map.userUpdate(task, key, value, 0);
   });
 }
 
@@ -67,9 +70,10 @@ function writableFile(task: Task, attr: Attr): MapFile | number {
   return file.writable ? file : -EPERM;
 }
 
-/** BPF_F_LOCK would be known, but no map here has a spin lock. */
-function hasElementFlags(attr: Attr): boolean {
-  return attr.u64(MAP_BATCH.elem_flags) !== 0n;
+/** BPF_F_LOCK is the only flag, and for maps with a spin lock; nobody else holds one here. */
+function hasBadElementFlags(attr: Attr, map: BpfMap): boolean {
+  const flags = attr.u64(MAP_BATCH.elem_flags);
+  return flags !== 0n && !(flags === BigInt(BPF_F_LOCK) && map.hasField("bpf_spin_lock"));
 }
 
 /**
@@ -83,7 +87,7 @@ function forEachKey(
   valueSize: number,
   act: (key: number, value: number, index: number) => number,
 ): number {
-  if (hasElementFlags(attr)) return -EINVAL;
+  if (hasBadElementFlags(attr, map)) return -EINVAL;
   const count = attr.u32(MAP_BATCH.count);
   if (count === 0) return 0;
   const { keySize } = map.facts;
@@ -102,7 +106,7 @@ function forEachKey(
 
 /** Reads elements of an array, beginning after the key at `in_batch`. */
 function walkKeys(task: Task, attr: Attr, map: ArrayMap): number {
-  if (hasElementFlags(attr)) return -EINVAL;
+  if (hasBadElementFlags(attr, map)) return -EINVAL;
   const count = attr.u32(MAP_BATCH.count);
   if (count === 0) return 0;
   attr.put(MAP_BATCH.count, 0);
@@ -128,7 +132,7 @@ function walkKeys(task: Task, attr: Attr, map: ArrayMap): number {
 
 /** Reads whole buckets of a hash, beginning with the one that `in_batch` names. */
 function walkBuckets(task: Task, attr: Attr, map: HashMap, deletes: boolean): number {
-  if (hasElementFlags(attr) || attr.u64(MAP_BATCH.flags) !== 0n) return -EINVAL;
+  if (hasBadElementFlags(attr, map) || attr.u64(MAP_BATCH.flags) !== 0n) return -EINVAL;
   const count = attr.u32(MAP_BATCH.count);
   if (count === 0) return 0;
   attr.put(MAP_BATCH.count, 0);
@@ -188,6 +192,7 @@ function copyElement(
 ): number {
   const { keySize } = map.facts;
   const size = map.userValueSize;
+  map.initFields(value);
   return (
     copyToUser(task, attr.u64(MAP_BATCH.keys) + BigInt(index) * BigInt(keySize), key, keySize) ||
     copyToUser(task, attr.u64(MAP_BATCH.values) + BigInt(index) * BigInt(size), value, size)

@@ -30,14 +30,14 @@ export function mapLookupElem(task: Task, attr: Attr): number {
   const file = mapFileFromFd(task, attr.u32(MAP_ELEM.map_fd));
   if (typeof file === "number") return file;
   if (!file.readable) return -EPERM;
-  // No map here has a spin lock to take.
-  if (flags !== 0n) return -EINVAL;
   const { map } = file;
+  if (flags !== 0n && !map.hasField("bpf_spin_lock")) return -EINVAL;
   return withScratch(task, map.facts.keySize, (key) => {
     const fault = copyFromUser(task, key, attr.u64(MAP_ELEM.key), map.facts.keySize);
     if (fault !== 0) return fault;
     const value = map.userLookup(key);
     if (value === 0) return -ENOENT;
+    map.initFields(value);
     return copyToUser(task, attr.u64(MAP_ELEM.value), value, map.userValueSize);
   });
 }
@@ -48,15 +48,17 @@ export function mapUpdateElem(task: Task, attr: Attr): number {
   if (typeof file === "number") return file;
   if (!file.writable) return -EPERM;
   const flags = attr.u64(MAP_ELEM.flags);
-  if ((flags & LOCK) !== 0n) return -EINVAL;
   const { map } = file;
+  if ((flags & LOCK) !== 0n && !map.hasField("bpf_spin_lock")) return -EINVAL;
   const { keySize } = map.facts;
   return withScratch(task, roundUp8(keySize) + map.userValueSize, (key) => {
     const value = key + roundUp8(keySize);
     const fault =
       copyFromUser(task, key, attr.u64(MAP_ELEM.key), keySize) ||
       copyFromUser(task, value, attr.u64(MAP_ELEM.value), map.userValueSize);
-    return fault === 0 ? map.userUpdate(task, key, value, Number(flags)) : fault;
+    if (fault !== 0) return fault;
+    map.initFields(value);
+    return map.userUpdate(task, key, value, Number(flags & ~LOCK));
   });
 }
 
@@ -97,8 +99,8 @@ export function mapLookupAndDeleteElem(task: Task, attr: Attr): number {
   const file = mapFileFromFd(task, attr.u32(MAP_ELEM.map_fd));
   if (typeof file === "number") return file;
   if (!file.readable || !file.writable) return -EPERM;
-  if (flags !== 0n) return -EINVAL;
   const { map } = file;
+  if (flags !== 0n && !map.hasField("bpf_spin_lock")) return -EINVAL;
   return withScratch(task, map.facts.keySize, (key) => {
     const fault = copyFromUser(task, key, attr.u64(MAP_ELEM.key), map.facts.keySize);
     if (fault !== 0) return fault;
@@ -107,14 +109,19 @@ export function mapLookupAndDeleteElem(task: Task, attr: Attr): number {
     if (value === 0) return -ENOENT;
     // The element goes even when its value doesn't arrive. Until it is reused, its bytes are there.
     map.delete(key);
+    map.initFields(value);
     return copyToUser(task, attr.u64(MAP_ELEM.value), value, map.userValueSize);
   });
 }
 
-/** BPF_MAP_FREEZE; a frozen map counts as not writable, so freezing it again is EPERM. */
+/**
+ * BPF_MAP_FREEZE; a frozen map counts as not writable, so freezing it again is EPERM. What the
+ * kernel looks after can't be frozen.
+ */
 export function mapFreeze(task: Task, attr: Attr): number {
   const file = mapFileFromFd(task, attr.u32(MAP_FREEZE.map_fd));
   if (typeof file === "number") return file;
+  if ((file.map.facts.btf?.fields ?? null) !== null) return -ENOTSUPP;
   if (!file.writable) return -EPERM;
   file.map.frozen = true;
   return 0;

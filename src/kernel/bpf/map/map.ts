@@ -5,6 +5,7 @@
 import { File, O_ACCMODE, O_RDONLY, O_WRONLY } from "../../file.ts";
 import type { Machine } from "../../machine.ts";
 import type { Task } from "../../task.ts";
+import type { FieldKind, SpecialField } from "../../verifier/btf_fields.ts";
 import type { Btf } from "../btf.ts";
 import { roundUp8 } from "./layout.ts";
 
@@ -15,6 +16,8 @@ export interface MapBtf {
   /** 0: none given. */
   readonly keyTypeId: number;
   readonly valueTypeId: number;
+  /** What of a value the kernel looks after; null: nothing. */
+  readonly fields: readonly SpecialField[] | null;
 }
 
 /** What a map was created with. */
@@ -38,8 +41,8 @@ export interface MapFacts {
 }
 
 /**
- * A map of the embedded kernel. Keys and values are named by their addresses in the kernel's linear
- * memory, so that programs, the JIT and bpf(2) meet the same bytes; see layout.ts.
+ * A map of the embedded kernel. Keys and values are named by their addresses in the kernel's
+ * linear memory, so that programs, the JIT and bpf(2) meet the same bytes; see layout.ts.
  */
 export abstract class BpfMap {
   readonly machine: Machine;
@@ -87,6 +90,31 @@ export abstract class BpfMap {
     this.#users--;
     if (this.#users === 0) this.usersGone();
     this.put();
+  }
+
+  /** Whether its values have a field of a kind. */
+  hasField(kind: FieldKind): boolean {
+    return this.facts.btf?.fields?.some((field) => field.kind === kind) === true;
+  }
+
+  /**
+   * Puts what the kernel looks after into its first state, in `userValueSize` bytes on their way
+   * from or to a task: that neither makes up a lock or a pointer nor sees one. No program changes
+   * them, since none that uses such a map is loaded. Mirrors check_and_init_map_value() in Linux,
+   * but for heads of lists, which show addresses there.
+   */
+  initFields(address: number): void {
+    const fields = this.facts.btf?.fields ?? [];
+    if (fields.length === 0) return;
+    const { bytes } = this.machine.memory;
+    const stride = roundUp8(this.facts.valueSize);
+    for (let at = address; at < address + this.userValueSize; at += stride) {
+      for (const { kind, offset, size } of fields) {
+        bytes.fill(0, at + offset, at + offset + size);
+        // A count of references begins with its owner's.
+        if (kind === "bpf_refcount") bytes[at + offset] = 1;
+      }
+    }
   }
 
   /** Bytes of linear memory that it takes. */
