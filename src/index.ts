@@ -23,6 +23,7 @@ export type {
   Kernel,
   NetNsCalls,
   NetNsEntry,
+  NetNsIdentity,
   NetNsReference,
 } from "./kernel.ts";
 export { Link, type LinkInfo } from "./link.ts";

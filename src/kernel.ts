@@ -65,6 +65,18 @@ export interface NetNsEntry {
   readonly fds: readonly OpenObject[];
 }
 
+/**
+ * What tells a network namespace from all others, past and to come. It is data: it doesn't keep the
+ * namespace alive.
+ */
+export interface NetNsIdentity {
+  /** As in {@link NetNsEntry}. */
+  readonly inode: number;
+  readonly cookie: bigint | null;
+  /** Linux's file handle of it (name_to_handle_at, Linux 6.18); null where there is none. */
+  readonly handle: Uint8Array | null;
+}
+
 /** Calls about network namespaces. All return 0 or more, or a negative errno. */
 export interface NetNsCalls {
   /** Creates a namespace and names it, as `ip netns add` does: EEXIST when the name is taken. */
@@ -82,6 +94,14 @@ export interface NetNsCalls {
   open(reference: NetNsReference): number;
   /** The inode number of the namespace behind an fd. */
   inode(fd: number): number;
+  /** Who the namespace behind an fd is, or a negative errno. */
+  identify(fd: number): NetNsIdentity | number;
+  /**
+   * Opens a namespace that lives, by its identity: an fd. ENOENT when it is dead; EOPNOTSUPP when
+   * it isn't found, and this kernel can't tell, or not this task, whether something that can't be
+   * seen keeps it alive.
+   */
+  reopen(identity: NetNsIdentity): number;
   /**
    * Every namespace that has a name, a process or an fd. One that only sockets, threads or mounts
    * elsewhere hold is not found.
@@ -90,7 +110,8 @@ export interface NetNsCalls {
    */
   list(open?: readonly OpenObject[]): readonly NetNsEntry[];
   /**
-   * Runs a synchronous function inside another namespace and comes back, whatever happens.
+   * Runs a synchronous function inside a namespace and comes back, whatever happens. Into another
+   * one than the task's own it takes CAP_SYS_ADMIN.
    *
    * @returns what `call` returned, or a negative errno in `errno` when the way in was refused.
    */
@@ -182,8 +203,10 @@ export interface Kernel extends Disposable {
    */
   bpf(cmd: number, attr: Uint8Array | null, size?: number): number;
   /**
-   * The address by which a pointer field of `attr` reaches `buffer`. It holds as long as the
-   * buffer lives; a buffer stays alive until the next {@link Kernel.bpf} has returned.
+   * The address by which a pointer field of `attr` reaches `buffer`. A buffer has the same address
+   * each time. The kernel keeps the buffer alive, and reaches it there, until the next
+   * {@link Kernel.bpf} of this object has returned, and no longer: for another call, ask again. A
+   * call that is made in the middle of another one (by a hook) has buffers of its own.
    */
   addressOf(buffer: Uint8Array): bigint;
   /** open(2), with the flags of Linux (O_PATH, O_DIRECTORY, …): an fd, or a negative errno. */
@@ -205,6 +228,8 @@ export interface Kernel extends Disposable {
    * shows: fds on their way through a socket, O_PATH fds on pins.
    */
   openObjects(): readonly OpenObject[];
+  /** How many processes this task may not look into; {@link Kernel.openObjects} leaves them out. */
+  unseenProcesses(): number;
   readonly netns: NetNsCalls;
   readonly bpffs: BpffsCalls;
   readonly directories: DirectoryCalls;

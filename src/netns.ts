@@ -4,16 +4,22 @@
 
 import { PROG_QUERY } from "./abi/attr.ts";
 import * as BPF from "./abi/bpf.ts";
+import { ENOENT } from "./abi/errno.ts";
 import { BPF_FLOW_KEYS_SIZE, ETH_HLEN } from "./abi/flow_keys.ts";
 import { callBpf, check, refusal } from "./diagnosis/refusal.ts";
+import { BpfError } from "./errors.ts";
 import { Handle, OwnedFd } from "./handle.ts";
-import type { Dissection, Frame, Kernel, NetNsReference } from "./kernel.ts";
+import type { Dissection, Frame, Kernel, NetNsIdentity, NetNsReference } from "./kernel.ts";
 
 /** The most programs that a namespace takes of one type: 64 for sk_lookup. */
 const MAX_PROGRAMS = 64;
 
 /**
  * A network namespace, held by an fd: it lives at least until this is disposed.
+ *
+ * Kept open, it hides the namespace's death: `ip netns del` and the end of all processes inside
+ * change nothing, and links to it stay attached. Dispose it once the link is made. Who only wants
+ * to know later whether it lives, or to open it again, keeps its {@link NetNs.identity}.
  *
  * ```ts
  * import { NetNs } from "nslink";
@@ -76,10 +82,54 @@ export class NetNs extends Handle {
   }
 
   /**
+   * Who this namespace is, for {@link NetNs.isAlive} and {@link NetNs.reopen}: data that doesn't
+   * keep it alive.
+   */
+  get identity(): NetNsIdentity {
+    const identity = this.kernel.netns.identify(this.fd);
+    if (typeof identity !== "number") return identity;
+    throw refusal(this.kernel, "netns.identify", identity, { fd: this.fd });
+  }
+
+  /**
+   * Opens a namespace again by its identity, never another one that got its inode number since.
+   *
+   * @throws {BpfError} ENOENT if it is dead; EOPNOTSUPP if it isn't found and that can't be known.
+   */
+  static reopen(kernel: Kernel, identity: NetNsIdentity): NetNs {
+    const label = `with inode ${identity.inode}`;
+    const fd = kernel.netns.reopen(identity);
+    if (fd >= 0) return new NetNs(kernel, fd, { path: `/proc/self/fd/${fd}` });
+    const hint =
+      fd === -ENOENT
+        ? `the network namespace ${label} is dead`
+        : `the network namespace ${label} can't be found, and whether it lives can't be known`;
+    throw new BpfError("netns.reopen", fd, hint);
+  }
+
+  /**
+   * Whether a namespace lives.
+   *
+   * On Linux before 6.18, and without CAP_SYS_ADMIN, it is looked for among those that have a name,
+   * a process or an fd that this task can see.
+   *
+   * @returns null when it isn't found there and the kernel can't tell.
+   */
+  static isAlive(kernel: Kernel, identity: NetNsIdentity): boolean | null {
+    const fd = kernel.netns.reopen(identity);
+    if (fd < 0) return fd === -ENOENT ? false : null;
+    kernel.close(fd);
+    return true;
+  }
+
+  /**
    * Runs a synchronous function with the task inside this namespace.
    *
+   * On Linux it is the calling thread that goes inside. A thread that the function starts, such as
+   * a Worker, is born inside, stays there, and keeps the namespace alive.
+   *
    * @returns what the function returned.
-   * @throws {BpfError} EPERM without CAP_SYS_ADMIN.
+   * @throws {BpfError} EPERM without CAP_SYS_ADMIN, if the task isn't inside already.
    * @throws {TypeError} when the function returned a promise: what it does later is done outside.
    */
   enter<T>(call: () => T): T {

@@ -258,10 +258,7 @@ function loadRequest(
   };
 }
 
-/**
- * A log buffer that no load is using. Those of a loop would all live until its end otherwise:
- * whatever WeakRef has looked at does.
- */
+/** A log buffer that no load is using: a fresh one for each would be zeroed each time. */
 let spareLog: Uint8Array | null = null;
 
 /** Loads with as much room for the log as it takes. */

@@ -14,6 +14,7 @@ import type {
   NamespaceEntry,
   PacketPath,
   ProgramEntry,
+  Unknown,
 } from "../inventory/index.ts";
 
 /** "flow_dissector", as bpftool writes it. */
@@ -62,10 +63,16 @@ export function namespaceAsJson(namespace: NamespaceEntry): object {
   };
 }
 
+/** `unknown`, where there is something. */
+export function unknownAsJson(unknown: readonly Unknown[]): object {
+  return unknown.length === 0 ? {} : { unknown };
+}
+
 export function explanationAsJson(explanation: Explanation): object {
   return {
     link: linkAsJson(explanation.link),
     now: outcomeAsJson(explanation.now),
+    ...unknownAsJson(explanation.unknown),
     held_unseen: explanation.isHeldUnseen,
     namespace_held_unseen: explanation.isNamespaceHeldUnseen,
     foretold: explanation.foretold.map(({ event, outcome }) => ({

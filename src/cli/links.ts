@@ -5,12 +5,14 @@
  */
 
 import { BPF_OBJ_GET } from "../abi/bpf.ts";
+import { EPERM } from "../abi/errno.ts";
 import { BpfError } from "../errors.ts";
 import { listPins } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
 import { Link } from "../link.ts";
 import { NetNs } from "../netns.ts";
-import { UsageError } from "./failure.ts";
+import { EXIT_REFUSED, UsageError } from "./failure.ts";
+import { type HeldLink, type Loss, lossOf, lossText, type Place } from "./held.ts";
 import { keepMaps, MapsBeside, mapsBeside, mapsReachedBy, type PinnedMaps } from "./map_pins.ts";
 import { PinPlace } from "./pin_place.ts";
 import {
@@ -47,21 +49,65 @@ export async function attach(
   if (options.as !== undefined && options.pin !== undefined) {
     throw new UsageError("--as names a link that the script holds, and --pin lets it go: give one");
   }
+  const attached = await attachOnce(session, kernel, object, options);
+  // From here on a signal ends the waiting, not the process.
+  const interruption = session.isScript || attached.held === null ? null : new Interruption();
+  await tellAttached(session, options, attached);
+  if (interruption === null || attached.held === null) return;
+  await watch(session, kernel, attached.held, interruption, options);
+}
+
+/** Closes the namespace before it returns: neither a link nor nslink keeps it alive. */
+async function attachOnce(
+  session: Session,
+  kernel: Kernel,
+  object: string,
+  options: AttachOptions,
+): Promise<Attached> {
   using netns = NetNs.open(kernel, netnsReference(options.netns));
+  const place = { label: netnsName(netns.reference), identity: netns.identity };
   const loaded = await loadProgram(kernel, object, options.replaceMap);
   if (options.pin !== undefined) {
     using _loaded = loaded;
-    const maps = attachPinned(kernel, loaded, netns, options.pin);
-    await tellAttached(session, options, { netns, ...maps });
-    return;
+    return { place, held: null, ...attachPinned(kernel, loaded, netns, options.pin) };
   }
   const link = linked(loaded, netns);
-  session.hold({ link, others: [loaded], label: options.as ?? "" });
+  const held = { link, others: [loaded], label: options.as ?? "", place };
+  session.hold(held);
   const { id, programId } = link.info;
-  // From here on a signal ends the waiting, not the process.
-  const interruption = session.isScript ? null : new Interruption();
-  await tellAttached(session, options, { netns, id, programId, maps: [] });
-  await interruption?.wait();
+  return { place, held, id, programId, maps: [] };
+}
+
+/** Tells what others do to a held link, until it is lost or a signal comes. */
+async function watch(
+  session: Session,
+  kernel: Kernel,
+  held: HeldLink,
+  interruption: Interruption,
+  options: AttachOptions,
+): Promise<void> {
+  const { output } = session;
+  let { id, programId } = held.link.info;
+  let loss: Loss | null = null;
+  const said: Promise<void>[] = [];
+  await interruption.wait(() => {
+    const before = programId;
+    ({ id, programId } = held.link.info);
+    if (programId !== before) {
+      // Nothing that was loaded for this link is of use to it any more.
+      session.replaceOthers(id, []);
+      const event = { id, event: "updated", program_id: programId, replaced_program_id: before };
+      const line = `link ${id}: program ${programId} in place of ${before}, put there by others`;
+      said.push(options.json === true ? output.json(event) : output.lines([line]));
+    }
+    loss = lossOf(kernel, held);
+    return loss === null;
+  });
+  await Promise.all(said);
+  if (loss === null) return;
+  if (options.json === true) await output.json({ id, event: "ended", reason: loss });
+  output.complain(lossText(held, loss));
+  session.exitCode = EXIT_REFUSED;
 }
 
 /** @throws {BpfError} with nothing left of it. */
@@ -83,15 +129,21 @@ function orUndo(pinned: readonly PinnedMaps[], call: () => void): void {
   }
 }
 
-interface Attached {
+interface PinnedLink {
   readonly id: number;
   readonly programId: number;
   /** Where maps are pinned. */
   readonly maps: readonly string[];
 }
 
+interface Attached extends PinnedLink {
+  readonly place: Place;
+  /** Null for a link that its pin holds. */
+  readonly held: HeldLink | null;
+}
+
 /** The maps are pinned first: from the moment the link's pin is there, nothing is missing. */
-function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string): Attached {
+function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string): PinnedLink {
   const programId = loaded.program.info.id;
   using beside = new MapsBeside(PinPlace.openForPin(kernel, pin), null);
   using link = Link.attach(loaded.program, netns);
@@ -104,11 +156,11 @@ function attachPinned(kernel: Kernel, loaded: Loaded, netns: NetNs, pin: string)
 async function tellAttached(
   session: Session,
   options: AttachOptions,
-  { netns, id, programId, maps }: Attached & { readonly netns: NetNs },
+  { place, id, programId, maps }: Attached,
 ): Promise<void> {
-  const { inode } = netns;
+  const { inode } = place.identity;
   const { pin = null } = options;
-  const where = `${netnsName(netns.reference)} (inode ${inode})`;
+  const where = `${place.label} (inode ${inode})`;
   const attached = `link ${id}: program ${programId} attached to ${where}`;
   const pinned = pin === null ? null : `pinned at ${pin}${mapsNote(pin, programId, maps)}`;
   // Without a pin the link goes with this process.
@@ -148,22 +200,27 @@ export async function update(
   using expected =
     options.expect === undefined ? null : openProgram(kernel, options.expect, before.programId);
   const loaded = await loadProgram(kernel, object, options.replaceMap);
-  session.keep(loaded);
   const swap = (): void =>
     link.update(loaded.program, expected === null ? {} : { expect: expected });
-  const pins = options.pinMaps === undefined ? pinsOf(session, kernel, reference, before.id) : [];
   let maps: readonly string[];
-  if (pins.length === 0) {
-    const kept = keepMaps(session, kernel, loaded, options.pinMaps);
-    orUndo([kept], swap);
-    maps = kept.paths;
-  } else {
-    try {
-      maps = updatePinned({ link, pins, before: before.programId, loaded, swap });
-    } finally {
-      for (const beside of pins) beside[Symbol.dispose]();
+  try {
+    const pins = options.pinMaps === undefined ? pinsOf(session, kernel, reference, before.id) : [];
+    if (pins.length === 0) {
+      const kept = keepMaps(session, kernel, loaded, options.pinMaps);
+      orUndo([kept], swap);
+      maps = kept.paths;
+    } else {
+      try {
+        maps = updatePinned({ link, pins, before: before.programId, loaded, swap });
+      } finally {
+        for (const beside of pins) beside[Symbol.dispose]();
+      }
     }
+  } catch (error) {
+    loaded[Symbol.dispose]();
+    throw error;
   }
+  session.replaceOthers(before.id, [loaded]);
   const { id: programId } = loaded.program.info;
   const text = `link ${before.id}: program ${programId} in place of ${before.programId}`;
   session.changed(text);
@@ -251,6 +308,7 @@ export async function detach(
   using link = openLink(session, kernel, reference);
   const { id, programId, netnsInode } = link.info;
   link.detach();
+  session.noteDetached(id);
   const text =
     netnsInode === 0
       ? `link ${id} was attached to nothing already`
@@ -274,11 +332,15 @@ export async function pin(
   const kernel = await session.kernel(options.kernel);
   using link = openLink(session, kernel, reference);
   const { id, programId } = link.info;
-  const reached = mapsReachedBy(kernel, programId);
-  for (const map of reached.values()) session.keep(map);
-  using beside = new MapsBeside(PinPlace.openForPin(kernel, path), null);
-  const maps = beside.add(programId, reached);
-  orUndo([maps], () => beside.place.pin(link.fd));
+  const reached = mapsOrNull(session, kernel, programId);
+  let maps: PinnedMaps;
+  try {
+    using beside = new MapsBeside(PinPlace.openForPin(kernel, path), null);
+    maps = beside.add(programId, reached ?? new Map());
+    orUndo([maps], () => beside.place.pin(link.fd));
+  } finally {
+    for (const map of reached?.values() ?? []) map[Symbol.dispose]();
+  }
   const text = `link ${id} pinned at ${path}${mapsNote(path, programId, maps.paths)}`;
   session.changed(text);
   if (options.json === true) {
@@ -286,6 +348,21 @@ export async function pin(
     return;
   }
   await session.output.lines([text]);
+}
+
+/** Null, with a word about it, for a task that may not open them by their ids. */
+function mapsOrNull(
+  session: Session,
+  kernel: Kernel,
+  programId: number,
+): ReturnType<typeof mapsReachedBy> | null {
+  try {
+    return mapsReachedBy(kernel, programId);
+  } catch (error) {
+    if (!(error instanceof BpfError && error.errno === EPERM)) throw error;
+    session.output.complain("the program's maps are not pinned: finding them needs CAP_SYS_ADMIN");
+    return null;
+  }
 }
 
 /** Lets go of a link that this script holds. */

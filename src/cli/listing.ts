@@ -11,8 +11,15 @@ import {
   type NamespaceEntry,
   type ProgramEntry,
   explain as takeExplanation,
+  unknownText,
 } from "../inventory/index.ts";
-import { attachTypeName, directAsJson, explanationAsJson, linkAsJson } from "./as_json.ts";
+import {
+  attachTypeName,
+  directAsJson,
+  explanationAsJson,
+  linkAsJson,
+  unknownAsJson,
+} from "./as_json.ts";
 import { asUsage } from "./failure.ts";
 import type { OperatorOptions } from "./links.ts";
 import type { Colour, Output } from "./output.ts";
@@ -30,17 +37,24 @@ const STATE_COLOURS: Readonly<Record<LinkState, Colour>> = {
 /** Lists every link of every namespace, and every program that is attached without one. */
 export async function list(session: Session, options: OperatorOptions): Promise<void> {
   const kernel = await session.kernel(options.kernel);
-  const { links, direct } = await session.look(kernel);
+  const { links, direct, unknown } = await session.look(kernel);
   const { output } = session;
   if (options.json === true) {
-    await output.json({ links: links.map(linkAsJson), direct: direct.map(directAsJson) });
+    await output.json({
+      links: links.map(linkAsJson),
+      direct: direct.map(directAsJson),
+      ...unknownAsJson(unknown),
+    });
     return;
   }
   if (links.length + direct.length === 0) {
-    await output.lines(["nothing is attached to any network namespace"]);
-    return;
+    const seen = unknown.length === 0 ? "" : " as far as can be seen";
+    await output.lines([`nothing is attached to any network namespace${seen}`]);
+  } else {
+    const rows = [...links.map(linkRow), ...direct.map(directRow)];
+    await output.table(listColumns(output), rows);
   }
-  await output.table(listColumns(output), [...links.map(linkRow), ...direct.map(directRow)]);
+  await output.lines(unknown.map(unknownText));
 }
 
 function listColumns(output: Output): readonly Column[] {
@@ -90,10 +104,10 @@ export async function show(
   reference: string,
   options: OperatorOptions,
 ): Promise<void> {
-  const { link } = await explanation(session, reference, options);
+  const { link, unknown } = await explanation(session, reference, options);
   const { output } = session;
   if (options.json === true) {
-    await output.json(linkAsJson(link));
+    await output.json({ ...linkAsJson(link), ...unknownAsJson(unknown) });
     return;
   }
   const { id, attachType, program, namespace, state, pins, holders } = link;
@@ -101,7 +115,7 @@ export async function show(
     facts([
       ["link", `${id}`],
       ["type", attachTypeName(attachType)],
-      ["program", `${programText(program)}, tag ${program.tag}`],
+      ["program", `${programText(program)}, tag ${program.tag || "unknown"}`],
       [
         "namespace",
         namespace === null ? "none" : `${namespaceText(namespace)}, inode ${namespace.inode}`,
@@ -111,6 +125,7 @@ export async function show(
       ["held by", holdersText(holders)],
     ]),
   );
+  await output.lines(unknown.map(unknownText));
 }
 
 /** Names and values, below each other. */
@@ -137,7 +152,9 @@ async function explanation(
 ): Promise<ReturnType<typeof takeExplanation>> {
   const kernel = await session.kernel(options.kernel);
   const link = linkReference(session, reference);
-  return asUsage(() => takeExplanation(kernel, link, { earlier: session.lastLook }));
+  return asUsage(() =>
+    takeExplanation(kernel, link, { earlier: session.lastLook, linkFds: session.linkFds }),
+  );
 }
 
 /** "12 dissect" */

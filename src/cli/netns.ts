@@ -2,7 +2,7 @@
  * `nslink netns`: network namespaces.
  */
 
-import { type NamespaceEntry, takeInventory } from "../inventory/index.ts";
+import { type NamespaceEntry, takeInventory, unknownText } from "../inventory/index.ts";
 import { NetNs } from "../netns.ts";
 import { namespaceAsJson } from "./as_json.ts";
 import type { OperatorOptions } from "./links.ts";
@@ -21,8 +21,9 @@ const COLUMNS: readonly Column[] = [
 /** Lists every namespace that can be found, and what is attached to it. */
 export async function listNamespaces(session: Session, options: OperatorOptions): Promise<void> {
   const kernel = await session.kernel(options.kernel);
-  const inventory = takeInventory(kernel);
-  const { namespaces, links, direct } = inventory;
+  const { namespaces, links, direct, unknown } = takeInventory(kernel, {
+    linkFds: session.linkFds,
+  });
   const linksOf = ({ inode }: NamespaceEntry): number[] =>
     links.filter((link) => link.namespace?.inode === inode).map(({ id }) => id);
   const directOf = ({ inode }: NamespaceEntry): number[] =>
@@ -35,6 +36,7 @@ export async function listNamespaces(session: Session, options: OperatorOptions)
       direct_program_ids: directOf(namespace),
     }));
     await session.output.json(entries);
+    for (const each of unknown) session.output.complain(unknownText(each));
     return;
   }
   const rows = namespaces.map((namespace) => [
@@ -45,6 +47,7 @@ export async function listNamespaces(session: Session, options: OperatorOptions)
     attachedText(linksOf(namespace), directOf(namespace)),
   ]);
   await session.output.table(COLUMNS, rows);
+  await session.output.lines(unknown.map(unknownText));
 }
 
 /** Creates namespaces that have names. */

@@ -3,12 +3,13 @@
  */
 
 import { BPF_FLOW_DISSECTOR, BPF_PROG_DETACH, BPF_SK_LOOKUP } from "../abi/bpf.ts";
-import { ENOENT } from "../abi/errno.ts";
+import { ENOENT, EPERM } from "../abi/errno.ts";
 import { BpfError } from "../errors.ts";
-import { takeInventory } from "../inventory/index.ts";
+import { takeInventory, unknownText } from "../inventory/index.ts";
+import type { Kernel } from "../kernel.ts";
 import { NetNs } from "../netns.ts";
 import { Program } from "../program.ts";
-import { attachTypeName } from "./as_json.ts";
+import { attachTypeName, unknownAsJson } from "./as_json.ts";
 import type { OperatorOptions } from "./links.ts";
 import { keepMaps } from "./map_pins.ts";
 import { loadProgram, netnsName, netnsReference, openProgram } from "./references.ts";
@@ -94,20 +95,23 @@ export async function query(session: Session, options: NamespaceOptions): Promis
   const kernel = await session.kernel(options.kernel);
   using netns = NetNs.open(kernel, netnsReference(options.netns));
   const { inode } = netns;
-  const links = takeInventory(kernel).links.filter((link) => link.namespace?.inode === inode);
+  const inventory = takeInventory(kernel, { linkFds: session.linkFds });
+  // Who is attached has been asked by then, or refused.
+  const unknown = inventory.unknown.filter(({ what }) => what !== "attachments");
+  const knowsLinks = unknown.every(({ what }) => what !== "links");
+  const links = inventory.links.filter((link) => link.namespace?.inode === inode);
   const programs = [BPF_FLOW_DISSECTOR, BPF_SK_LOOKUP].flatMap((attachType) => {
     // Several links may have the same program: each place in the order has a link of its own.
     const rest = links.filter((link) => link.attachType === attachType);
     return netns.query(attachType).map((id) => {
-      using program = Program.fromId(kernel, id);
       const at = rest.findIndex((link) => link.program.id === id);
       const [link = null] = at < 0 ? [] : rest.splice(at, 1);
-      const { name, tag } = program.info;
+      const { name, tag } = link?.program ?? describeProgram(kernel, id);
       return { id, name, tag, attach_type: attachTypeName(attachType), link_id: link?.id ?? null };
     });
   });
   if (options.json === true) {
-    await session.output.json({ netns_inode: inode, programs });
+    await session.output.json({ netns_inode: inode, programs, ...unknownAsJson(unknown) });
     return;
   }
   if (programs.length === 0) {
@@ -117,7 +121,22 @@ export async function query(session: Session, options: NamespaceOptions): Promis
     return;
   }
   const rows = programs.map(({ id, name, tag, attach_type: type, link_id: linkId }) => {
-    return [`${id}`, name || "-", tag, type, linkId === null ? "directly" : `by link ${linkId}`];
+    const how = knowsLinks ? "directly" : "unknown";
+    return [`${id}`, name || "-", tag || "-", type, linkId === null ? how : `by link ${linkId}`];
   });
   await session.output.table(COLUMNS, rows);
+  await session.output.lines(unknown.map(unknownText));
+}
+
+/** Both "" for a program that went, and for one that this task may not open. */
+function describeProgram(kernel: Kernel, id: number): { name: string; tag: string } {
+  try {
+    using program = Program.fromId(kernel, id);
+    return program.info;
+  } catch (error) {
+    if (!(error instanceof BpfError && (error.errno === ENOENT || error.errno === EPERM))) {
+      throw error;
+    }
+    return { name: "", tag: "" };
+  }
 }

@@ -63,6 +63,9 @@ export function linkReference(session: Session, text: string): LinkReference {
  */
 export function openLink(session: Session, kernel: Kernel, text: string): Link {
   const reference = linkReference(session, text);
+  const held = typeof reference === "number" ? session.held(reference) : undefined;
+  // Opening one by its id takes CAP_SYS_ADMIN.
+  if (held !== undefined) return Link.fromFd(kernel, kernel.dup(held.link.fd));
   return typeof reference === "number"
     ? Link.fromId(kernel, reference)
     : asUsage(() => Link.fromPin(kernel, reference));

@@ -68,6 +68,7 @@ async function runLine(
     const expectation = EXPECTATION.exec(first)?.[1];
     if (expectation === undefined) {
       const exitCode = await parse(session, words);
+      await output.lines(await session.losses());
       if (exitCode !== EXIT_DONE) output.complain(`${where}: this line ends the script`);
       return exitCode;
     }

@@ -5,8 +5,8 @@
 
 import type { Inventory, LinkEntry } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
-import type { Link } from "../link.ts";
 import { EXIT_DONE, UsageError } from "./failure.ts";
+import type { HeldLink } from "./held.ts";
 import { Output } from "./output.ts";
 
 /** The kernels that there are. */
@@ -19,15 +19,6 @@ export interface KernelNeeds {
   readonly threads?: number;
   /** How many instructions a run may take; by default there is no limit. */
   readonly maxInstructions?: number | undefined;
-}
-
-/** A link that lives because this process holds it. */
-export interface HeldLink {
-  readonly link: Link;
-  /** What has to live as long: programs, and the maps by which they call each other. */
-  readonly others: readonly Disposable[];
-  /** What a script calls it, or "". */
-  readonly label: string;
 }
 
 /** The kernel, opened when it is first asked for, and what a script holds on it. */
@@ -43,6 +34,8 @@ export class Session implements Disposable {
   /** What the last look at all links found. */
   #lastLook: readonly LinkEntry[] = [];
   readonly #links: Map<number, HeldLink> = new Map();
+  /** Ids of those that are known to be attached to nothing. */
+  readonly #lost: Set<number> = new Set();
   readonly #kept: Disposable[] = [];
 
   constructor(
@@ -92,7 +85,10 @@ export class Session implements Disposable {
    */
   async look(kernel: Kernel): Promise<Inventory> {
     const { takeInventory } = await import("../inventory/index.ts");
-    const inventory = takeInventory(kernel, { earlier: this.#lastLook });
+    const inventory = takeInventory(kernel, {
+      earlier: this.#lastLook,
+      linkFds: this.linkFds,
+    });
     this.#lastLook = inventory.links;
     return inventory;
   }
@@ -100,6 +96,16 @@ export class Session implements Disposable {
   /** What the last look found. */
   get lastLook(): readonly LinkEntry[] {
     return this.#lastLook;
+  }
+
+  /** Fds of the links that it holds. */
+  get linkFds(): readonly number[] {
+    return [...this.#links.values()].map(({ link }) => link.fd);
+  }
+
+  /** The link with an id, if it holds it. */
+  held(id: number): HeldLink | undefined {
+    return this.#links.get(id);
   }
 
   /**
@@ -113,6 +119,37 @@ export class Session implements Disposable {
   /** Holds a link until it is released, or to the end of the session. */
   hold(held: HeldLink): void {
     this.#links.set(held.link.info.id, held);
+  }
+
+  /** Sentences about held links that were lost since it was last asked. */
+  async losses(): Promise<readonly string[]> {
+    const kernel = this.#kernel;
+    if (kernel === null || this.#links.size === 0) return [];
+    const { lossOf, lossText } = await import("./held.ts");
+    const texts: string[] = [];
+    for (const [id, held] of this.#links) {
+      const loss = this.#lost.has(id) ? null : lossOf(kernel, held);
+      if (loss === null) continue;
+      this.#lost.add(id);
+      texts.push(lossText(held, loss));
+    }
+    return texts;
+  }
+
+  /** Notes that a link was detached on purpose: it is no loss. */
+  noteDetached(id: number): void {
+    this.#lost.add(id);
+  }
+
+  /** Lets go of what a held link's program needed: the link has another one. */
+  replaceOthers(id: number, others: readonly Disposable[]): void {
+    const held = this.#links.get(id);
+    if (held === undefined) {
+      for (const each of others) this.keep(each);
+      return;
+    }
+    this.#links.set(id, { ...held, others });
+    disposeAll(held.others);
   }
 
   /** Keeps something to the end of the session. */
@@ -129,6 +166,7 @@ export class Session implements Disposable {
     const held = this.#links.get(id);
     if (held === undefined) throw new UsageError(`this script doesn't hold link ${id}`);
     this.#links.delete(id);
+    this.#lost.delete(id);
     disposeAll([...held.others, held.link]);
   }
 
@@ -170,23 +208,34 @@ function disposeAll(things: readonly Disposable[]): void {
   for (const thing of things.toReversed()) thing[Symbol.dispose]();
 }
 
-/** Keeps the process alive: a listener for a signal alone doesn't. */
-const KEEP_ALIVE_MS = 2 ** 30;
+/** How often a held link is looked at: nothing tells of a change. */
+const LOOK_MS = 100;
 
 /** Waits for SIGINT or SIGTERM, which then don't end the process. */
 export class Interruption {
-  readonly #signals = ["SIGINT", "SIGTERM"] as const;
-  readonly #timer: NodeJS.Timeout = setInterval(() => {}, KEEP_ALIVE_MS);
   readonly #come: Promise<void>;
+  #end: () => void = () => {};
 
   constructor() {
     this.#come = new Promise((resolve) => {
-      for (const signal of this.#signals) process.once(signal, () => resolve());
+      this.#end = resolve;
+      for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, resolve);
     });
   }
 
-  async wait(): Promise<void> {
+  /** @param look - called again and again; the waiting ends as well when it says false. */
+  async wait(look: () => boolean): Promise<void> {
+    let failure: { readonly error: unknown } | undefined;
+    const timer = setInterval(() => {
+      try {
+        if (!look()) this.#end();
+      } catch (error) {
+        failure = { error };
+        this.#end();
+      }
+    }, LOOK_MS);
     await this.#come;
-    clearInterval(this.#timer);
+    clearInterval(timer);
+    if (failure !== undefined) throw failure.error;
   }
 }

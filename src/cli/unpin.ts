@@ -5,7 +5,7 @@
 import { ENOENT } from "../abi/errno.ts";
 import { refusal } from "../diagnosis/refusal.ts";
 import { BpfError } from "../errors.ts";
-import { explain as takeExplanation, takeInventory } from "../inventory/index.ts";
+import { listLinks, explain as takeExplanation } from "../inventory/index.ts";
 import type { Kernel } from "../kernel.ts";
 import { Link } from "../link.ts";
 import type { OperatorOptions } from "./links.ts";
@@ -105,7 +105,7 @@ function usedPrograms(kernel: Kernel): (programId: number) => boolean {
   let used: ReadonlySet<number> | null = null;
   return (programId) => {
     try {
-      used ??= new Set(takeInventory(kernel).links.map(({ program }) => program.id));
+      used ??= new Set(listLinks(kernel).map(({ program }) => program.id));
       return used.has(programId);
     } catch (error) {
       if (error instanceof BpfError) return true;

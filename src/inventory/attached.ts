@@ -3,10 +3,9 @@
  */
 
 import { PROG_QUERY } from "../abi/attr.ts";
-import { BPF_PROG_QUERY } from "../abi/bpf.ts";
+import { BPF_FLOW_DISSECTOR, BPF_PROG_QUERY } from "../abi/bpf.ts";
 import { EPERM } from "../abi/errno.ts";
 import { tryBpf } from "../call.ts";
-import { refusal } from "../diagnosis/refusal.ts";
 import type { Kernel, NetNsReference } from "../kernel.ts";
 import type { NamespaceEntry } from "./entries.ts";
 
@@ -19,8 +18,8 @@ const MAX_WAYS = 8;
  * Ids of the programs attached to a namespace, in the order in which they run.
  *
  * @param attachType - BPF_FLOW_DISSECTOR or BPF_SK_LOOKUP.
- * @returns null when the namespace can't be opened any more, or not by this task.
- * @throws {BpfError} EPERM without CAP_NET_ADMIN.
+ * @returns null when the namespace can't be opened any more, or not by this task, or when this task
+ *   may not ask: see {@link mayQuery}.
  */
 export function attachedTo(
   kernel: Kernel,
@@ -36,6 +35,12 @@ export function attachedTo(
   }
 }
 
+/** Whether this task may ask what is attached, wherever: that needs CAP_NET_ADMIN. */
+export function mayQuery(kernel: Kernel): boolean {
+  const nowhere = { target_fd: -1, attach_type: BPF_FLOW_DISSECTOR };
+  return tryBpf(kernel, BPF_PROG_QUERY, PROG_QUERY, nowhere).result !== -EPERM;
+}
+
 function query(kernel: Kernel, fd: number, attachType: number): readonly number[] | null {
   const ids = new Uint32Array(MAX_PROGRAMS);
   const { result, attr } = tryBpf(kernel, BPF_PROG_QUERY, PROG_QUERY, {
@@ -44,7 +49,6 @@ function query(kernel: Kernel, fd: number, attachType: number): readonly number[
     prog_ids: kernel.addressOf(new Uint8Array(ids.buffer)),
     prog_cnt: MAX_PROGRAMS,
   });
-  if (result === -EPERM) throw refusal(kernel, BPF_PROG_QUERY, result, { target_fd: fd });
   return result < 0 ? null : [...ids.subarray(0, attr.prog_cnt)];
 }
 

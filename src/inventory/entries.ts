@@ -76,6 +76,19 @@ export interface DirectEntry {
   readonly state: Extract<LinkState, "attached" | "shadowed">;
 }
 
+/** What a look can't find out, and the capabilities that it would take. */
+export interface Unknown {
+  /**
+   * - `links`: those that no pin which this task may open leads to. Links and programs attached
+   *   directly can't be told apart then.
+   * - `programs`: their names, and their tags but for those of links that were opened.
+   * - `attachments`: what is attached to namespaces.
+   * - `holders`: what some processes hold, and in which namespaces they are.
+   */
+  readonly what: "links" | "programs" | "attachments" | "holders";
+  readonly needs: string;
+}
+
 /** A name in a BPF file system, and the object that it holds. */
 export interface PinEntry {
   readonly path: string;

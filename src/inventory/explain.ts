@@ -3,13 +3,14 @@
  */
 
 import { BPF_FLOW_DISSECTOR, BPF_LINK_GET_FD_BY_ID, BPF_OBJ_GET } from "../abi/bpf.ts";
-import { ENOENT } from "../abi/errno.ts";
+import { ENOENT, EPERM } from "../abi/errno.ts";
+import { refusal } from "../diagnosis/refusal.ts";
 import { BpfError } from "../errors.ts";
 import type { Kernel } from "../kernel.ts";
 import { attachedTo } from "./attached.ts";
-import type { Holder, LinkEntry, LinkState, NamespaceEntry } from "./entries.ts";
-import { type Inventory, type InventoryOptions, takeInventory } from "./inventory.ts";
-import { readPin } from "./objects.ts";
+import type { Holder, LinkEntry, LinkState, NamespaceEntry, Unknown } from "./entries.ts";
+import { type Inventory, type InventoryOptions, lookAt } from "./inventory.ts";
+import { linkAtPin, readPin } from "./objects.ts";
 
 /** Something that may happen to a link. */
 export type LinkEvent =
@@ -78,6 +79,8 @@ export interface Explanation {
    * the link: somebody else would keep it from being `gone`.
    */
   readonly foretold: readonly Foretelling[];
+  /** What this task may not find out. With unknown holders, more may hold the link than is told. */
+  readonly unknown: readonly Unknown[];
 }
 
 /**
@@ -98,7 +101,7 @@ export interface Explanation {
  *
  * @param link - its id, or where it is pinned.
  * @throws {BpfError} ENOENT when there is no such link to a network namespace; EACCES for a path
- *   that is no pin; EPERM as {@link takeInventory}.
+ *   that is no pin; EPERM without CAP_SYS_ADMIN for the id of a link that no pin leads to.
  * @throws {TypeError} when something else than a link is pinned there.
  */
 export function explain(
@@ -106,10 +109,13 @@ export function explain(
   link: number | string,
   options: InventoryOptions = {},
 ): Explanation {
-  const id = typeof link === "number" ? link : idOfPin(kernel, link);
-  const inventory = takeInventory(kernel, options);
+  const pinned = typeof link === "number" ? null : linkAtPin(kernel, link);
+  const id = typeof link === "number" ? link : (pinned?.id ?? idOfPin(kernel, link));
+  const inventory = lookAt(kernel, options, pinned === null ? [] : [pinned]);
   const entry = inventory.links.find((each) => each.id === id);
   if (entry === undefined) {
+    const mayOpen = inventory.unknown.every(({ what }) => what !== "links");
+    if (!mayOpen) throw refusal(kernel, BPF_LINK_GET_FD_BY_ID, -EPERM, { id });
     const hint = `there is no link to a network namespace with id ${id}`;
     throw new BpfError(BPF_LINK_GET_FD_BY_ID, ENOENT, hint);
   }
@@ -122,6 +128,7 @@ export function explain(
     now,
     isHeldUnseen: pins.length === 0 && holders.length === 0,
     isNamespaceHeldUnseen: namespace !== null && !namespace.isRoot && isUnheld(namespace),
+    unknown: inventory.unknown,
     foretold: eventsOf(entry).map((event) => ({ event, outcome: outcomeOf(event, now, without) })),
   };
 }

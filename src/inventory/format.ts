@@ -3,7 +3,7 @@
  */
 
 import { BPF_SK_LOOKUP } from "../abi/bpf.ts";
-import type { Holder, LinkEntry, NamespaceEntry } from "./entries.ts";
+import type { Holder, LinkEntry, NamespaceEntry, Unknown } from "./entries.ts";
 import type { Explanation, LinkEvent, LinkOutcome, PacketPath } from "./explain.ts";
 
 /** How many pids are named before the rest are counted. */
@@ -11,7 +11,7 @@ const MAX_PIDS_NAMED = 8;
 
 /** Lines of text, without line ends. */
 export function formatExplanation(explanation: Explanation): readonly string[] {
-  const { link, now, foretold } = explanation;
+  const { link, now, foretold, unknown } = explanation;
   return [
     `${titleOf(link)}.`,
     ...stateLines(explanation),
@@ -25,7 +25,20 @@ export function formatExplanation(explanation: Explanation): readonly string[] {
     ...foretold.map(({ event, outcome }) => {
       return `  ${eventText(event, link)}: ${outcomeText(outcome, now)}.`;
     }),
+    ...(unknown.length === 0 ? [] : ["", ...unknown.map(unknownText)]),
   ];
+}
+
+const UNKNOWN: Readonly<Record<Unknown["what"], string>> = {
+  links: "links without a pin that this task may open",
+  programs: "names of programs",
+  attachments: "what is attached",
+  holders: "holders in other processes",
+};
+
+/** "holders in other processes unknown: needs CAP_SYS_PTRACE and CAP_DAC_OVERRIDE" */
+export function unknownText({ what, needs }: Unknown): string {
+  return `${UNKNOWN[what]} unknown: needs ${needs}`;
 }
 
 function titleOf({ id, attachType, program }: LinkEntry): string {

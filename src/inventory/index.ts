@@ -11,6 +11,7 @@ export type {
   NamespaceEntry,
   PinEntry,
   ProgramEntry,
+  Unknown,
 } from "./entries.ts";
 export {
   type Explanation,
@@ -20,7 +21,7 @@ export {
   type LinkOutcome,
   type PacketPath,
 } from "./explain.ts";
-export { formatExplanation } from "./format.ts";
+export { formatExplanation, unknownText } from "./format.ts";
 export {
   type Inventory,
   type InventoryOptions,

@@ -2,10 +2,13 @@
  * Every link of every network namespace and every program attached directly, in one look.
  */
 
-import { BPF_FLOW_DISSECTOR } from "../abi/bpf.ts";
+import { BPF_FLOW_DISSECTOR, BPF_LINK_GET_NEXT_ID, BPF_PROG_QUERY } from "../abi/bpf.ts";
+import { EPERM } from "../abi/errno.ts";
+import { refusal } from "../diagnosis/refusal.ts";
+import { readTask } from "../diagnosis/task.ts";
 import type { Kernel, NetNsEntry, OpenObject } from "../kernel.ts";
 import type { LinkFacts } from "../objects.ts";
-import { attachedTo } from "./attached.ts";
+import { attachedTo, mayQuery } from "./attached.ts";
 import type {
   DirectEntry,
   Holder,
@@ -13,8 +16,16 @@ import type {
   LinkState,
   NamespaceEntry,
   ProgramEntry,
+  Unknown,
 } from "./entries.ts";
-import { listPins, readLinks, readProgram } from "./objects.ts";
+import {
+  type FoundLink,
+  type FoundLinks,
+  linkBehind,
+  listPins,
+  readLinks,
+  readProgram,
+} from "./objects.ts";
 
 /** How to look. */
 export interface InventoryOptions {
@@ -23,6 +34,8 @@ export interface InventoryOptions {
    * namespace died.
    */
   readonly earlier?: readonly LinkEntry[];
+  /** Fds of this task on links, for a task that may not open links by their ids. */
+  readonly linkFds?: readonly number[];
 }
 
 /** What one look found. */
@@ -31,19 +44,32 @@ export interface Inventory {
   readonly links: readonly LinkEntry[];
   readonly direct: readonly DirectEntry[];
   readonly namespaces: readonly NamespaceEntry[];
+  /** What this task may not find out; empty for root. */
+  readonly unknown: readonly Unknown[];
 }
 
 /**
- * Looks at everything once. What comes or goes while this looks may or may not be in it.
- *
- * @throws {BpfError} EPERM without CAP_SYS_ADMIN (links by id) or CAP_NET_ADMIN (what is attached).
+ * Looks at everything once. What comes or goes while this looks may or may not be in it. What can't
+ * be found out for want of a capability is left out, and `unknown` says so.
  */
 export function takeInventory(kernel: Kernel, options: InventoryOptions = {}): Inventory {
+  return lookAt(kernel, options, []);
+}
+
+/** @param known - links that are known already. */
+export function lookAt(
+  kernel: Kernel,
+  options: InventoryOptions,
+  known: readonly FoundLink[],
+): Inventory {
   const open = kernel.openObjects();
-  const pins = groupedById(listPins(kernel).filter(({ kind }) => kind === "link"));
+  const allPins = listPins(kernel);
+  const pins = groupedById(allPins.filter(({ kind }) => kind === "link"));
   const holders = groupedById(open.filter(({ kind }) => kind === "link"));
   // Links before namespaces: a namespace found alive after a link was off it hasn't died of that.
-  const facts = readLinks(kernel);
+  const given = (options.linkFds ?? []).flatMap((fd) => linkBehind(kernel, fd) ?? []);
+  const read = (): FoundLinks => readLinks(kernel, allPins, [...known, ...given]);
+  const { links: facts, isComplete } = read();
   const namespaces = kernel.netns.list(open).map(namespaceEntry);
   const attached = new Map(
     namespaces.map((each) => [each.inode, attachedTo(kernel, each, BPF_FLOW_DISSECTOR)]),
@@ -62,7 +88,7 @@ export function takeInventory(kernel: Kernel, options: InventoryOptions = {}): I
       id,
       type,
       attachType,
-      program: programOf(programId),
+      program: { ...programOf(programId), ...(link.tag !== undefined && { tag: link.tag }) },
       namespace,
       state:
         namespace === null
@@ -73,12 +99,44 @@ export function takeInventory(kernel: Kernel, options: InventoryOptions = {}): I
     };
   });
   const direct = namespaces.flatMap((namespace) => {
-    const id = directProgram(kernel, namespace, attached.get(namespace.inode) ?? [], facts);
+    if (!isComplete) return [];
+    const id = directProgram(kernel, namespace, attached.get(namespace.inode) ?? [], {
+      links: facts,
+      linksNow: () => read().links,
+    });
     if (id === null) return [];
     const state = liveState(BPF_FLOW_DISSECTOR, namespace, rootDissects);
     return [{ attachType: BPF_FLOW_DISSECTOR, program: programOf(id), namespace, state }];
   });
-  return { links, direct, namespaces };
+  return { links, direct, namespaces, unknown: unknownTo(kernel, isComplete) };
+}
+
+function unknownTo(kernel: Kernel, mayOpenById: boolean): readonly Unknown[] {
+  const byId = "CAP_SYS_ADMIN";
+  return [
+    ...(mayOpenById ? [] : (["links", "programs"] as const).map((what) => ({ what, needs: byId }))),
+    ...(mayQuery(kernel) ? [] : [{ what: "attachments", needs: "CAP_NET_ADMIN" } as const]),
+    ...(seesAllHolders(kernel, mayOpenById)
+      ? []
+      : [{ what: "holders", needs: "CAP_SYS_PTRACE and CAP_DAC_OVERRIDE" } as const]),
+  ];
+}
+
+/**
+ * Root may be unable to look into processes that have more rights still, outside of a container:
+ * their holding something is "out of sight" to it, as a pin in another mount namespace is.
+ */
+function seesAllHolders(kernel: Kernel, mayOpenById: boolean): boolean {
+  return (mayOpenById && readTask(kernel).uid === 0) || kernel.unseenProcesses() === 0;
+}
+
+/** For lists that have no place to say what is missing in them. */
+function complete(kernel: Kernel, inventory: Inventory): Inventory {
+  for (const { what } of inventory.unknown) {
+    if (what === "links") throw refusal(kernel, BPF_LINK_GET_NEXT_ID, -EPERM);
+    if (what === "attachments") throw refusal(kernel, BPF_PROG_QUERY, -EPERM);
+  }
+  return inventory;
 }
 
 /**
@@ -87,7 +145,7 @@ export function takeInventory(kernel: Kernel, options: InventoryOptions = {}): I
  * @throws {BpfError} EPERM without CAP_SYS_ADMIN or CAP_NET_ADMIN.
  */
 export function listLinks(kernel: Kernel, options: InventoryOptions = {}): readonly LinkEntry[] {
-  return takeInventory(kernel, options).links;
+  return complete(kernel, takeInventory(kernel, options)).links;
 }
 
 /**
@@ -96,7 +154,7 @@ export function listLinks(kernel: Kernel, options: InventoryOptions = {}): reado
  * @throws {BpfError} EPERM without CAP_SYS_ADMIN or CAP_NET_ADMIN.
  */
 export function listDirect(kernel: Kernel): readonly DirectEntry[] {
-  return takeInventory(kernel).direct;
+  return complete(kernel, takeInventory(kernel)).direct;
 }
 
 /** Fds by process, in the order in which they were found. */
@@ -147,11 +205,17 @@ function directProgram(
   kernel: Kernel,
   namespace: NamespaceEntry,
   attached: readonly number[],
-  links: readonly LinkFacts[],
+  {
+    links,
+    linksNow,
+  }: {
+    readonly links: readonly LinkFacts[];
+    readonly linksNow: () => readonly LinkFacts[];
+  },
 ): number | null {
   if (attached.length === 0 || hasDissectorLink(links, namespace)) return null;
   // A link may have come in between: then it is there now, or what is attached has changed.
-  if (hasDissectorLink(readLinks(kernel), namespace)) return null;
+  if (hasDissectorLink(linksNow(), namespace)) return null;
   return attachedTo(kernel, namespace, BPF_FLOW_DISSECTOR)?.[0] ?? null;
 }
 

@@ -16,13 +16,13 @@ import { dissectBatch } from "./net/dissect_batch.ts";
 import { PacketBatch } from "./net/packet_batch.ts";
 import { type Net, NetnsFile } from "./net_namespace.ts";
 import { EmbeddedNetNs } from "./netns_calls.ts";
-import { openObjects } from "./open_objects.ts";
+import { openObjects, unseenProcesses } from "./open_objects.ts";
 import { bpffsCalls, directoryCalls } from "./path_calls.ts";
 import { readProcText } from "./proc.ts";
 import { bpf } from "./syscall.ts";
 import type { TailCallMissReport } from "./tail_call_misses.ts";
 import { ALL_CAPABILITIES, type Capability, type Task } from "./task.ts";
-import { BufferMemory, type UserMemory } from "./user_memory.ts";
+import { BufferMemory, type Mapping, type UserMemory } from "./user_memory.ts";
 import { microtaskScheduler, type Scheduler } from "./workqueue.ts";
 
 /** Linux's ceiling for RLIMIT_NOFILE (fs.nr_open). */
@@ -134,8 +134,8 @@ export class EmbeddedKernel implements Kernel {
   readonly directories: DirectoryCalls;
   readonly #task: Task;
   readonly #buffers: BufferMemory;
-  /** Kept alive until the next call has returned. */
-  #handedOut: Uint8Array[] = [];
+  /** Buffers whose addresses were given out for the next call. */
+  #mapped: Mapping[] = [];
 
   private constructor(task: Task, buffers: BufferMemory) {
     this.#task = task;
@@ -312,16 +312,20 @@ export class EmbeddedKernel implements Kernel {
     if (attr !== null && size > attr.length) {
       throw new RangeError(`size is ${size}, but attr has only ${attr.length} bytes`);
     }
+    // They are this call's alone: one that is made in its middle has others.
+    const mapped = this.#mapped;
+    if (mapped.length > 0) this.#mapped = [];
     try {
       return bpf(this.#task, cmd, attr, size);
     } finally {
-      if (this.#handedOut.length > 0) this.#handedOut = [];
+      for (const mapping of mapped) this.#buffers.unmap(mapping);
     }
   }
 
   addressOf(buffer: Uint8Array): bigint {
-    this.#handedOut.push(buffer);
-    return this.#buffers.addressOf(buffer);
+    const mapping = this.#buffers.map(buffer.buffer);
+    this.#mapped.push(mapping);
+    return BigInt(mapping.base + buffer.byteOffset);
   }
 
   open(path: string, flags: number = 0): number {
@@ -352,6 +356,10 @@ export class EmbeddedKernel implements Kernel {
 
   openObjects(): readonly OpenObject[] {
     return openObjects(this.#task);
+  }
+
+  unseenProcesses(): number {
+    return unseenProcesses(this.#task);
   }
 
   /** Ends the task: its fds are closed, and what nobody else holds goes. */

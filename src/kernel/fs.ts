@@ -316,9 +316,12 @@ export class Filesystem {
   }
 
   /** What `ip netns add` does. */
-  createNetns(name: string): number {
+  createNetns(task: Task, name: string): number {
     if (!isFileName(name)) return -EINVAL;
+    if (!task.capable("CAP_SYS_ADMIN")) return -EPERM;
     if (this.#netns.entries.has(name)) return -EEXIST;
+    const refused = this.#netns.permission(task, MAY_WRITE);
+    if (refused !== 0) return refused;
     const net = this.#machine.namespaces.create();
     this.#netns.entries.set(name, new NamedNetns(net, name));
     net.put();
@@ -330,6 +333,10 @@ export class Filesystem {
     if (!isFileName(name)) return -EINVAL;
     const node = this.#netns.entries.get(name);
     if (node === undefined) return -ENOENT;
+    const refused = this.#netns.permission(task, MAY_WRITE);
+    if (refused !== 0) return refused;
+    // The name is a mount, which takes that capability to undo.
+    if (!task.capable("CAP_SYS_ADMIN")) return -EBUSY;
     this.#netns.entries.delete(name);
     node.unlinked(task);
     return 0;

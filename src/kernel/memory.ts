@@ -3,12 +3,11 @@
  * a program calls a pointer is an offset into it.
  */
 
+import { ALIGNMENT, FreeBlocks, HEADER_BYTES, isFree, sizeOf } from "./free_blocks.ts";
+
 const PAGE_BYTES = 65_536;
 /** Nothing is ever placed below: a small number is never a valid pointer. */
 const FIRST_ADDRESS = PAGE_BYTES;
-const ALIGNMENT = 8;
-/** Before each block stands its size, for free(). */
-const HEADER_BYTES = 8;
 
 /** Looked up once: V8 takes a third of a small copy's time to find it on each call. */
 const { set: setBytes } = Uint8Array.prototype;
@@ -16,12 +15,25 @@ const { set: setBytes } = Uint8Array.prototype;
 /** How much memory a kernel may take, in bytes, when nothing else is asked for. */
 export const DEFAULT_MEMORY_LIMIT = 0x4000_0000;
 
-/** A growing linear memory with an allocator. Fresh blocks are zeroed. */
+/** Up to so many bytes are zeroed by a loop: below, a call of fill() takes longer. */
+const FEW_BYTES = 128;
+
+/**
+ * A growing linear memory with an allocator. Fresh blocks are zeroed.
+ *
+ * A block that is given back is joined with the free ones beside it, and a free block that is
+ * larger than what is asked for is divided: see free_blocks.ts. A free block at the end of memory
+ * is no block any more: what lies behind the last one is free.
+ */
 export class LinearMemory {
   readonly memory: WebAssembly.Memory;
   readonly #limit: number;
-  readonly #free: Map<number, number[]> = new Map();
+  readonly #free: FreeBlocks = new FreeBlocks();
+  /** Where the next header comes when no free block is large enough, and the size before it. */
   #top: number = FIRST_ADDRESS;
+  #lastSize: number = 0;
+  /** Nothing was ever written from here on: fresh blocks are zero there. */
+  #touched: number = FIRST_ADDRESS;
   #bytes: Uint8Array;
   #view: DataView;
   #words: Int32Array;
@@ -34,8 +46,8 @@ export class LinearMemory {
     if (!(limitBytes >= FIRST_ADDRESS && limitBytes <= 2 ** 32)) {
       throw new RangeError(`limitBytes must lie between 64 KiB and 4 GiB, not ${limitBytes}`);
     }
-    this.#limit = limitBytes;
     const maximum = Math.max(2, Math.floor(limitBytes / PAGE_BYTES));
+    this.#limit = Math.min(limitBytes, maximum * PAGE_BYTES);
     this.memory = new WebAssembly.Memory({ initial: 2, ...(shared && { maximum, shared }) });
     this.#bytes = new Uint8Array(this.memory.buffer);
     this.#view = new DataView(this.memory.buffer);
@@ -67,9 +79,19 @@ export class LinearMemory {
     Atomics.store(this.#words, address >>> 2, value);
   }
 
-  /** Bytes handed out so far that were not given back for other sizes (the high-water mark). */
+  /** Bytes from the first block to the end of the last one, the free ones in between among them. */
   get usedBytes(): number {
     return this.#top - FIRST_ADDRESS;
+  }
+
+  /** Bytes of the blocks that are handed out, and of the headers of all blocks. */
+  get allocatedBytes(): number {
+    return this.usedBytes - this.#free.bytes;
+  }
+
+  /** What allocation may not grow past, in bytes. */
+  get limitBytes(): number {
+    return this.#limit;
   }
 
   /**
@@ -78,27 +100,99 @@ export class LinearMemory {
    * @returns its address, or 0 when the limit leaves no room.
    */
   alloc(sizeBytes: number): number {
+    // Larger sizes have no class; NaN is no size either.
+    if (!(sizeBytes <= this.#limit)) return 0;
     const size = roundUp(Math.max(sizeBytes, ALIGNMENT));
-    const reused = this.#free.get(size)?.pop();
-    if (reused !== undefined) {
-      this.#bytes.fill(0, reused, reused + size);
-      return reused;
-    }
-    const address = this.#top + HEADER_BYTES;
-    const end = address + size;
-    if (end > this.#limit || !this.#grow(end)) return 0;
-    this.#view.setFloat64(address - HEADER_BYTES, size, true);
-    this.#top = end;
+    const found = this.#free.find(this.#words, size);
+    const block = found === 0 ? this.#extend(size) : this.#take(found, size);
+    if (block === 0) return 0;
+    const address = block + HEADER_BYTES;
+    this.#zero(address, Math.min(address + size, this.#touched));
+    this.#touched = Math.max(this.#touched, address + size);
     return address;
   }
 
-  /** Gives a block back. Its size was noted by {@link LinearMemory.alloc}. */
+  /**
+   * Gives a block back. 0 stands for none.
+   *
+   * @throws {RangeError} when it isn't a block, or was given back before.
+   */
   free(address: number): void {
     if (address === 0) return;
-    const size = this.#view.getFloat64(address - HEADER_BYTES, true);
-    const list = this.#free.get(size);
-    if (list === undefined) this.#free.set(size, [address]);
-    else list.push(address);
+    let block = address - HEADER_BYTES;
+    if (!this.#isAllocated(block)) {
+      throw new RangeError(`free: no block was allocated at address ${address}`);
+    }
+    const words = this.#words;
+    let size = sizeOf(words, block);
+    const previousSize = (words[block >>> 2] as number) >>> 0;
+    const previous = block - HEADER_BYTES - previousSize;
+    if (previousSize !== 0 && isFree(words, previous)) {
+      this.#free.remove(words, previous, previousSize);
+      block = previous;
+      size += HEADER_BYTES + previousSize;
+    }
+    const next = block + HEADER_BYTES + size;
+    if (next === this.#top) {
+      this.#top = block;
+      this.#lastSize = (words[block >>> 2] as number) >>> 0;
+      return;
+    }
+    if (isFree(words, next)) {
+      const nextSize = sizeOf(words, next);
+      this.#free.remove(words, next, nextSize);
+      size += HEADER_BYTES + nextSize;
+    }
+    this.#free.add(words, block, size);
+    words[(block + HEADER_BYTES + size) >>> 2] = size;
+  }
+
+  /** Takes a block at the end; 0 when there is no room. */
+  #extend(size: number): number {
+    const block = this.#top;
+    const end = block + HEADER_BYTES + size;
+    if (end > this.#limit || !this.#grow(end)) {
+      // The class of the size has blocks that nobody looked at.
+      const found = this.#free.find(this.#words, size, Number.POSITIVE_INFINITY);
+      return found === 0 ? 0 : this.#take(found, size);
+    }
+    const at = block >>> 2;
+    this.#words[at] = this.#lastSize;
+    this.#words[at + 1] = size;
+    this.#lastSize = size;
+    this.#top = end;
+    return block;
+  }
+
+  /** Takes a free block, and leaves what is too much of it. */
+  #take(block: number, size: number): number {
+    const words = this.#words;
+    const found = sizeOf(words, block);
+    this.#free.remove(words, block, found);
+    const restSize = found - size - HEADER_BYTES;
+    if (restSize < ALIGNMENT) return block;
+    const rest = block + HEADER_BYTES + size;
+    words[(block >>> 2) + 1] = size;
+    words[rest >>> 2] = size;
+    this.#free.add(words, rest, restSize);
+    // A free block is never the last one.
+    words[(rest + HEADER_BYTES + restSize) >>> 2] = restSize;
+    return block;
+  }
+
+  /** Whether a header is there, of a block that is handed out: the block behind it must agree. */
+  #isAllocated(block: number): boolean {
+    if (!(block >= FIRST_ADDRESS && block < this.#top && block % ALIGNMENT === 0)) return false;
+    const words = this.#words;
+    const size = sizeOf(words, block);
+    const next = block + HEADER_BYTES + size;
+    if (isFree(words, block) || size === 0 || next > this.#top) return false;
+    return (next === this.#top ? this.#lastSize : (words[next >>> 2] as number) >>> 0) === size;
+  }
+
+  #zero(start: number, end: number): void {
+    if (end - start > FEW_BYTES) this.#bytes.fill(0, start, end);
+    else for (let at = start; at < end; at += 4) this.#words[at >>> 2] = 0;
   }
 
   /** Makes `end` addressable; false when the engine has no more memory to give. */
@@ -106,20 +200,21 @@ export class LinearMemory {
     const missing = end - this.#bytes.length;
     if (missing <= 0) return true;
     // Doubling keeps the number of copies of a growing memory small.
-    const wanted = Math.min(
-      Math.max(missing, this.#bytes.length),
-      this.#limit - this.#bytes.length,
-    );
-    const pages = Math.ceil(Math.max(missing, wanted) / PAGE_BYTES);
-    try {
-      this.memory.grow(pages);
-    } catch {
-      return false;
-    }
+    const doubled = Math.min(this.#bytes.length, this.#limit - this.#bytes.length);
+    if (!this.#growBy(Math.max(missing, doubled)) && !this.#growBy(missing)) return false;
     this.#bytes = new Uint8Array(this.memory.buffer);
     this.#view = new DataView(this.memory.buffer);
     this.#words = new Int32Array(this.memory.buffer);
     return true;
+  }
+
+  #growBy(bytes: number): boolean {
+    try {
+      this.memory.grow(Math.ceil(bytes / PAGE_BYTES));
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 

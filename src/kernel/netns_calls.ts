@@ -2,7 +2,7 @@
  * A task's calls about network namespaces.
  */
 
-import { EBADF, EINVAL } from "../abi/errno.ts";
+import { EBADF, EINVAL, ENOENT, EPERM } from "../abi/errno.ts";
 import { ETH_HLEN } from "../abi/flow_keys.ts";
 import { isFileName } from "../abi/names.ts";
 import type {
@@ -10,6 +10,7 @@ import type {
   Frame,
   NetNsCalls,
   NetNsEntry,
+  NetNsIdentity,
   NetNsReference,
   OpenObject,
 } from "../kernel.ts";
@@ -39,7 +40,7 @@ export class EmbeddedNetNs implements NetNsCalls {
   }
 
   create(name: string): number {
-    return this.#task.machine.filesystem.createNetns(name);
+    return this.#task.machine.filesystem.createNetns(this.#task, name);
   }
 
   remove(name: string): number {
@@ -59,6 +60,20 @@ export class EmbeddedNetNs implements NetNsCalls {
   inode(fd: number): number {
     const file = this.#task.file(fd, NetnsFile);
     return typeof file === "number" ? file : file.net.inode;
+  }
+
+  identify(fd: number): NetNsIdentity | number {
+    const file = this.#task.file(fd, NetnsFile);
+    if (typeof file === "number") return file;
+    return { inode: file.net.inode, cookie: file.net.cookie, handle: null };
+  }
+
+  reopen({ cookie }: NetNsIdentity): number {
+    for (const net of this.#task.machine.namespaces.list) {
+      if (net.alive && net.cookie === cookie)
+        return this.#task.files.add(new NetnsFile(net).openedWith(0));
+    }
+    return -ENOENT;
   }
 
   list(open: readonly OpenObject[] = openObjects(this.#task)): readonly NetNsEntry[] {
@@ -82,6 +97,7 @@ export class EmbeddedNetNs implements NetNsCalls {
     const task = this.#task;
     const file = task.file(fd, NetnsFile);
     if (typeof file === "number") return { errno: file };
+    if (file.net !== task.netns && !task.capable("CAP_SYS_ADMIN")) return { errno: -EPERM };
     const home = task.netns.get();
     task.setNetns(file.net);
     try {

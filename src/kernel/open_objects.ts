@@ -13,14 +13,20 @@ import type { Task } from "./task.ts";
 /** What a task finds in /proc/PID/fd of all the tasks that it may look into. */
 export function openObjects(task: Task): readonly OpenObject[] {
   const found: OpenObject[] = [];
-  for (const { pid, uid, command, files } of task.machine.tasks.values()) {
-    if (uid !== task.uid && !task.overridesPermissions) continue;
+  for (const other of task.machine.tasks.values()) {
+    if (!task.mayLookInto(other)) continue;
+    const { pid, command, files } = other;
     for (const [fd, file] of files.entries()) {
       const object = objectBehind(file);
       if (object !== null) found.push({ pid, command, fd, ...object });
     }
   }
   return found;
+}
+
+/** How many tasks it may not look into. */
+export function unseenProcesses(task: Task): number {
+  return [...task.machine.tasks.values()].filter((other) => !task.mayLookInto(other)).length;
 }
 
 function objectBehind(file: File): Pick<OpenObject, "kind" | "id"> | null {

@@ -11,6 +11,7 @@ const OSRELEASE = "6.18.0";
 const CAPABILITY_BITS: Readonly<Record<Capability, number>> = {
   CAP_DAC_OVERRIDE: 1,
   CAP_NET_ADMIN: 12,
+  CAP_SYS_PTRACE: 19,
   CAP_SYS_ADMIN: 21,
   CAP_PERFMON: 38,
   CAP_BPF: 39,

@@ -14,6 +14,7 @@ export type Capability =
   | "CAP_NET_ADMIN"
   | "CAP_PERFMON"
   | "CAP_SYS_ADMIN"
+  | "CAP_SYS_PTRACE"
   | "CAP_DAC_OVERRIDE";
 
 /** What root has. */
@@ -22,6 +23,7 @@ export const ALL_CAPABILITIES: readonly Capability[] = [
   "CAP_NET_ADMIN",
   "CAP_PERFMON",
   "CAP_SYS_ADMIN",
+  "CAP_SYS_PTRACE",
   "CAP_DAC_OVERRIDE",
 ];
 
@@ -106,6 +108,21 @@ export class Task {
   /** Whether file permissions bind it. */
   get overridesPermissions(): boolean {
     return this.capabilities.has("CAP_DAC_OVERRIDE");
+  }
+
+  /**
+   * Whether it may see what another task holds, in /proc/PID/fd: ptrace_may_access() in Linux, and
+   * the permissions of that directory.
+   */
+  mayLookInto(other: Task): boolean {
+    if (other === this || this.capabilities.has("CAP_SYS_PTRACE")) {
+      return other.uid === this.uid || this.overridesPermissions;
+    }
+    if (other.uid !== this.uid) return false;
+    for (const capability of other.capabilities) {
+      if (!this.capabilities.has(capability)) return false;
+    }
+    return true;
   }
 
   /** Ends it: every fd is closed, the namespace let go. */

@@ -15,33 +15,53 @@ export interface UserMemory {
 const PAGE = 4096;
 /** Where the first buffer lands: like a process's mappings, far from 0 and below 2^47. */
 const FIRST_BASE = 0x7f00_0000_0000;
-/** The list of mappings is swept of dead ones when it has doubled, and no sooner than this. */
-const MIN_SWEEP = 1024;
 
-/** Addresses here are numbers: all that are handed out stay far below 2^53. */
-interface Mapping {
+/**
+ * A buffer that can be reached by address. Addresses here are numbers: there are enough of them
+ * below 2^53 for 10^12 buffers, and none is used again.
+ */
+export interface Mapping {
   readonly base: number;
-  readonly length: number;
-  readonly buffer: WeakRef<ArrayBufferLike>;
+  readonly buffer: ArrayBufferLike;
+  /** How often it was mapped and not unmapped yet. */
+  holders: number;
 }
 
 /**
  * Gives buffers of this process addresses, and finds them again by address.
  *
- * A buffer keeps its address for life and is not kept alive by it: an address whose buffer is gone
- * faults, as an unmapped one does.
+ * A buffer has one address for life. It is mapped there, and kept alive, from
+ * {@link BufferMemory.map} to {@link BufferMemory.unmap}; the address faults before and after. No
+ * WeakRef is involved: whatever one has looked at lives until the end of the job, so that a loop of
+ * 2,000,000 map lookups took 1 GB.
  */
 export class BufferMemory implements UserMemory {
   readonly #bases: WeakMap<ArrayBufferLike, number> = new WeakMap();
-  /** In order of their bases, which only ever grow. */
-  #mappings: Mapping[] = [];
+  /** Few at a time: those of the calls that are being made. */
+  readonly #mappings: Map<ArrayBufferLike, Mapping> = new Map();
   #nextBase: number = FIRST_BASE;
-  #sweepAt: number = MIN_SWEEP;
 
-  /** The address of the first byte of `buffer`. */
+  /** Maps a buffer, until it is unmapped as often as it was mapped. */
+  map(buffer: ArrayBufferLike): Mapping {
+    const known = this.#mappings.get(buffer);
+    if (known !== undefined) {
+      known.holders++;
+      return known;
+    }
+    const base = this.#bases.get(buffer) ?? this.#newBase(buffer);
+    const mapping = { base, buffer, holders: 1 };
+    this.#mappings.set(buffer, mapping);
+    return mapping;
+  }
+
+  unmap(mapping: Mapping): void {
+    mapping.holders--;
+    if (mapping.holders === 0) this.#mappings.delete(mapping.buffer);
+  }
+
+  /** The address of the first byte of a buffer, which stays mapped. */
   addressOf(buffer: Uint8Array): bigint {
-    const base = this.#bases.get(buffer.buffer) ?? this.#map(buffer.buffer);
-    return BigInt(base + buffer.byteOffset);
+    return BigInt(this.map(buffer.buffer).base + buffer.byteOffset);
   }
 
   read(address: bigint, length: number): Uint8Array | null {
@@ -59,14 +79,11 @@ export class BufferMemory implements UserMemory {
     return fits;
   }
 
-  #map(buffer: ArrayBufferLike): number {
-    if (this.#mappings.length >= this.#sweepAt) this.#sweep();
+  #newBase(buffer: ArrayBufferLike): number {
     const base = this.#nextBase;
-    const length = buffer.byteLength;
     // A page in between stays unmapped, so running over the end of a buffer faults.
-    this.#nextBase += (Math.ceil(length / PAGE) + 1) * PAGE;
+    this.#nextBase += (Math.ceil(buffer.byteLength / PAGE) + 1) * PAGE;
     this.#bases.set(buffer, base);
-    this.#mappings.push({ base, length, buffer: new WeakRef(buffer) });
     return base;
   }
 
@@ -74,25 +91,12 @@ export class BufferMemory implements UserMemory {
   #resolve(virtual: bigint, length: number): Uint8Array | null {
     // What doesn't fit a number exactly is above every mapping all the same.
     const address = Number(virtual);
-    let low = 0;
-    let high = this.#mappings.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#mappings[middle] as Mapping).base <= address) low = middle + 1;
-      else high = middle;
+    for (const { base, buffer } of this.#mappings.values()) {
+      const offset = address - base;
+      if (offset < 0 || offset >= buffer.byteLength) continue;
+      return new Uint8Array(buffer, offset, Math.min(length, buffer.byteLength - offset));
     }
-    const mapping = this.#mappings[low - 1];
-    if (mapping === undefined) return null;
-    const offset = address - mapping.base;
-    if (offset >= mapping.length) return null;
-    const buffer = mapping.buffer.deref();
-    if (buffer === undefined) return null;
-    return new Uint8Array(buffer, offset, Math.min(length, mapping.length - offset));
-  }
-
-  #sweep(): void {
-    this.#mappings = this.#mappings.filter((mapping) => mapping.buffer.deref() !== undefined);
-    this.#sweepAt = Math.max(MIN_SWEEP, 2 * this.#mappings.length);
+    return null;
   }
 }
 

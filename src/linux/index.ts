@@ -2,6 +2,7 @@
  * The entry `nslink/linux`: loads what talks to real Linux, when it is asked for and not before.
  */
 
+import { stat } from "node:fs/promises";
 import { UnsupportedError } from "./errors.ts";
 import type { LinuxKernel } from "./kernel.ts";
 
@@ -22,6 +23,9 @@ export async function openLinuxKernel(): Promise<LinuxKernel> {
   }
   try {
     const linux = await import("./kernel.ts");
+    // Node's pool of threads begins with the first call that needs one. Begun while this thread is
+    // in another network namespace, they would stay there and keep it alive.
+    await stat("/");
     return new linux.LinuxKernel();
   } catch (cause) {
     if (cause instanceof UnsupportedError) throw cause;

@@ -9,7 +9,7 @@ import { linuxDirectories, O_CLOEXEC } from "./directories.ts";
 import { attempt, readLink, readText } from "./files.ts";
 import * as libc from "./libc.ts";
 import { isNetnsAt, LinuxNetNs } from "./netns.ts";
-import { openObjects } from "./processes.ts";
+import { openObjects, unseenProcesses } from "./processes.ts";
 import { BpfSyscall } from "./system_calls.ts";
 
 // include/uapi/linux/fcntl.h
@@ -68,6 +68,10 @@ export class LinuxKernel implements Kernel {
 
   openObjects(): readonly OpenObject[] {
     return openObjects(isNetnsAt);
+  }
+
+  unseenProcesses(): number {
+    return unseenProcesses();
   }
 
   [Symbol.dispose](): void {}

@@ -43,6 +43,14 @@ const libcGetsockopt = libc.func("getsockopt", "int", [
   "uintptr_t",
   "uintptr_t",
 ]);
+const libcNameToHandle = libc.func("name_to_handle_at", "int", [
+  "int",
+  "str",
+  "uintptr_t",
+  "uintptr_t",
+  "int",
+]);
+const libcOpenByHandle = libc.func("open_by_handle_at", "int", ["int", "uintptr_t", "int"]);
 const libcMount = libc.func("mount", "int", ["str", PATH, "str", "ulong", "str"]);
 const libcUmount2 = libc.func("umount2", "int", [PATH, "int"]);
 
@@ -119,6 +127,22 @@ export function getsockopt(
   length: number,
 ): number {
   return checked(libcGetsockopt(fd, level, option, value, length));
+}
+
+/** @param handle - address of a `struct file_handle`. @param mountId - address of an int. */
+export function nameToHandle(
+  fd: number,
+  path: string,
+  handle: number,
+  mountId: number,
+  flags: number,
+): number {
+  return checked(libcNameToHandle(fd, path, handle, mountId, flags));
+}
+
+/** @param mountFd - on anything of the file system. @param handle - as {@link nameToHandle}. */
+export function openByHandle(mountFd: number, handle: number, flags: number): number {
+  return checked(libcOpenByHandle(mountFd, handle, flags));
 }
 
 export function mount(

@@ -2,14 +2,15 @@
  * Network namespaces of Linux, named where `ip netns` names its own.
  */
 
-import { constants, fstatSync, mkdirSync } from "node:fs";
-import { EBADF, EEXIST, EINVAL, ENOENT } from "../abi/errno.ts";
+import { constants, fstatSync, mkdirSync, statSync } from "node:fs";
+import { EBADF, EEXIST, EINVAL, ENOENT, EOPNOTSUPP } from "../abi/errno.ts";
 import { isFileName } from "../abi/names.ts";
 import type {
   Dissection,
   Frame,
   NetNsCalls,
   NetNsEntry,
+  NetNsIdentity,
   NetNsReference,
   OpenObject,
 } from "../kernel.ts";
@@ -17,6 +18,7 @@ import { linuxDirectories, O_CLOEXEC, O_PATH } from "./directories.ts";
 import { dissect, frameOf } from "./dissect.ts";
 import { attempt, attemptVoid } from "./files.ts";
 import * as libc from "./libc.ts";
+import { handleOf, openHandle } from "./netns_handle.ts";
 import { namesIn, netnsOf, openObjects, processes } from "./processes.ts";
 import { openRoot, rootIsInSight } from "./root.ts";
 
@@ -86,6 +88,33 @@ export class LinuxNetNs implements NetNsCalls {
     return kind < 0 ? kind : attempt(() => fstatSync(fd).ino);
   }
 
+  identify(fd: number): NetNsIdentity | number {
+    const inode = this.inode(fd);
+    if (inode < 0) return inode;
+    return { inode, cookie: cookieById(fd) ?? cookieBySocket(fd), handle: handleOf(fd) };
+  }
+
+  reopen({ inode, cookie, handle }: NetNsIdentity): number {
+    if (handle !== null) return openHandle(handle);
+    // Without one, somebody who can be seen must have it. Its inode number may be another's now.
+    const entry = this.list().find((each) => each.inode === inode);
+    const isSame = cookie !== null && entry?.cookie === cookie;
+    if (entry === undefined || !isSame) return -EOPNOTSUPP;
+    const paths = [
+      ...entry.names.map(pathOf),
+      ...entry.pids.map((pid) => `/proc/${pid}/ns/net`),
+      ...entry.fds.map(({ pid, fd }) => `/proc/${pid}/fd/${fd}`),
+    ];
+    for (const path of paths.slice(0, MAX_WAYS)) {
+      const fd = this.open({ path });
+      if (fd < 0) continue;
+      const found = cookieById(fd) ?? cookieBySocket(fd);
+      if (found === cookie) return fd;
+      libc.close(fd);
+    }
+    return -EOPNOTSUPP;
+  }
+
   /** In ascending order of inodes. */
   list(open: readonly OpenObject[] = openObjects(isNetnsAt)): readonly NetNsEntry[] {
     const found = new Map<number, Found>();
@@ -115,6 +144,8 @@ export class LinuxNetNs implements NetNsCalls {
   }
 
   enter<T>(fd: number, call: () => T): { readonly value: T } | { readonly errno: number } {
+    // Entering takes CAP_SYS_ADMIN, and being inside doesn't.
+    if (isOwn(fd)) return { value: call() };
     let value: { readonly value: T } | undefined;
     const errno = comingBack(
       () => libc.setns(fd, CLONE_NEWNET),
@@ -242,6 +273,13 @@ function comingBack(leave: () => number, call: () => number): number {
   } finally {
     libc.close(home);
   }
+}
+
+/** Whether the namespace behind an fd is the calling thread's. */
+function isOwn(fd: number): boolean {
+  const [there, here] = [attempt(() => fstatSync(fd)), attempt(() => statSync(OWN_NETNS))];
+  if (typeof there === "number" || typeof here === "number") return false;
+  return there.ino === here.ino && there.dev === here.dev;
 }
 
 /** 0 for a network namespace; EINVAL for any other file, EBADF where there is none to ask. */

@@ -3,7 +3,8 @@
  * while this looks, and some are not ours to look into: what can't be read is passed over.
  */
 
-import { statSync } from "node:fs";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { EACCES, EPERM } from "../abi/errno.ts";
 import type { OpenObject } from "../kernel.ts";
 import { attempt, readLink, readNames, readText } from "./files.ts";
 import { mountPoints } from "./mounts.ts";
@@ -67,6 +68,19 @@ export function openObjects(isNetns: (path: string) => boolean): readonly OpenOb
     const command = textOf(`/proc/${pid}/comm`).trimEnd();
     return found.map((object) => ({ pid, command, ...object }));
   });
+}
+
+/** How many processes don't let us look at what they hold, or in which namespace they are. */
+export function unseenProcesses(): number {
+  const isRefused = (call: () => unknown): boolean => {
+    const result = attempt(call);
+    return result === -EACCES || result === -EPERM;
+  };
+  return processes().filter(
+    (pid) =>
+      isRefused(() => readlinkSync(`/proc/${pid}/ns/net`)) ||
+      isRefused(() => readdirSync(`/proc/${pid}/fd`)),
+  ).length;
 }
 
 function netnsNamed(name: string): number | null {

@@ -26,6 +26,7 @@ function unprivileged(
   calls: (kernel: Kernel, fd: (index: number) => number) => void,
 ): void {
   c.world.unprivileged(fds, (kernel, theirs) => {
+    c.remap();
     calls(kernel, (index) => theirs[index] ?? -1);
   });
 }

@@ -149,8 +149,14 @@ export class Case {
     return encode(LAYOUTS[command] as Layout, fields as Partial<Values<Layout>>, size);
   }
 
+  /** Makes the addresses that {@link Case.at} gave good for another call. */
+  remap(): void {
+    for (const buffer of this.#buffers) this.kernel.addressOf(buffer);
+  }
+
   /** bpf(2) with bytes; an fd that comes back is closed with the case. */
   raw(command: number, bytes: Uint8Array | null, size?: number): number {
+    this.remap();
     const result = this.kernel.bpf(command, bytes, size);
     if (result >= 0 && OPENS.has(command)) this.#fds.add(result);
     if (result >= 0 && command === bpf.BPF_PROG_LOAD) this.#note(Case.#programIds, result);

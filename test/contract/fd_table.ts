@@ -14,9 +14,11 @@ function cramped<C extends Command>(
   command: C,
   fields: (...theirs: readonly number[]) => Fields<C>,
 ): string {
-  return c.world.withFullTable(fds, (kernel, theirs) =>
-    outcomeOf(kernel.bpf(command, c.attr(command, fields(...theirs)))),
-  );
+  return c.world.withFullTable(fds, (kernel, theirs) => {
+    const bytes = c.attr(command, fields(...theirs));
+    c.remap();
+    return outcomeOf(kernel.bpf(command, bytes));
+  });
 }
 
 export const fdTable: Chapter = {

@@ -116,8 +116,10 @@ export class Trial extends Case {
     about: About = {},
   ): Outcome {
     const layout = LAYOUTS[command] as Layout;
-    const make = (values: AttrFields): number =>
-      kernel.bpf(command, encode(layout, values as Partial<Values<Layout>>));
+    const make = (values: AttrFields): number => {
+      this.remap();
+      return kernel.bpf(command, encode(layout, values as Partial<Values<Layout>>));
+    };
     const attr = fields as AttrFields;
     return this.why(kernel, command, make(attr), attr, about, make);
   }

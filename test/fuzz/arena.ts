@@ -22,8 +22,8 @@ export interface Place {
 
 interface Room {
   readonly bytes: Uint8Array;
-  /** Of the first byte. */
-  readonly address: bigint;
+  /** Of the first byte, for the next call. */
+  readonly address: () => bigint;
 }
 
 /** Places for the blocks of one call. */
@@ -39,7 +39,7 @@ export class Arena {
   static ofBuffers(kernel: Kernel): Arena {
     const rooms = Array.from({ length: SLOTS }, () => {
       const bytes = new Uint8Array(SLOT_SIZE);
-      return { bytes, address: kernel.addressOf(bytes) };
+      return { bytes, address: () => kernel.addressOf(bytes) };
     });
     return new Arena(rooms);
   }
@@ -57,7 +57,7 @@ export class Arena {
       if (mprotect(base + i * step + SLOT_SIZE, PAGE, PROT_NONE) < 0) {
         throw new RangeError("mprotect is refused");
       }
-      return { bytes: new Uint8Array(koffi.view(address, SLOT_SIZE)), address };
+      return { bytes: new Uint8Array(koffi.view(address, SLOT_SIZE)), address: () => address };
     });
     return new Arena(rooms);
   }
@@ -73,6 +73,6 @@ export class Arena {
     if (room === undefined) throw new RangeError(`a call has more than ${SLOTS} blocks`);
     const offset = SLOT_SIZE - size;
     if (offset < 0) throw new RangeError(`size is ${size}, and a room has ${SLOT_SIZE} bytes`);
-    return { bytes: room.bytes.subarray(offset), address: room.address + BigInt(offset) };
+    return { bytes: room.bytes.subarray(offset), address: room.address() + BigInt(offset) };
   }
 }

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe } from "vitest";
 import type { WorldKind } from "../contract/world.ts";
 import { collections } from "./collections.ts";
 import { handles } from "./handles.ts";
+import { lettingGo } from "./letting_go.ts";
 import { links } from "./links.ts";
 import { maps } from "./maps.ts";
 import { namespaces } from "./namespaces.ts";
@@ -22,6 +23,7 @@ const SUBJECTS: Readonly<Record<string, Scene>> = {
   maps,
   links,
   namespaces,
+  lettingGo,
   collections,
   refusals,
 };
