@@ -74,7 +74,7 @@ const MAX_BYTES_OF_UNIT = 3;
  * @param keep - takes what has to stay open until the pins are undone or not.
  * @throws {BpfError} when the kernel refuses; then nothing is left of it.
  */
-function pinMaps(
+export function pinMaps(
   kernel: Kernel,
   path: string,
   maps: ReadonlyMap<string, BpfMap>,

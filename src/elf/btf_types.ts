@@ -65,6 +65,16 @@ export function formatType(btf: Btf, id: number): string {
   return format(btf, id, "", 0).trimEnd();
 }
 
+/** Whether it is a pointer, with whatever qualifiers. */
+function isQualifiedPointer(btf: Btf, id: number): boolean {
+  let type = typeById(btf, id);
+  for (let depth = 0; depth < MAX_TYPE_DEPTH; depth++) {
+    if (type.kind !== "volatile" && type.kind !== "const" && type.kind !== "restrict") break;
+    type = typeById(btf, type.type);
+  }
+  return type.kind === "ptr";
+}
+
 /** Puts the type's words around `declarator`, from the inside out, as C's grammar has it. */
 function format(btf: Btf, id: number, declarator: string, depth: number): string {
   if (depth > MAX_TYPE_DEPTH) return `... ${declarator}`;
@@ -84,8 +94,9 @@ function format(btf: Btf, id: number, declarator: string, depth: number): string
     case "const":
     case "restrict": {
       // A qualifier of a pointer stands behind its star, all others before the type's name.
-      if (typeById(btf, type.type).kind === "ptr") {
-        return inner(type.type, declarator ? ` ${type.kind} ${declarator}` : ` ${type.kind}`);
+      if (isQualifiedPointer(btf, type.type)) {
+        const words = declarator === "" ? type.kind : `${type.kind} ${declarator.trimStart()}`;
+        return inner(type.type, ` ${words}`);
       }
       return `${type.kind} ${inner(type.type, declarator)}`;
     }

@@ -371,6 +371,7 @@ export class Filesystem {
     if (refused !== undefined) return refused;
     if (typeof place.node === "number") return place.node;
     if (!(place.node instanceof Directory)) return -ENOTDIR;
+    if (isMountPoint(place.directory, place.node)) return -EBUSY;
     if (place.node.entries.size > 0) return -ENOTEMPTY;
     return this.#remove(task, place, place.node);
   }
@@ -475,6 +476,10 @@ function* filesBelow(task: Task, directory: Directory, path: string): Generator<
       yield* filesBelow(task, node, `${path}/${name}`);
     }
   }
+}
+
+function isMountPoint(parent: Directory, directory: Directory): boolean {
+  return directory.kind === "bpffs" && parent.kind !== "bpffs";
 }
 
 function startingAt(directory: Directory, name: string): Place {

@@ -20,7 +20,11 @@ export interface Mount {
  */
 export function mountPoints(type: string): readonly Mount[] {
   const text = readText("/proc/self/mountinfo");
-  if (typeof text === "number") return [];
+  return typeof text === "number" ? [] : parseMounts(text, type);
+}
+
+/** As {@link mountPoints}. @param text - what /proc/PID/mountinfo says. */
+export function parseMounts(text: string, type: string): readonly Mount[] {
   return text.split("\n").flatMap((line) => {
     const [fields = "", source = ""] = line.split(" - ", 2);
     if (!source.startsWith(`${type} `)) return [];

@@ -34,7 +34,11 @@ export function openRoot(netns: NetNsCalls): number {
 
 function isKernelThread(pid: number): boolean {
   const stat = attempt(() => readFileSync(`/proc/${pid}/stat`, "latin1"));
-  if (typeof stat === "number") return false;
+  return typeof stat !== "number" && isKernelThreadStat(stat);
+}
+
+/** @param stat - what /proc/PID/stat says of a task. */
+export function isKernelThreadStat(stat: string): boolean {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[STAT_FLAGS]) & PF_KTHREAD) !== 0;
 }

@@ -4,6 +4,7 @@
 
 import { progAttach } from "./attach.ts";
 import { capabilities } from "./capabilities.ts";
+import { copyOut } from "./copy_out.ts";
 import { dissection } from "./dissect.ts";
 import { fdTable } from "./fd_table.ts";
 import { frame } from "./frame.ts";
@@ -42,5 +43,6 @@ export const CHAPTERS: readonly Chapter[] = [
   testRun,
   netnsLife,
   capabilities,
+  copyOut,
   dissection,
 ];

@@ -3,11 +3,13 @@
  */
 
 import { type BootOptions, EmbeddedKernel } from "../../src/kernel/index.ts";
+import { BufferMemory } from "../../src/kernel/user_memory.ts";
 import type { Holder, World, WorldKind } from "./world.ts";
 
 /** What a new task has open already. */
 const STANDARD_FILES = 3;
-const PIN_DIRECTORY = "/sys/fs/bpf/contract";
+const BPFFS_ROOT = "/sys/fs/bpf";
+const PIN_DIRECTORY: string = `${BPFFS_ROOT}/contract`;
 
 export const embeddedKind: WorldKind = {
   name: "the embedded kernel",
@@ -26,6 +28,8 @@ export function openEmbeddedWorld(options: BootOptions = { possibleCpus: 2 }): W
   return {
     kernel,
     pinDirectory: PIN_DIRECTORY,
+    bpffsRoot: BPFFS_ROOT,
+    withReadOnly: (bytes, call) => withReadOnly(kernel, bytes, call),
     pid: kernel.pid,
     namePrefix: "contract-",
     openRoot: () => kernel.netns.open({ pid: 1 }),
@@ -54,4 +58,24 @@ export function openEmbeddedWorld(options: BootOptions = { possibleCpus: 2 }): W
     turn: () => new Promise((resolve) => setImmediate(resolve)),
     end: async () => kernel[Symbol.dispose](),
   };
+}
+
+/** Buffers of this process can all be written to: the kernel is told that these bytes can't. */
+function withReadOnly<T>(
+  kernel: EmbeddedKernel,
+  bytes: Uint8Array,
+  call: (address: bigint) => T,
+): T {
+  const start = kernel.addressOf(bytes);
+  const end = start + BigInt(bytes.length);
+  const { write } = BufferMemory.prototype;
+  BufferMemory.prototype.write = function (address, written) {
+    const isOutside = address >= end || address + BigInt(written.length) <= start;
+    return isOutside && write.call(this, address, written);
+  };
+  try {
+    return call(start);
+  } finally {
+    BufferMemory.prototype.write = write;
+  }
 }

@@ -244,6 +244,27 @@ function pinLife({ rule }: Rules): void {
     }
   });
 
+  rule("a prog array lets go of its programs with its last fd or pin", async (c) => {
+    const id = (fd: number): number => c.progId(fd);
+    for (const isPinned of [false, true]) {
+      const array = c.map({ map_type: bpf.BPF_MAP_TYPE_PROG_ARRAY, key_size: 4, value_size: 4 });
+      const program = c.program();
+      const entry = id(program);
+      const fields = { map_fd: array, key: c.at(u32s(0)), value: c.at(u32s(program)) };
+      c.must(bpf.BPF_MAP_UPDATE_ELEM, fields);
+      c.close(program);
+      const path = isPinned ? c.pin(array) : null;
+      if (isPinned) {
+        c.close(array);
+        await c.world.turn();
+      }
+      expect(c.exists(bpf.BPF_PROG_GET_FD_BY_ID, entry)).toBe(true);
+      if (path === null) c.close(array);
+      else expect(c.unpin(path)).toBe(0);
+      await c.until("the entry goes", () => !c.exists(bpf.BPF_PROG_GET_FD_BY_ID, entry));
+    }
+  });
+
   rule("an unpinned link can be pinned again while an fd holds it", async (c) => {
     const link = c.link(c.program(), c.netns());
     const path = c.pin(link);
@@ -296,6 +317,20 @@ function directories({ rule }: Rules): void {
     expect(bpffs.rmdir(directory)).toBe(0);
     expect(bpffs.rmdir(directory), "ENOENT").toBe(-2);
     expect(bpffs.readdir(directory), "ENOENT").toBe(-2);
+  });
+
+  rule("what no directory can be removed by: its mount point, and names of dots", (c) => {
+    const { bpffs } = c.kernel;
+    const directory = c.pinPath();
+    expect(bpffs.mkdir(directory)).toBe(0);
+    const outcomes = (path: string): readonly string[] =>
+      [bpffs.rmdir(path), bpffs.unlink(path), bpffs.mkdir(path)].map(outcomeOf);
+    expect(outcomes(c.world.bpffsRoot)).toEqual(["EBUSY", "EISDIR", "EEXIST"]);
+    expect(outcomes(`${c.world.bpffsRoot}/`)).toEqual(["EBUSY", "EISDIR", "EEXIST"]);
+    expect(outcomes("/")).toEqual(["EBUSY", "EISDIR", "EEXIST"]);
+    expect(outcomes(`${directory}/.`)).toEqual(["EINVAL", "EISDIR", "EEXIST"]);
+    expect(outcomes(`${directory}/..`)).toEqual(["ENOTEMPTY", "EISDIR", "EEXIST"]);
+    expect(bpffs.rmdir(`${directory}/`)).toBe(0);
   });
 
   rule("a directory's name may not have a dot either: EPERM", (c) => {

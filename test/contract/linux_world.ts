@@ -23,6 +23,10 @@ const CAPABILITY_VERSION = 0x20080522;
 const MNT_DETACH = 2;
 const NETNS_DIRECTORY = "/run/netns";
 const RLIMIT_NOFILE = 7;
+const PAGE = 4096;
+const PROT_READ = 1;
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
 
 const self = koffi.load(null);
 const capget = self.func("capget", "int", ["void *", "void *"]);
@@ -30,6 +34,9 @@ const getrlimit = self.func("getrlimit", "int", ["int", "void *"]);
 const setrlimit = self.func("setrlimit", "int", ["int", "void *"]);
 const setfsuid = self.func("setfsuid", "int", ["uint"]);
 const capset = self.func("capset", "int", ["void *", "void *"]);
+const mmap = self.func("mmap", "intptr_t", ["size_t", "size_t", "int", "int", "int", "long"]);
+const mprotect = self.func("mprotect", "int", ["size_t", "size_t", "int"]);
+const munmap = self.func("munmap", "int", ["size_t", "size_t"]);
 
 export const linuxKind: WorldKind = {
   name: "Linux",
@@ -61,6 +68,8 @@ async function openLinuxWorld(): Promise<World> {
   return {
     kernel,
     pinDirectory,
+    bpffsRoot: pinDirectory,
+    withReadOnly,
     pid: process.pid,
     namePrefix: NAME_PREFIX,
     openRoot: () => openRoot(kernel.netns),
@@ -106,6 +115,20 @@ function withoutFreeFds<T>(call: () => T): T {
     return call();
   } finally {
     setrlimit(RLIMIT_NOFILE, limits);
+  }
+}
+
+/** Runs a function with a page of its own that nothing can be written to. */
+function withReadOnly<T>(bytes: Uint8Array, call: (address: bigint) => T): T {
+  if (bytes.length > PAGE) throw new RangeError(`${bytes.length} bytes are more than a page`);
+  const page = Number(mmap(0, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
+  if (page < 0) throw new RangeError("mmap is refused");
+  try {
+    new Uint8Array(koffi.view(BigInt(page), PAGE)).set(bytes);
+    if (mprotect(page, PAGE, PROT_READ) < 0) throw new RangeError("mprotect is refused");
+    return call(BigInt(page));
+  } finally {
+    munmap(page, PAGE);
   }
 }
 

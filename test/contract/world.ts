@@ -22,6 +22,12 @@ export interface World {
   readonly pinDirectory: string;
   /** Number of the process that `kernel` is the view of. */
   readonly pid: number;
+  /** Where the bpffs that it is on is mounted. */
+  readonly bpffsRoot: string;
+  /**
+   * Runs a function with an address where these bytes can be read, but nothing can be written.
+   */
+  withReadOnly<T>(bytes: Uint8Array, call: (address: bigint) => T): T;
   /** Makes names of network namespaces that nobody else uses. */
   readonly namePrefix: string;
   /** An fd on the root namespace, or a negative errno. */

@@ -20,6 +20,10 @@ class Stepped {
   readonly c: Case = new Case({
     kernel: this.kernel,
     pinDirectory: "/sys/fs/bpf",
+    bpffsRoot: "/sys/fs/bpf",
+    withReadOnly: () => {
+      throw new RangeError("nothing here is read-only");
+    },
     pid: this.kernel.pid,
     namePrefix: "stepped-",
     openRoot: () => this.kernel.netns.open({ pid: 1 }),

@@ -39,12 +39,15 @@ export function script(code: string): string {
   `;
 }
 
-/** Runs code in a Node process of its own. */
-export function runInChild(code: string): Ended {
-  const { status, signal, stdout, stderr } = spawnSync(
-    process.execPath,
-    ["--input-type=module", "--eval", script(code)],
-    { cwd: ROOT, encoding: "utf8", timeout: HANG_MS },
-  );
+/**
+ * Runs code in a Node process of its own.
+ *
+ * @param under - a command that runs the command that follows it, such as `unshare -m`.
+ */
+export function runInChild(code: string, under: readonly string[] = []): Ended {
+  const node = [process.execPath, "--input-type=module", "--eval", script(code)];
+  const [command = "", ...words] = [...under, ...node];
+  const options = { cwd: ROOT, encoding: "utf8", timeout: HANG_MS } as const;
+  const { status, signal, stdout, stderr } = spawnSync(command, words, options);
   return { status, signal, stdout, stderr };
 }

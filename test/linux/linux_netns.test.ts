@@ -110,6 +110,42 @@ await describeOnLinux("network namespaces of Linux", () => {
       expect(inside).not.toBe(home);
     }));
 
+  test("on a machine that had no named namespace yet, their directory is made and shared", () => {
+    const freshMachine = ["sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$0" "$@"'];
+    const ended = runInChild(
+      `
+      const { readFileSync } = await import("node:fs");
+      const mounts = () => readFileSync("/proc/self/mountinfo", "utf8").split("\\n")
+        .map((line) => line.split(" "))
+        .filter(([, , , , path]) => path?.startsWith("/run/netns"))
+        .map(([, , , , path, , propagation]) => [path, propagation.split(":")[0]]);
+      // Those that the new /run lies over.
+      const before = mounts().length;
+      const results = [kernel.netns.create("first")];
+      const first = mounts().slice(before);
+      results.push(kernel.netns.create("second"));
+      const made = mounts().slice(before);
+      results.push(kernel.netns.remove("first"), kernel.netns.remove("second"));
+      console.log(JSON.stringify({ results, first, made, left: mounts().slice(before) }));
+      `,
+      ["unshare", "--mount", ...freshMachine],
+    );
+    expect(ended).toMatchObject({ status: 0, stderr: "" });
+    expect(JSON.parse(ended.stdout)).toEqual({
+      results: [0, 0, 0, 0],
+      first: [
+        ["/run/netns", "shared"],
+        ["/run/netns/first", "shared"],
+      ],
+      made: [
+        ["/run/netns", "shared"],
+        ["/run/netns/first", "shared"],
+        ["/run/netns/second", "shared"],
+      ],
+      left: [["/run/netns", "shared"]],
+    });
+  });
+
   test("a thread that can't come back ends its process instead of going on", () => {
     const ended = runInChild(`
       const capset = koffi.load(null).func("capset", "int", ["void *", "void *"]);

@@ -35,11 +35,10 @@ export class Explored {
   readonly #comparison: Comparison;
   /** null: there are no loops. */
   readonly components: Uint32Array | null;
+  readonly #visits: Visits | null;
   /** The same with the loops that helpers make by calling back; null: they are in it already. */
-  readonly #withCallbacks: Uint32Array | null;
+  readonly #doubts: Visits | null;
   #buckets: (Checkpoint[] | undefined)[] = [];
-  #visits: Visits | null;
-  #doubts: Visits | null;
   #jumps: number = 0;
   #processed: number = 0;
 
@@ -58,15 +57,13 @@ export class Explored {
       ? (slot: number): boolean => callsBack(insns[slot] as Instruction)
       : null;
     this.components = findComponents(flow, waits ? repeats : null);
-    this.#withCallbacks = waits || repeats === null ? null : findComponents(flow, repeats);
+    const withCallbacks = waits || repeats === null ? null : findComponents(flow, repeats);
     this.#visits = this.components && new Visits(this.components);
-    this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
+    this.#doubts = withCallbacks && new Visits(withCallbacks);
   }
 
-  /** Another walk begins. */
+  /** Another walk begins. All stays of the last one are over; its checkpoints are of no use. */
   begin(): void {
-    this.#visits = this.components && new Visits(this.components);
-    this.#doubts = this.#withCallbacks && new Visits(this.#withCallbacks);
     this.#buckets = new Array(this.points.length);
   }
 

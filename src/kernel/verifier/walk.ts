@@ -51,8 +51,9 @@ export function walk(env: Environment, explored: Explored, start: number): void 
       continue;
     }
     trace?.touchAll();
-    explored.finishPath(env);
+    // What this path was seen to read counts when a stay in a loop ends with it.
     env.state.frame.use.update();
+    explored.finishPath(env);
     const waiting = env.waiting.pop();
     if (!log.isVerbose) log.reset(waiting?.logged ?? 0);
     if (waiting === undefined) return;

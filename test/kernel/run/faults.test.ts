@@ -125,7 +125,69 @@ const ILLEGAL: readonly (readonly [type: number, what: string, text: string, slo
     4,
   ],
   [FILTER, "LD_ABS without the context in r6", "r0 = *(u8 *)skb[0]\nexit", 0],
+  [
+    FILTER,
+    "bytes of the packet to above the stack",
+    "r2 = 0\nr3 = r10\nr4 = 8\ncall bpf_skb_load_bytes\nexit",
+    3,
+  ],
+  [
+    FILTER,
+    "bytes of the packet across the top of the stack",
+    "r2 = 0\nr3 = r10\nr3 += -4\nr4 = 8\ncall bpf_skb_load_bytes\nexit",
+    4,
+  ],
+  [
+    FILTER,
+    "bytes of the packet to what is no address",
+    "r2 = 0\nr3 = 0x100000000 ll\nr4 = 8\ncall bpf_skb_load_bytes\nexit",
+    4,
+  ],
+  [
+    FILTER,
+    "bytes of the packet without the context",
+    "r1 = 8\nr2 = 0\nr3 = r10\nr3 += -8\nr4 = 8\ncall bpf_skb_load_bytes\nexit",
+    5,
+  ],
+  [
+    FILTER,
+    "a string across the top of the stack",
+    "r1 = r10\nr1 += -4\nr2 = 8\nr3 = r1\ncall bpf_strncmp\nexit",
+    4,
+  ],
+  [
+    FILTER,
+    "a string that is compared with what isn't there",
+    "r1 = r10\nr1 += -8\nr2 = 8\nr3 = r10\ncall bpf_strncmp\nexit",
+    4,
+  ],
+  [
+    FILTER,
+    "a text to trace across the top of the stack",
+    "r1 = r10\nr1 += -4\nr2 = 8\ncall bpf_trace_printk\nexit",
+    3,
+  ],
+  [
+    XDP,
+    "a socket's addresses across the top of the stack",
+    "r2 = r10\nr2 += -8\nr3 = 12\nr4 = -1\nr5 = 0\ncall bpf_sk_lookup_udp\nexit",
+    5,
+  ],
+  [
+    XDP,
+    "a socket without the context",
+    "r1 = 8\nr2 = r10\nr2 += -12\nr3 = 12\nr4 = -1\nr5 = 0\ncall bpf_sk_lookup_udp\nexit",
+    6,
+  ],
   [DISSECTOR, "tail call without a map", "r2 = 0\nr3 = 0\ncall bpf_tail_call\nexit", 2],
+];
+
+/** Programs that fault for 0x500000007, by what that is. */
+const WIDE: readonly (readonly [what: string, text: string])[] = [
+  ["a map", "r1 = 0x500000007 ll\nr2 = r10\ncall bpf_map_lookup_elem\nexit"],
+  ["a helper's address", "r2 = 0\nr3 = 0x500000007 ll\nr4 = 8\ncall bpf_skb_load_bytes\nexit"],
+  ["an address", "r1 = 0x500000005 ll\nr0 = *(u8 *)(r1 + 2)\nexit"],
+  ["a function", "r1 = 1\nr2 = 0x500000007 ll\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit"],
 ];
 
 const STACKS = "all stacks of a run are one region to it";
@@ -188,6 +250,20 @@ describe.each(CHECKED)("on the %s", (_engine, options) => {
       expect(fault?.message).toMatch(/instruction 2: writes 4 bytes .* 0x12345a/);
       expect(faultLog(machine)).toEqual({ count: count + 1, last: fault });
     });
+
+    for (const [what, text] of WIDE) {
+      const isCut = options.hardened === true && what === "an address";
+      testUnless(
+        isCut ? "addresses have 32 bits there" : null,
+        `a fault names all 64 bits of ${what}`,
+        () => {
+          expect(runTyped(machine, FILTER, text).fault).toMatchObject({
+            address: 0x5_0000_0007n,
+            message: expect.stringMatching(/ 0x500000007$/),
+          });
+        },
+      );
+    }
 
     test("a write that faults leaves memory as it was", () => {
       const map = arrayMap(machine, { valueSize: 8, maxEntries: 1 });

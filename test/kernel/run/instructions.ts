@@ -128,6 +128,40 @@ function jumps(a: string, condition: string, b: string): string {
 
 const NEGATIVE = "0xffffffffffffffff";
 
+/** Ordered conditions: whether they hold of a smaller, an equal and a larger number. */
+const ORDERED: readonly (readonly [string, ...(0 | 1)[]])[] = [
+  ["==", 0, 1, 0],
+  ["!=", 1, 0, 1],
+  ["<", 1, 0, 0],
+  ["<=", 1, 1, 0],
+  [">", 0, 0, 1],
+  [">=", 0, 1, 1],
+  ["s<", 1, 0, 0],
+  ["s<=", 1, 1, 0],
+  ["s>", 0, 0, 1],
+  ["s>=", 0, 1, 1],
+];
+
+/** Each of them, on 64 bits and on 32, with a register and with an immediate. */
+const COMPARISONS: readonly InstructionCase[] = ORDERED.flatMap(([condition, ...holds]) =>
+  ["6", "7", "8"].flatMap((number, i) => {
+    const expected = BigInt(holds[i] ?? 0);
+    const large = `0x70000000${number}`;
+    const compare = (a: string, text: string, b: string): InstructionCase => [
+      `${a} ${condition} ${b} (${text})`,
+      jumps(a, text, b),
+      expected,
+    ];
+    return [
+      compare(number, `r1 ${condition} r2`, "7"),
+      compare(large, `r1 ${condition} r2`, "0x700000007"),
+      compare(number, `r1 ${condition} 7`, "7"),
+      compare(large, `w1 ${condition} w2`, "0x900000007"),
+      compare(large, `w1 ${condition} 7`, "7"),
+    ];
+  }),
+);
+
 const JUMPS: readonly InstructionCase[] = [
   ["jeq compares both halves", jumps("0x100000001", "r1 == r2", "1"), 0n],
   ["jeq32 compares the lower halves", jumps("0x100000001", "w1 == w2", "1"), 1n],
@@ -298,6 +332,7 @@ export const INSTRUCTION_CASES: Readonly<Record<string, readonly InstructionCase
   "32-bit arithmetic": ARITHMETIC_32,
   "byte order": BYTE_ORDER,
   jumps: JUMPS,
+  comparisons: COMPARISONS,
   memory: MEMORY,
   atomics: ATOMICS,
   calls: CALLS,

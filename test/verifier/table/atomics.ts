@@ -1,5 +1,6 @@
 /** Rows about atomic operations. */
 
+import * as BPF from "../../../src/abi/bpf.ts";
 import { accepted, type Row, refused } from "./row.ts";
 
 const END = "r0 = 1\nexit";
@@ -106,5 +107,46 @@ export const ATOMIC_ROWS: readonly Row[] = [
     "not-a-pointer",
     "load_acquire from the context",
     `r3 = load_acquire((u32 *)(r1 + 12))\n${END}`,
+  ),
+  refused(
+    "EACCES",
+    "map-value-bounds",
+    "a number that load_acquire reads from the stack is an index on each path",
+    `
+      r6 = r1
+      call bpf_get_prandom_u32
+      if r0 == 7 goto large
+      *(u64 *)(r10 - 8) = 1
+      goto both
+    large:
+      *(u64 *)(r10 - 8) = 100
+    both:
+      r1 = load_acquire((u64 *)(r10 - 8))
+      r2 = map_value[data][0]
+      r2 += r1
+      r0 = *(u8 *)(r2 + 0)
+      ${END}`,
+    { flags: BPF.BPF_F_TEST_STATE_FREQ },
+  ),
+  refused(
+    "EACCES",
+    "map-value-bounds",
+    "a number that store_release writes to the stack is an index on each path",
+    `
+      r6 = r1
+      call bpf_get_prandom_u32
+      if r0 == 7 goto large
+      r3 = 1
+      goto both
+    large:
+      r3 = 100
+    both:
+      store_release((u64 *)(r10 - 8), r3)
+      r1 = *(u64 *)(r10 - 8)
+      r2 = map_value[data][0]
+      r2 += r1
+      r0 = *(u8 *)(r2 + 0)
+      ${END}`,
+    { flags: BPF.BPF_F_TEST_STATE_FREQ },
   ),
 ];

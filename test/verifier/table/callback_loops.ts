@@ -93,6 +93,34 @@ export const CALLBACK_LOOP_ROWS: readonly Row[] = [
     "may_goto that comes back to itself whichever way it goes",
     `r6 = 0\nagain:\nmay_goto out\nr6 &= 1\nout:\nif r6 < 3 goto again\n${END}`,
   ),
+  refused(
+    "EINVAL",
+    "pointer-bounds",
+    "an index that comes from three rounds of may_goto ago",
+    `
+      call bpf_get_prandom_u32
+      r5 = 0
+      r6 = 0
+      r7 = 0
+      r8 = 0
+      r9 = 0
+      if r0 == 7 goto large
+    again:
+      may_goto out
+      r0 = map_value[data][0]
+      r0 += r5
+      r0 = *(u8 *)(r0 + 0)
+      r5 = r6
+      r6 = r7
+      r7 = r8
+      r8 = r9
+      goto again
+    large:
+      r9 = 100
+      goto again
+    out:
+      ${END}`,
+  ),
   accepted(
     "may_goto out of rounds with a callback in each",
     `again:\nmay_goto out\n${loop("2")}\ngoto again\nout:\n${END}\n${round("")}`,

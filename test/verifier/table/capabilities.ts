@@ -5,6 +5,15 @@ import { accepted, type Row, refused, withOptions } from "./row.ts";
 
 const END = "r0 = 1\nexit";
 
+/** A helper reads eight bytes of the stack, which r3 was spilled to. */
+const SPILLED_KEY = `
+    *(u64 *)(r10 - 8) = r3
+    r1 = map_fd[hash]
+    r2 = r10
+    r2 += -8
+    call bpf_map_lookup_elem
+    ${END}`;
+
 export const CAPABILITY_ROWS: readonly Row[] = [
   refused("EPERM", "", "nothing without CAP_BPF", END, { without: "CAP_BPF" }),
   refused("EPERM", "", "no XDP program without CAP_NET_ADMIN", END, { without: "CAP_NET_ADMIN" }),
@@ -14,6 +23,7 @@ export const CAPABILITY_ROWS: readonly Row[] = [
   }),
   accepted("but sk_lookup", END, { without: "CAP_NET_ADMIN", type: "sk_lookup" }),
   accepted("and socket filters", END, { without: "CAP_NET_ADMIN", type: "socket_filter" }),
+  accepted("a helper reads a pointer from the stack", `r3 = r1\n${SPILLED_KEY}`),
   ...withOptions({ without: "CAP_PERFMON" }, [
     accepted("a program without secrets", END),
     refused("EACCES", "pointer-leak", "a pointer is returned", "r0 = r1\nexit"),
@@ -73,6 +83,16 @@ export const CAPABILITY_ROWS: readonly Row[] = [
       "stack-uninitialized",
       "a byte of one",
       `*(u32 *)(r10 - 8) = 1\nr0 = *(u64 *)(r10 - 8)\n${END}`,
+    ),
+    refused(
+      "EACCES",
+      "stack-uninitialized",
+      "a helper reads a pointer from the stack, which CAP_PERFMON allows",
+      `r3 = r1\n${SPILLED_KEY}`,
+    ),
+    accepted(
+      "a helper reads a number from the stack that was spilled",
+      `r3 = *(u32 *)(r1 + 16)\n${SPILLED_KEY}`,
     ),
     refused(
       "EACCES",

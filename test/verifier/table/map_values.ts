@@ -192,6 +192,12 @@ export const MAP_ROWS: readonly Row[] = [
     "an address behind the value",
     "r0 = map_value[data][64]\nr0 = 1\nexit",
   ),
+  refused(
+    "EINVAL",
+    "bad-map",
+    "an address 8 bytes before the value",
+    "r0 = map_value[data][4294967288]\nr3 = *(u64 *)(r0 + 8)\nr0 = 1\nexit",
+  ),
   refused("EINVAL", "bad-map", "the address of a value of a hash", direct("hash", "")),
   refused("EBADF", "bad-map", "an fd that is none", "r1 = map_fd[9999]\nr0 = 1\nexit"),
   refused(

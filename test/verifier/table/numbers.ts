@@ -121,6 +121,168 @@ export const NUMBER_ROWS: readonly Row[] = [
     "r7 &= 63\nif r7 < 64 goto good\nr7 = 1000\ngood:",
   ),
   good("a 32-bit path that can't be taken", "w7 &= 63\nif w7 s>= 0 goto good\nr7 = 1000\ngood:"),
+  bad(
+    "-1, 0 or 1, masked, is not one of two numbers",
+    "w7 = w7\nif w7 s< -1 goto out\nif w7 s> 1 goto out\nw7 &= 3\nif w7 != 1 goto out\nr7 = 1000",
+  ),
+  bad(
+    "-1, 0 or 1 in 64 bits, masked, neither",
+    "if r7 s< -1 goto out\nif r7 s> 1 goto out\nr7 &= 3\nif r7 != 1 goto out\nr7 = 1000",
+  ),
+  good(
+    "-1 or 0, masked, is one of two numbers",
+    "w7 s>>= 31\nw7 &= 3\nif w7 == 0 goto out\nif w7 == 3 goto out\nr7 = 1000",
+  ),
+  bad(
+    "one of two bits, of different halves, is set: not both",
+    `r9 = 0x100000001 ll
+    if r7 & r9 goto set
+    goto out
+    set:
+    r7 &= 1
+    if r7 == 1 goto out
+    r7 = 1000`,
+  ),
+  good(
+    "the only bit that was tested is set",
+    "if r7 & 32 goto set\ngoto out\nset:\nr7 &= 32\nif r7 == 32 goto out\nr7 = 1000",
+  ),
+  good(
+    "the only bit that was tested is set, in the upper half",
+    `r9 = 0x400000000 ll
+    if r7 & r9 goto set
+    goto out
+    set:
+    r7 >>= 34
+    r7 &= 1
+    if r7 == 1 goto out
+    r7 = 1000`,
+  ),
+  bad(
+    "a shift to the right takes bits of the upper half into the lower",
+    "r9 = 0xff0000000000 ll\nr7 &= r9\nr7 >>= 24",
+  ),
+  good("and keeps what is known of them", "r9 = 0xfc0000000 ll\nr7 &= r9\nr7 >>= 30"),
+  good(
+    "the only number of a range that has such bits",
+    `r7 &= 0x30
+    r7 |= 8
+    if r7 < 0x10 goto out
+    if r7 > 0x20 goto out
+    if r7 == 0x18 goto out
+    r7 = 1000`,
+  ),
+  good(
+    "the only number of a range that has such bits, in the upper half",
+    `r9 = 0x3000000000 ll
+    r7 &= r9
+    r9 = 0x800000000 ll
+    r7 |= r9
+    r9 = 0x1000000000 ll
+    if r7 < r9 goto out
+    r9 = 0x2000000000 ll
+    if r7 > r9 goto out
+    r9 = 0x1800000000 ll
+    if r7 == r9 goto out
+    r7 = 1000`,
+  ),
+  bad(
+    "one of two numbers of a range that have such bits",
+    `r7 &= 0x30
+    r7 |= 8
+    if r7 < 0x10 goto out
+    if r7 > 0x30 goto out
+    if r7 == 0x18 goto out
+    r7 = 1000`,
+  ),
+  good(
+    "of 32 bits that are equal, the range is what both have",
+    `r7 &= 63
+    w8 = w8
+    if w8 < 10 goto out
+    if w8 > 100 goto out
+    if w7 != w8 goto out
+    r7 -= 10`,
+  ),
+  bad(
+    "of 32 bits that are equal, no more than that",
+    `r7 &= 63
+    w8 = w8
+    if w8 < 10 goto out
+    if w8 > 100 goto out
+    if w7 != w8 goto out
+    r7 -= 11`,
+  ),
+  good(
+    "of 32 bits that are equal, the signed range is what both have",
+    `w7 = w7
+    if w7 s< -20 goto out
+    if w7 s> 53 goto out
+    if w8 s< -10 goto out
+    if w8 s> 100 goto out
+    if w7 != w8 goto out
+    w7 += 10`,
+  ),
+  good(
+    "of 32 bits that are equal, the signed range ends where the first does",
+    `w7 = w7
+    if w7 s< -10 goto out
+    if w7 s> 100 goto out
+    if w8 s< -20 goto out
+    if w8 s> 53 goto out
+    if w7 != w8 goto out
+    w7 += 10`,
+  ),
+  good(
+    "of numbers that are equal, the signed range is what both have",
+    `call bpf_ktime_get_ns
+    if r7 s< -20 goto out
+    if r7 s> 53 goto out
+    if r0 s< -10 goto out
+    if r0 s> 100 goto out
+    if r7 != r0 goto out
+    r7 += 10`,
+  ),
+  good(
+    "of numbers that are equal, the range is what both have",
+    `call bpf_ktime_get_ns
+    if r7 < 5 goto out
+    if r7 > 63 goto out
+    if r0 < 10 goto out
+    if r0 > 100 goto out
+    if r7 != r0 goto out
+    r7 -= 10`,
+  ),
+  good(
+    "a difference of numbers on both sides of 2^63",
+    `r9 = 0x7ffffffffffffff8 ll
+    if r7 < r9 goto out
+    r9 = 0x8000000000000028 ll
+    if r7 > r9 goto out
+    r7 -= 1
+    r9 = 0x7ffffffffffffff7 ll
+    r7 -= r9`,
+  ),
+  unbounded(
+    "a difference of numbers on both sides of 2^63, one too far",
+    `r9 = 0x7ffffffffffffff8 ll
+    if r7 < r9 goto out
+    r9 = 0x8000000000000028 ll
+    if r7 > r9 goto out
+    r7 -= 1
+    r9 = 0x7ffffffffffffff8 ll
+    r7 -= r9`,
+  ),
+  good(
+    "a sum of numbers on both sides of 2^63",
+    `r9 = 0x7ffffffffffffff8 ll
+    if r7 < r9 goto out
+    r9 = 0x8000000000000028 ll
+    if r7 > r9 goto out
+    r7 += 1
+    r9 = 0x7ffffffffffffff9 ll
+    r7 -= r9`,
+  ),
   refused(
     "EACCES",
     "not-a-pointer",

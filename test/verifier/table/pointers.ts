@@ -54,6 +54,18 @@ export const POINTER_ROWS: readonly Row[] = [
   refused("EACCES", ARITHMETIC, "a pointer is masked", `r2 = r10\nr2 &= -8\n${END}`),
   refused("EACCES", ARITHMETIC, "a pointer is or-ed", `r2 = r10\nr2 |= 1\n${END}`),
   refused("EACCES", ARITHMETIC, "a pointer is xor-ed", `r2 = r10\nr2 ^= 1\n${END}`),
+  refused(
+    "EACCES",
+    ARITHMETIC,
+    "a map's value is subtracted from a number",
+    `r2 = 4\nr3 = map_value[data][0]\nr2 -= r3\n${END}`,
+  ),
+  refused(
+    "EACCES",
+    ARITHMETIC,
+    "a packet pointer is subtracted from a number",
+    `r2 = 4\nr3 = *(u32 *)(r1 + 0)\nr2 -= r3\n${END}`,
+  ),
   refused("EACCES", ARITHMETIC, "two pointers are added", `r2 = r10\nr2 += r1\n${END}`),
   accepted(
     "two pointers are subtracted, which leaves a number",
