@@ -1,0 +1,9 @@
+import { prove, findCounterexample } from "./prover.ts";
+import { TNUM_ROWS } from "./rows/tnum.ts";
+const only = process.argv[2];
+for (const row of TNUM_ROWS) {
+  if (only && !row.name.includes(only)) continue;
+  const { failures, seconds, questions, by } = await prove(row, process.argv[3]?console.log:()=>{});
+  console.log(row.name, failures, seconds.toFixed(1), questions, [...by].join());
+  for (const fault of row.faults) { const t=performance.now(); const c = await findCounterexample(row, fault); console.log("  ", c === null ? "NOT NOTICED "+fault.to : "ok", ((performance.now()-t)/1000).toFixed(1)); }
+}
