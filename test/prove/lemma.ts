@@ -30,6 +30,8 @@ export interface Row {
   /** What a proof has to notice: at least two. */
   readonly faults: readonly Fault[];
   readonly prove: (lemma: Lemma, of: string | number) => Goals;
+  /** In place of `prove`: formulas that can't all be true, about reals. */
+  readonly reals?: string;
 }
 
 export const WORD = 32;
@@ -125,9 +127,16 @@ export class Lemma {
   readonly modules: Modules;
   /** Numbers of which contracts are told. */
   readonly witnesses: T.Term[] = [];
+  #product: T.Term | null = null;
 
   constructor(faults: readonly Fault[] = []) {
     this.modules = load(SYMBOLIC, this.machine, faults);
+  }
+
+  /** Any number, which stands for the product of the two that the lemma is about. */
+  get product(): T.Term {
+    this.#product ??= this.long("product").term;
+    return this.#product;
   }
 
   /** A function of a module, as the lemma calls it. */

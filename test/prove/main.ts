@@ -1,7 +1,7 @@
 import { prove, findCounterexample } from "./prover.ts";
-import { TNUM_ROWS } from "./rows/tnum.ts";
+import { ROWS } from "./rows.ts";
 const only = process.argv[2];
-for (const row of TNUM_ROWS) {
+for (const row of ROWS) {
   if (only && !row.name.includes(only)) continue;
   const { failures, seconds, questions, by } = await prove(row, process.argv[3]?console.log:()=>{});
   console.log(row.name, failures, seconds.toFixed(1), questions, [...by].join());

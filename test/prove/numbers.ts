@@ -32,6 +32,8 @@ export class Num extends Opaque {
   readonly isBig: boolean;
   /** Of a number that may be rounded: what it is without. */
   readonly exact: Num | null;
+  /** Of a number times a power of two: that number, and the power. */
+  scaled: { readonly of: Num; readonly bits: number } | null = null;
 
   constructor(term: T.Term, min: bigint, max: bigint, isBig = false, exact: Num | null = null) {
     super();
@@ -113,11 +115,16 @@ export type Assume = (fact: T.Term) => void;
  * A number of which the exact value may need more than 53 bits. It is that value if either of them
  * is below 2^53: rounding to the nearest keeps the order, and keeps those numbers as they are.
  */
-function rounded(exact: Num, assume: Assume): Num {
+function rounded(exact: Num, { assume, roundings }: Arithmetic): Num {
   const { min, max } = exact;
   if (min >= -EXACT && max <= EXACT) return exact;
-  const width = widthFor(min * 2n, max * 2n);
+  const known = roundings.get(exact.term);
+  if (known !== undefined) return known;
+  const lowest = min < 0n ? min * 2n : 0n;
+  const highest = max > 0n ? max * 2n : 0n;
+  const width = widthFor(lowest, highest);
   const term = T.variable("rounded", width);
+  assume(isBetween(term, lowest, highest));
   const isSmall = (value: T.Term): T.Term =>
     T.and(
       T.signedLess(T.constant(width, -EXACT), value),
@@ -125,7 +132,14 @@ function rounded(exact: Num, assume: Assume): Num {
     );
   const wide = fit(exact, width);
   assume(T.implies(T.or(isSmall(wide), isSmall(term)), T.equal(wide, term)));
-  return new Num(term, min * 2n, max * 2n, false, exact);
+  const result = new Num(term, lowest, highest, false, exact);
+  roundings.set(exact.term, result);
+  return result;
+}
+
+function isBetween(term: T.Term, min: bigint, max: bigint): T.Term {
+  const [low, high] = [T.constant(term.width, min), T.constant(term.width, max)];
+  return T.and(T.not(T.signedLess(term, low)), T.not(T.signedLess(high, term)));
 }
 
 /** Products of terms are variables: what is known of them, a lemma has to say. */
@@ -138,6 +152,8 @@ export interface Product {
 /** Where products are kept, and what rounding is known by. */
 export interface Arithmetic {
   readonly products: Map<string, Product>;
+  /** By the exact number. */
+  readonly roundings: Map<T.Term, Num>;
   readonly assume: Assume;
 }
 
@@ -154,17 +170,26 @@ function most(values: readonly bigint[]): bigint {
 }
 
 /** The product of two terms. */
-export function product(a: Num, b: Num, { products }: Arithmetic): Num {
+export function product(a: Num, b: Num, { products, assume }: Arithmetic): Num {
   const [first, second] = a.term.id <= b.term.id ? [a, b] : [b, a];
   const key = `${first.term.id} ${second.term.id}`;
   let found = products.get(key);
   if (found === undefined) {
     const [min, max] = [least(corners(a, b)), most(corners(a, b))];
     const term = T.variable("product", widthFor(min, max));
+    assume(isBetween(term, min, max));
     found = { a: first, b: second, result: new Num(term, min, max, true) };
     products.set(key, found);
   }
   return found.result;
+}
+
+/** A number that was shifted to the left, and one that takes only the bits which that left free. */
+function beside(a: Num, b: Num): T.Term | null {
+  if (a.scaled === null) return null;
+  const { of, bits } = a.scaled;
+  if (b.min < 0n || b.max >= 1n << BigInt(bits)) return null;
+  return T.concat(of.term, fit(b, bits));
 }
 
 function multiply(a: Num, b: Num, arithmetic: Arithmetic): Num {
@@ -176,25 +201,34 @@ function multiply(a: Num, b: Num, arithmetic: Arithmetic): Num {
     ? new Num(T.binary("bvmul", fit(x, width), fit(y, width)), min, max)
     : product(x, y, arithmetic);
   if (a.isBig) return new Num(exact.term, min, max, true);
-  return rounded(new Num(exact.term, min, max), arithmetic.assume);
+  const result = new Num(exact.term, min, max);
+  const bits = widthFor(0n, b.max) - 2;
+  const isPower = T.isConstant(b.term) && bits > 0 && b.max === 1n << BigInt(bits);
+  if (!isPower || a.exact !== null) return rounded(result, arithmetic);
+  // Times a power of two: that is exact.
+  result.scaled = { of: a, bits };
+  return result;
 }
 
-function sum(operator: "bvadd" | "bvsub", a: Num, b: Num, { assume }: Arithmetic): Num {
+function sum(operator: "bvadd" | "bvsub", a: Num, b: Num, arithmetic: Arithmetic): Num {
   const isSum = operator === "bvadd";
   if (T.isConstant(b.term) && b.min === 0n) return a;
   if (a.exact !== null || b.exact !== null) throw new Inexpressible("a sum of rounded numbers");
   const min = isSum ? a.min + b.min : a.min - b.max;
   const max = isSum ? a.max + b.max : a.max - b.min;
   const width = widthFor(min, max);
-  const term = T.binary(operator, fit(a, width), fit(b, width));
+  const term =
+    (isSum ? beside(a, b) : null) ?? T.binary(operator, fit(a, width), fit(b, width));
   const exact = new Num(term, min, max, a.isBig);
-  return a.isBig ? exact : rounded(exact, assume);
+  return a.isBig ? exact : rounded(exact, arithmetic);
 }
 
 const BITWISE: Readonly<Record<string, string>> = { "&": "bvand", "|": "bvor", "^": "bvxor" };
 
 function bitwise(operator: string, a: Num, b: Num): Num {
   const width = a.isBig ? Math.max(a.term.width, b.term.width) : 32;
+  const joined = operator === "|" && a.isBig ? beside(a, b) : null;
+  if (joined !== null) return new Num(joined, a.min, a.max + b.max, true);
   const term = T.binary(BITWISE[operator] as string, fit(a, width), fit(b, width));
   const masks = operator === "&" ? [a, b].filter(({ min }) => min >= 0n) : [];
   const [mask] = masks.sort((x, y) => (x.max < y.max ? -1 : 1));
@@ -232,7 +266,10 @@ function bigShift(operator: string, a: Num, by: Num): Num {
   }
   const [min, max] = [a.min << by.min, a.max << by.min];
   const width = widthFor(min, max);
-  return new Num(T.binary("bvshl", fit(a, width), T.constant(width, by.min)), min, max, true);
+  const term = T.binary("bvshl", fit(a, width), T.constant(width, by.min));
+  const result = new Num(term, min, max, true);
+  result.scaled = { of: a, bits: Number(by.min) };
+  return result;
 }
 
 /** A number divided by a power of two, which only Math.floor() may see. */

@@ -22,11 +22,13 @@ const AT_A_TIME = 2;
 
 interface Asked {
   readonly name: string;
-  readonly formulas: readonly T.Term[];
+  readonly text: string;
+  readonly variables?: readonly string[];
 }
 
 /** The questions of one case: each has no answer if what is to be shown is true. */
 function questionsOf(row: Row, of: string | number, faults: readonly Fault[]): Asked[] {
+  if (row.reals !== undefined) return [{ name: "", text: row.reals }];
   T.forgetTerms();
   const lemma = new Lemma(faults);
   const goals: Goals = row.prove(lemma, of);
@@ -34,7 +36,7 @@ function questionsOf(row: Row, of: string | number, faults: readonly Fault[]): A
   const parts = { ...goals, duties: T.and(...duties) };
   return Object.entries(parts)
     .filter(([, goal]) => goal !== T.TRUE)
-    .map(([part, goal]) => ({ name: part, formulas: [...facts, T.not(goal)] }));
+    .map(([part, goal]) => ({ name: part, ...T.question([...facts, T.not(goal)]) }));
 }
 
 /** Proves a row. @param progress - is told of each case. */
@@ -48,8 +50,9 @@ export async function prove(
   let questions = 0;
   for (const of of row.cases ?? [""]) {
     const asked = questionsOf(row, of, []);
-    await eachOf(asked, async ({ name, formulas }) => {
-      const verdict = await ask(row, formulas);
+    await eachOf(asked, async (question) => {
+      const { name } = question;
+      const verdict = await ask(row, question);
       questions++;
       by.add(verdict.by);
       progress(`${row.name} ${of} ${name}: ${verdict.answer} by ${verdict.by}, ${verdict.seconds.toFixed(1)} s`);
@@ -64,9 +67,10 @@ function tell({ answer, model, seconds }: Verdict): string {
   return answer === "sat" ? `not so where ${model}` : `${answer} after ${seconds.toFixed(0)} s`;
 }
 
-function ask({ first, limit = LIMIT_SECONDS }: Row, formulas: readonly T.Term[]): Promise<Verdict> {
-  const options = first === undefined ? { limit } : { limit, first };
-  return solve(T.question(formulas), options);
+function ask(row: Row, { text, variables = [] }: Asked): Promise<Verdict> {
+  const { first = "cvc5", limit = LIMIT_SECONDS, reals } = row;
+  const logic = reals === undefined ? "QF_BV" : "QF_NRA";
+  return solve({ text, variables }, { first, limit, logic });
 }
 
 async function eachOf<Item>(
@@ -83,9 +87,9 @@ async function eachOf<Item>(
 /** Whether a fault is noticed. @returns a counterexample, or null. */
 export async function findCounterexample(row: Row, fault: Fault): Promise<string | null> {
   for (const of of row.cases ?? [""]) {
-    for (const { name, formulas } of questionsOf(row, of, [fault])) {
-      const verdict = await ask(row, formulas);
-      if (verdict.answer === "sat") return `${of} ${name}: ${verdict.model}`.trim();
+    for (const question of questionsOf(row, of, [fault])) {
+      const verdict = await ask(row, question);
+      if (verdict.answer === "sat") return `${of} ${question.name}: ${verdict.model}`.trim();
     }
   }
   return null;

@@ -82,6 +82,12 @@ interface Way {
 export type Contract = (...args: readonly never[]) => unknown;
 export type Variables = readonly unknown[];
 
+/** A call of a contract: what it returned, and what its arguments were after it. */
+interface Called {
+  readonly result: unknown;
+  readonly after: readonly (readonly [string, unknown][])[];
+}
+
 /** What stands for a loop. */
 export interface LoopContract {
   /** New values for the loop's variables, of which the invariant is assumed. */
@@ -96,6 +102,8 @@ export interface LoopContract {
 export class Machine implements Arithmetic {
   readonly Inexpressible: typeof Inexpressible = Inexpressible;
   readonly products: Map<string, Product> = new Map();
+  readonly roundings: Map<T.Term, Num> = new Map();
+  readonly #calls: Map<string, Called> = new Map();
   /** What holds whatever the way. */
   readonly facts: T.Term[] = [];
   /** What has to hold where the code comes by. */
@@ -123,9 +131,25 @@ export class Machine implements Arithmetic {
 
   call(name: string, body: (...args: readonly unknown[]) => unknown, args: unknown[]): unknown {
     const contract = this.contracts.get(name);
-    if (contract !== undefined) return contract(...(args as never[]));
+    if (contract !== undefined) return this.#byContract(name, contract, args);
     this.walked.add(name);
     return this.#levels.length === 0 ? body(...args) : this.#explore(() => body(...args));
+  }
+
+  /** What is called twice with the same says the same: ways are walked again from their start. */
+  #byContract(name: string, contract: Contract, args: unknown[]): unknown {
+    const key = `${name}(${args.map(keyOf).join()})`;
+    const known = this.#calls.get(key);
+    const objects = args.filter(isObject);
+    if (known !== undefined) {
+      objects.forEach((object, i) => {
+        for (const [field, value] of known.after[i] ?? []) this.set(object, field, value);
+      });
+      return known.result;
+    }
+    const result = contract(...(args as never[]));
+    this.#calls.set(key, { result, after: objects.map((object) => Object.entries(object)) });
+    return result;
   }
 
   region(run: () => void, get: () => Variables, put: (values: Variables) => void): void {
@@ -343,6 +367,17 @@ export class Machine implements Arithmetic {
         simplified(wrapped(bits, numOf(value), false)),
     },
   );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !isTerm(value) && !(value instanceof Bool);
+}
+
+/** The same of values that are the same, whatever objects they are. */
+function keyOf(value: unknown): string {
+  if (value instanceof Num || value instanceof Bool) return `t${value.term.id}`;
+  if (!isObject(value)) return `${typeof value} ${String(value)}`;
+  return `{${Object.entries(value).map(([field, one]) => `${field}:${keyOf(one)}`)}}`;
 }
 
 function num(value: unknown): number {

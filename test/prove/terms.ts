@@ -174,6 +174,16 @@ export function concat(high: Term, low: Term): Term {
   if (isConstant(high) && isConstant(low)) {
     return constant(width, (high.value << BigInt(low.width)) | low.value);
   }
+  const extension = /^\(_ (sign|zero)_extend/.exec(high.operator)?.[1];
+  if (extension !== undefined) {
+    const inner = concat(high.parts[0] as Term, low);
+    return extension === "sign" ? signExtend(inner, width) : zeroExtend(inner, width);
+  }
+  // Neighbours are one again.
+  const [above, below] = [high, low].map(({ operator }) => /extract (\d+) (\d+)/.exec(operator));
+  if (above && below && high.parts[0] === low.parts[0] && Number(above[2]) === low.width) {
+    if (below[2] === "0") return extract(high.parts[0] as Term, Number(above[1]), 0);
+  }
   return make("concat", width, [high, low]);
 }
 

@@ -108,6 +108,20 @@ export function isBelow(a: T.Term, b: T.Term): T.Term {
   return T.unsignedLess(a, b);
 }
 
+/** Between which ends all numbers of a tnum are. */
+export function ends(a: Loaded, x: T.Term): Goals {
+  const value = join(a.valueHigh, a.valueLow);
+  const mask = join(a.maskHigh, a.maskLow);
+  const sign = T.constant(LONG, 1n << 63n);
+  const most = T.binary("bvor", value, mask);
+  const lowest = T.binary("bvor", value, T.binary("bvand", mask, sign));
+  const highest = T.binary("bvor", value, T.binary("bvand", mask, T.complement(sign)));
+  return {
+    unsigned: T.and(T.not(isBelow(x, value)), T.not(isBelow(most, x))),
+    signed: T.and(T.not(T.signedLess(x, lowest)), T.not(T.signedLess(highest, x))),
+  };
+}
+
 /** The bytes of a number, the last one first. */
 function swapped(x: T.Term, bytes: number): T.Term {
   const parts = upTo(bytes - 1).map((i) => T.extract(x, 8 * i + 7, 8 * i));
@@ -368,6 +382,16 @@ export const TNUM_ROWS: readonly Row[] = [
     fault("(a.valueHigh ^ b.valueHigh) & ~maskHigh;", "(a.valueHigh | b.valueHigh) & ~maskHigh;"),
     fault("(a.valueLow ^ b.valueLow) & ~maskLow, maskHigh", "a.valueLow & ~maskLow, maskHigh"),
   ]),
+  {
+    name: "tnum, ends",
+    claim: "every number is between those with no unknown bit set and with all of them; signed, the sign is the other way round",
+    quick: true,
+    faults: [],
+    prove(lemma): Goals {
+      const a = lemma.tnum("a");
+      return ends(a, lemma.oneOf(a, "x").term);
+    },
+  },
   MUL,
   EQUATION,
   MULTIPLES,
