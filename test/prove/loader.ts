@@ -21,19 +21,27 @@ export interface Runtime {
   readonly Math: unknown;
   readonly Number: unknown;
   readonly BigInt: unknown;
+  /** Called for a function that is imported but not rewritten. */
+  strange(name: string, args: readonly unknown[]): unknown;
 }
 
-/** What is imported but not rewritten: constants as they are; whoever calls a function fails. */
-function stranger(source: string): unknown {
+/** What is imported but not rewritten: constants as they are, functions as the runtime says. */
+function stranger(source: string, runtime: Runtime): unknown {
   if (source.endsWith("/abi/insn.ts")) return insn;
+  const file = fileName(source);
   return new Proxy(
     {},
     {
-      get: (_, name) => () => {
-        throw new Error(`${String(name)} of ${source} is not rewritten`);
-      },
+      get:
+        (_, name) =>
+        (...args: readonly unknown[]) =>
+          runtime.strange(`${file}.${String(name)}`, args),
     },
   );
+}
+
+function fileName(source: string): string {
+  return source.replace(/^.*\//, "").replace(/\.ts$/, "");
 }
 
 function faulty(name: ModuleName, faults: readonly Fault[]): string {
@@ -67,8 +75,7 @@ export function load(dialect: Dialect, runtime: Runtime, faults: readonly Fault[
   for (const name of MODULE_NAMES) {
     const { code, imports } = rewritten(name, dialect, faults);
     const sources = imports.map(({ source }) => {
-      const file = source.replace(/^.*\//, "").replace(/\.ts$/, "");
-      return modules[file as ModuleName] ?? stranger(source);
+      return modules[fileName(source) as ModuleName] ?? stranger(source, runtime);
     });
     const links = imports.map(({ code: declaration }, i) => `${declaration}$imports[${i}];`);
     const evaluate = new Function(

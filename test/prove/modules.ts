@@ -15,6 +15,7 @@ export const MODULES = {
   scalar_alu: "src/kernel/verifier/scalar_alu.ts",
   register: "src/kernel/verifier/register.ts",
   environment: "src/kernel/verifier/environment.ts",
+  links: "src/kernel/verifier/links.ts",
   pointer_alu: "src/kernel/verifier/pointer_alu.ts",
   alu: "src/kernel/verifier/alu.ts",
   stack: "src/kernel/verifier/stack.ts",

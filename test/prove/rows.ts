@@ -2,9 +2,17 @@
 
 import type { Row } from "./lemma.ts";
 import { ARITHMETIC_ROWS } from "./rows/arithmetic.ts";
-import { COMPARE_ROWS } from "./rows/compare.ts";
 import { BOUNDS_ROWS } from "./rows/bounds.ts";
+import { COMPARE_ROWS } from "./rows/compare.ts";
 import { EXTENSION_ROWS } from "./rows/extension.ts";
+import { LINK_ROWS } from "./rows/links.ts";
 import { TNUM_ROWS } from "./rows/tnum.ts";
 
-export const ROWS: readonly Row[] = [...TNUM_ROWS, ...BOUNDS_ROWS, ...EXTENSION_ROWS, ...ARITHMETIC_ROWS, ...COMPARE_ROWS];
+export const ROWS: readonly Row[] = [
+  ...TNUM_ROWS,
+  ...BOUNDS_ROWS,
+  ...EXTENSION_ROWS,
+  ...ARITHMETIC_ROWS,
+  ...COMPARE_ROWS,
+  ...LINK_ROWS,
+];

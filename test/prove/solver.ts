@@ -115,7 +115,7 @@ interface Attempt {
 }
 
 function start(way: Way, text: string, limitSeconds: number): Attempt {
-  const child = spawn("nice", ["-n", "15", way.command, ...way.args(limitSeconds)], {
+  const child = spawn(way.command, way.args(limitSeconds), {
     stdio: ["pipe", "pipe", "ignore"],
   });
   const output = new Promise<string>((resolve) => {

@@ -136,6 +136,13 @@ export class Machine implements Arithmetic {
     return this.#levels.length === 0 ? body(...args) : this.#explore(() => body(...args));
   }
 
+  /** Functions of modules that are not rewritten: a lemma says which may be called. */
+  strange(name: string, args: readonly unknown[]): unknown {
+    const contract = this.contracts.get(name);
+    if (contract === undefined) throw new Inexpressible(`${name} is not rewritten`);
+    return contract(...(args as never[]));
+  }
+
   /** What is called twice with the same says the same: ways are walked again from their start. */
   #byContract(name: string, contract: Contract, args: unknown[]): unknown {
     const key = `${name}(${args.map(keyOf).join()})`;
@@ -320,12 +327,12 @@ export class Machine implements Arithmetic {
   }
 
   and(a: unknown, b: () => unknown): unknown {
-    if (!(a instanceof Bool)) return boolOf(a).term === T.TRUE ? b() : false;
+    if (!(a instanceof Bool)) return isNative(a) ? a && b() : boolOf(a);
     return simplified(new Bool(T.and(a.term, boolOf(b()).term)));
   }
 
   or(a: unknown, b: () => unknown): unknown {
-    if (!(a instanceof Bool)) return boolOf(a).term === T.TRUE ? true : b();
+    if (!(a instanceof Bool)) return isNative(a) ? a || b() : boolOf(a);
     return simplified(new Bool(T.or(a.term, boolOf(b()).term)));
   }
 
@@ -367,6 +374,11 @@ export class Machine implements Arithmetic {
         simplified(wrapped(bits, numOf(value), false)),
     },
   );
+}
+
+/** Whether JavaScript knows the truth of it. */
+function isNative(value: unknown): value is boolean | number | null | undefined {
+  return typeof value === "boolean" || typeof value === "number" || value == null;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -140,7 +140,7 @@ function max(a: T.Term, b: T.Term): T.Term {
 
 /**
  * Products of the ends of two ranges are variables. What is known of them: those of any two numbers
- * in the ranges are between them, read as the ranges are. See the row of corners.
+ * in the ranges are between them, read as the ranges are. See the rows of products.
  */
 function betweenCorners(lemma: Lemma, xy: T.Term): void {
   const products = [...lemma.machine.products.values()].map(({ result }: Product) =>
@@ -150,6 +150,26 @@ function betweenCorners(lemma: Lemma, xy: T.Term): void {
   if (first === undefined) return;
   const [least, most] = [others.reduce(min, first), others.reduce(max, first)];
   lemma.assume(T.not(T.signedLess(xy, least)), T.not(T.signedLess(most, xy)));
+}
+
+/** As {@link betweenCorners}, of what is never negative: the ends are the first and the last. */
+function betweenEnds(
+  lemma: Lemma,
+  xy: T.Term,
+  ends: readonly T.Term[],
+  otherEnds: readonly T.Term[],
+): void {
+  for (const { a, b, result } of lemma.machine.products.values()) {
+    const product = fit(result, WIDE);
+    const isOf = (i: number): T.Term => {
+      const [end, otherEnd] = [ends[i], otherEnds[i]] as [T.Term, T.Term];
+      const are = (one: T.Term, other: T.Term): T.Term =>
+        T.and(T.equal(fit(a, SUM), one), T.equal(fit(b, SUM), other));
+      return T.or(are(end, otherEnd), are(otherEnd, end));
+    };
+    lemma.assume(T.implies(isOf(0), T.not(T.signedLess(xy, product))));
+    lemma.assume(T.implies(isOf(1), T.not(T.signedLess(product, xy))));
+  }
 }
 
 type Reading = "s32" | "u32" | "s64" | "u64";
@@ -164,7 +184,7 @@ function product(name: string, readings: readonly Reading[], faults: Faults): Ro
     claim: "the product of any two numbers is in the range; other ranges stay as they are",
     cases: readings,
     quick: true,
-    uses: ["products, corners", "products, rounding"],
+    uses: ["products, corners", "products, ends", "products, rounding"],
     faults,
     prove(lemma, of): Goals {
       const [a, b] = [lemma.bounds("a"), lemma.bounds("b")];
@@ -177,12 +197,14 @@ function product(name: string, readings: readonly Reading[], faults: Faults): Ro
         lemma.assume(range);
       }
       const exact = T.variable("product", WIDE);
+      const [ends, otherEnds] = [a, b].map((bounds) => endsOf(bounds, of as Reading));
       lemma.run(() => {
         lemma.get(`scalar_alu.${name}`)(a, b);
         return null;
       });
       forgetProducts(lemma, !String(of).startsWith("s"));
-      betweenCorners(lemma, exact);
+      if (String(of).startsWith("s")) betweenCorners(lemma, exact);
+      else betweenEnds(lemma, exact, ends ?? [], otherEnds ?? []);
       const { [of]: range = T.FALSE, words = T.FALSE } = membership(a, T.extract(exact, LONG - 1, 0));
       const others = Object.keys(before)
         .filter((key) => !readings.some((reading) => key.startsWith(RANGE_NAMES[reading])))
@@ -239,6 +261,17 @@ const PRODUCT_ROWS: readonly Row[] = [
       (define-fun xy () Real (* x y))
       (assert (or (and (< xy (* a c)) (< xy (* a d)) (< xy (* b c)) (< xy (* b d)))
                   (and (> xy (* a c)) (> xy (* a d)) (> xy (* b c)) (> xy (* b d)))))`,
+  },
+  {
+    name: "products, ends",
+    claim: "of two ranges without negative numbers: between those of the first and of the last ends",
+    quick: true,
+    first: "z3",
+    faults: [],
+    prove: () => ({}),
+    reals: `${integers("a b c d x y")}
+      (assert (and (<= 0 a) (<= a x) (<= x b) (<= 0 c) (<= c y) (<= y d)))
+      (assert (not (and (<= (* a c) (* x y)) (<= (* x y) (* b d)))))`,
   },
   {
     name: "products, rounding",
@@ -359,7 +392,7 @@ function shift(name: "shift32" | "shift64", code: number, faults: Faults): Row {
 }
 
 /** Lets the parts of arithmetic() be what their lemmas say. */
-function partContracts(lemma: Lemma, code: number, x: T.Term, y: T.Term): void {
+export function partContracts(lemma: Lemma, code: number, x: T.Term, y: T.Term): void {
   const { contracts } = lemma.machine;
   const wide = code === I.BPF_MUL || code === I.BPF_NEG ? null : (RESULT[code] as Operation)(x, y);
   const fill = (b: Loaded, condition: T.Term, value: T.Term, withBits: boolean): void => {
@@ -483,7 +516,7 @@ function arithmetic(code: number): Row {
   };
 }
 
-function zeroExtendContract(lemma: Lemma, numbers: readonly T.Term[]): void {
+export function zeroExtendContract(lemma: Lemma, numbers: readonly T.Term[]): void {
   lemma.machine.contracts.set("extension.zeroExtend", (b: Loaded) => {
     const before = numbers.map((x) => isIn(b, x));
     const fresh = lemma.bounds("extended");

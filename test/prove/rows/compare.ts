@@ -5,8 +5,6 @@ import { type Goals, holds, isIn, type Lemma, lowWord, type Row } from "../lemma
 import type { Fault, Loaded } from "../loader.ts";
 import * as T from "../terms.ts";
 
-type Faults = readonly Fault[];
-
 function fault(from: string, to: string): Fault {
   return { module: "compare", from, to };
 }
