@@ -2,7 +2,7 @@
 
 import { type Fault, type Loaded, load, type Modules } from "./loader.ts";
 import type { ModuleName } from "./modules.ts";
-import { Bool, boolOf, fit, Num, numOf, wordOf } from "./numbers.ts";
+import { Bool, boolOf, fit, type Num, numOf, wordOf } from "./numbers.ts";
 import { Machine, SYMBOLIC } from "./symbolic.ts";
 import * as T from "./terms.ts";
 
@@ -105,7 +105,10 @@ export function membership(b: Loaded, value: T.Term): Goals {
 
 function isWord(value: unknown): T.Term {
   const { term } = numOf(value);
-  return T.equal(T.signExtend(fit(value, WORD), Math.max(WORD, term.width)), fit(value, Math.max(WORD, term.width)));
+  return T.equal(
+    T.signExtend(fit(value, WORD), Math.max(WORD, term.width)),
+    fit(value, Math.max(WORD, term.width)),
+  );
 }
 
 export function all(goals: Goals): T.Term {
@@ -220,6 +223,22 @@ export class Lemma {
         this.witnesses.forEach((value, i) => {
           this.assume(T.implies(before[i] as T.Term, isIn(b, value)));
         });
+      });
+    }
+  }
+
+  /**
+   * As {@link Lemma.keeps}, of one number that has to be in the bounds wherever they are called: that
+   * is shown part by part, and then the number is in what they make of them.
+   */
+  keepsResult(value: T.Term, ...names: readonly string[]): void {
+    for (const name of names) {
+      this.machine.demands.set(name, (b: Loaded) => {
+        for (const part of Object.values(membership(b, value))) this.machine.require(part);
+      });
+      this.machine.contracts.set(name, (b: Loaded) => {
+        this.#fill(b, name);
+        this.assume(isIn(b, value));
       });
     }
   }

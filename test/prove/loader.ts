@@ -49,7 +49,8 @@ function faulty(name: ModuleName, faults: readonly Fault[]): string {
   for (const { module, from, to } of faults) {
     if (module !== name) continue;
     const count = text.split(from).length - 1;
-    if (count !== 1) throw new Error(`${name} has ${JSON.stringify(from)} ${count} times, not once`);
+    if (count !== 1)
+      throw new Error(`${name} has ${JSON.stringify(from)} ${count} times, not once`);
     text = text.replace(from, () => to);
   }
   return compiled(name, text);

@@ -217,8 +217,7 @@ function sum(operator: "bvadd" | "bvsub", a: Num, b: Num, arithmetic: Arithmetic
   const min = isSum ? a.min + b.min : a.min - b.max;
   const max = isSum ? a.max + b.max : a.max - b.min;
   const width = widthFor(min, max);
-  const term =
-    (isSum ? beside(a, b) : null) ?? T.binary(operator, fit(a, width), fit(b, width));
+  const term = (isSum ? beside(a, b) : null) ?? T.binary(operator, fit(a, width), fit(b, width));
   const exact = new Num(term, min, max, a.isBig);
   return a.isBig ? exact : rounded(exact, arithmetic);
 }

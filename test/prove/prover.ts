@@ -35,7 +35,7 @@ function questionsOf(row: Row, of: string | number, faults: readonly Fault[]): A
   const lemma = new Lemma(faults);
   const goals: Goals = row.prove(lemma, of);
   const { facts, duties } = lemma.machine;
-  const parts = Object.entries({ ...goals, duties: T.and(...duties) });
+  const parts = Object.entries(goals).concat(duties.map((duty, i) => [`duty ${i + 1}`, duty]));
   const open = parts.filter(([, goal]) => goal !== T.TRUE);
   const ask = (name: string, goal: T.Term): Asked => ({
     name,

@@ -36,9 +36,13 @@ export interface Dialect {
 const PLAIN = new Set([
   ..."ArrayExpression ArrayPattern ArrowFunctionExpression AssignmentPattern".split(" "),
   ..."BlockStatement BreakStatement CallExpression ChainExpression ClassBody".split(" "),
-  ..."ClassDeclaration ContinueStatement EmptyStatement ExpressionStatement ForStatement".split(" "),
+  ..."ClassDeclaration ContinueStatement EmptyStatement ExpressionStatement ForStatement".split(
+    " ",
+  ),
   ..."ForOfStatement FunctionDeclaration FunctionExpression Identifier MemberExpression".split(" "),
-  ..."MethodDefinition NewExpression ObjectExpression ObjectPattern ParenthesizedExpression".split(" "),
+  ..."MethodDefinition NewExpression ObjectExpression ObjectPattern ParenthesizedExpression".split(
+    " ",
+  ),
   ..."PrivateIdentifier Property PropertyDefinition RestElement ReturnStatement".split(" "),
   ..."SpreadElement SwitchCase TemplateElement TemplateLiteral".split(" "),
   ..."ThisExpression ThrowStatement VariableDeclaration VariableDeclarator".split(" "),
@@ -81,9 +85,7 @@ function contains(node: Syntax, wanted: (node: Syntax) => boolean): boolean {
 
 /** Whether a statement may do something else than go on behind it. */
 function leaves(node: Syntax): boolean {
-  return contains(node, ({ type }) =>
-    /^(Return|Break|Continue|Throw)Statement$/.test(type),
-  );
+  return contains(node, ({ type }) => /^(Return|Break|Continue|Throw)Statement$/.test(type));
 }
 
 /** Variables that are assigned in a statement, but declared outside. */

@@ -85,6 +85,15 @@ function portableProgram(): string {
     process.exit(0);`;
 }
 
+/** Whether there is any solver. */
+export function hasSolver(): boolean {
+  try {
+    return waysFrom("cvc5").length > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** What stands in for a solver that is missing. @throws {Error} when nothing can. */
 function waysFrom(first: SolverName): readonly Way[] {
   installed ??= available();

@@ -11,8 +11,8 @@ import {
   boolOf,
   chooseNum,
   equalNums,
-  floor,
   Fraction,
+  floor,
   Inexpressible,
   isSafe,
   leadingZeros,
@@ -38,8 +38,7 @@ export const SYMBOLIC: Dialect = {
   logical: (operator, a, b) => `$.${operator === "&&" ? "and" : "or"}(${a}, () => ${b})`,
   conditional: (test, a, b) => `$.conditional(${test}, () => (${a}), () => (${b}))`,
   test: (condition) => `$.truth(${condition})`,
-  region: (statement, assigned) =>
-    `$.region(() => { ${statement} }, ${variables(assigned)});`,
+  region: (statement, assigned) => `$.region(() => { ${statement} }, ${variables(assigned)});`,
   whileLoop: (test, body, assigned, name) =>
     `$.loop(${JSON.stringify(name)}, () => ${test}, () => ${body}, ${variables(assigned)});`,
   concrete: (value) => `$.concrete(${value})`,
@@ -109,6 +108,8 @@ export class Machine implements Arithmetic {
   /** What has to hold where the code comes by. */
   readonly duties: T.Term[] = [];
   readonly contracts: Map<string, Contract> = new Map();
+  /** What has to hold wherever a function that has a contract is called. */
+  readonly demands: Map<string, (...args: readonly never[]) => void> = new Map();
   readonly loops: Map<string, LoopContract> = new Map();
   /** Functions that were walked, for the row's cache and its table. */
   readonly walked: Set<string> = new Set();
@@ -145,6 +146,7 @@ export class Machine implements Arithmetic {
 
   /** What is called twice with the same says the same: ways are walked again from their start. */
   #byContract(name: string, contract: Contract, args: unknown[]): unknown {
+    this.demands.get(name)?.(...(args as never[]));
     const key = `${name}(${args.map(keyOf).join()})`;
     const known = this.#calls.get(key);
     const objects = args.filter(isObject);
@@ -353,13 +355,15 @@ export class Machine implements Arithmetic {
   };
 
   #extreme(a: unknown, b: unknown, isLeast: boolean): unknown {
-    if (!isTerm(a) && !isTerm(b)) return isLeast ? Math.min(num(a), num(b)) : Math.max(num(a), num(b));
+    if (!isTerm(a) && !isTerm(b))
+      return isLeast ? Math.min(num(a), num(b)) : Math.max(num(a), num(b));
     const [x, y] = [numOf(a), numOf(b)];
     return simplified(chooseNum(isLeast ? less(x, y) : less(y, x), x, y));
   }
 
   readonly Number = Object.assign(
-    (value: unknown): unknown => (isTerm(value) ? simplified(numberOf(numOf(value))) : Number(value)),
+    (value: unknown): unknown =>
+      isTerm(value) ? simplified(numberOf(numOf(value))) : Number(value),
     {
       isSafeInteger: (value: unknown): unknown =>
         isTerm(value) ? simplified(new Bool(isSafe(numOf(value)))) : Number.isSafeInteger(value),
@@ -369,7 +373,8 @@ export class Machine implements Arithmetic {
   readonly BigInt = Object.assign(
     (value: unknown): unknown => (isTerm(value) ? bigOf(numOf(value)) : BigInt(num(value))),
     {
-      asIntN: (bits: number, value: unknown): unknown => simplified(wrapped(bits, numOf(value), true)),
+      asIntN: (bits: number, value: unknown): unknown =>
+        simplified(wrapped(bits, numOf(value), true)),
       asUintN: (bits: number, value: unknown): unknown =>
         simplified(wrapped(bits, numOf(value), false)),
     },

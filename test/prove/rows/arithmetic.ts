@@ -16,7 +16,7 @@ import {
   type Row,
 } from "../lemma.ts";
 import type { Fault, Loaded } from "../loader.ts";
-import { fit, numOf, type Product } from "../numbers.ts";
+import { fit, type Product } from "../numbers.ts";
 import * as T from "../terms.ts";
 import { cutTo } from "./extension.ts";
 import { upTo } from "./tnum.ts";
@@ -82,7 +82,8 @@ function ranges(b: Loaded, x: T.Term): Goals {
 function ofTwo(name: string, isSum: boolean, faults: Faults): Row {
   return {
     name: `scalar_alu.${name}`,
-    claim: "the result of any two numbers is in the 64-bit ranges, its lower half in the 32-bit ones",
+    claim:
+      "the result of any two numbers is in the 64-bit ranges, its lower half in the 32-bit ones",
     cases: ["u64", "s64", "u32", "s32"],
     quick: true,
     uses: ["sums, ends"],
@@ -205,7 +206,10 @@ function product(name: string, readings: readonly Reading[], faults: Faults): Ro
       forgetProducts(lemma, !String(of).startsWith("s"));
       if (String(of).startsWith("s")) betweenCorners(lemma, exact);
       else betweenEnds(lemma, exact, ends ?? [], otherEnds ?? []);
-      const { [of]: range = T.FALSE, words = T.FALSE } = membership(a, T.extract(exact, LONG - 1, 0));
+      const { [of]: range = T.FALSE, words = T.FALSE } = membership(
+        a,
+        T.extract(exact, LONG - 1, 0),
+      );
       const others = Object.keys(before)
         .filter((key) => !readings.some((reading) => key.startsWith(RANGE_NAMES[reading])))
         .map((key) => (before[key] === a[key] ? T.TRUE : T.FALSE));
@@ -233,7 +237,10 @@ function forgetProducts(lemma: Lemma, areSigned: boolean): void {
 function integers(names: string): string {
   return names
     .split(" ")
-    .map((name) => `(declare-fun ${name} () Real)\n(assert (or (= ${name} 0) (>= ${name} 1) (<= ${name} (- 1))))`)
+    .map(
+      (name) =>
+        `(declare-fun ${name} () Real)\n(assert (or (= ${name} 0) (>= ${name} 1) (<= ${name} (- 1))))`,
+    )
     .join("\n");
 }
 
@@ -264,7 +271,8 @@ const PRODUCT_ROWS: readonly Row[] = [
   },
   {
     name: "products, ends",
-    claim: "of two ranges without negative numbers: between those of the first and of the last ends",
+    claim:
+      "of two ranges without negative numbers: between those of the first and of the last ends",
     quick: true,
     first: "z3",
     faults: [],
@@ -297,7 +305,10 @@ const CAST: Row = {
   claim: "every number that is in the unsigned ranges is in the signed ones",
   quick: true,
   faults: [
-    fault("if (b.u32minWord <= b.u32maxWord) setS32", "setS32"),
+    fault(
+      "if (b.u32minWord <= b.u32maxWord) setS32(b, b.u32minWord, b.u32maxWord);\n  else setS32(b, B.S32_MIN, B.S32_MAX);",
+      "setS32(b, b.u32minWord, b.u32maxWord);",
+    ),
     fault("const isOne = W.compareSigned(", "const isOne = W.compareUnsigned("),
   ],
   prove(lemma): Goals {
@@ -332,16 +343,25 @@ export function tnumContracts(lemma: Lemma, code: number, x: T.Term, y: T.Term):
 
 const BITWISE_FAULTS: Readonly<Record<number, Faults>> = {
   [I.BPF_AND]: [
-    fault("setU32(b, valueLow, Math.min(b.u32max, src.u32max));", "setU32(b, valueLow, Math.min(b.u32max, src.s32max));"),
+    fault(
+      "setU32(b, valueLow, Math.min(b.u32max, src.u32max));",
+      "setU32(b, valueLow, Math.min(b.u32max, src.s32max));",
+    ),
     fault("    b.uminHigh = valueHigh;\n    b.uminLow = valueLow;\n", ""),
   ],
   [I.BPF_OR]: [
-    fault("setU32(b, Math.max(b.u32min, src.u32min), mostLow);", "setU32(b, Math.max(b.u32min, src.u32min), valueLow);"),
+    fault(
+      "setU32(b, Math.max(b.u32min, src.u32min), mostLow);",
+      "setU32(b, Math.max(b.u32min, src.u32min), valueLow);",
+    ),
     fault("    b.umaxHigh = mostHigh;\n    b.umaxLow = mostLow;\n", ""),
   ],
   [I.BPF_XOR]: [
     fault("    setU32(b, valueLow, mostLow);\n", ""),
-    fault("B.setU64(b, valueHigh, valueLow, mostHigh, mostLow);", "B.setU64(b, valueHigh, valueLow, valueHigh, mostLow);"),
+    fault(
+      "B.setU64(b, valueHigh, valueLow, mostHigh, mostLow);",
+      "B.setU64(b, valueHigh, valueLow, valueHigh, mostLow);",
+    ),
   ],
 };
 
@@ -356,8 +376,7 @@ function bitwise(code: number): Row {
       const [a, b] = [lemma.bounds("a"), lemma.bounds("b")];
       const [x, y] = [lemma.memberOf(a, "x").term, lemma.memberOf(b, "y").term];
       const result = (RESULT[code] as Operation)(x, y);
-      lemma.witnesses.push(result);
-      lemma.keeps("bounds.learnFromBits");
+      lemma.keepsResult(result, "bounds.learnFromBits");
       lemma.run(() => {
         lemma.get("scalar_alu.bitwise")(a, b, code);
         return null;
@@ -380,8 +399,7 @@ function shift(name: "shift32" | "shift64", code: number, faults: Faults): Row {
       const b = lemma.bounds("b");
       const x = lemma.memberOf(b, "x").term;
       const result = apply(code, x, T.constant(LONG, BigInt(bits)), is64);
-      lemma.witnesses.push(result);
-      lemma.keeps(is64 ? "bounds.learnFromBits" : "bounds.learn32FromBits");
+      lemma.keepsResult(result, is64 ? "bounds.learnFromBits" : "bounds.learn32FromBits");
       lemma.run(() => {
         lemma.get(`scalar_alu.${name}`)(b, bits, code);
         return null;
@@ -435,12 +453,12 @@ export function partContracts(lemma: Lemma, code: number, x: T.Term, y: T.Term):
   );
   for (const name of ["shift32", "shift64"]) {
     const is64 = name === "shift64";
-    contracts.set(`scalar_alu.${name}`, (b: Loaded, by: unknown) => {
-      const bits = fit(by, LONG);
+    lemma.machine.demands.set(`scalar_alu.${name}`, (_: Loaded, by: unknown) => {
       const limit = T.constant(LONG, is64 ? 64n : 32n);
-      lemma.machine.require(T.unsignedLess(bits, limit));
-      if (numOf(by).min < 0n) lemma.machine.require(T.not(T.signedLess(fit(by, LONG), T.constant(LONG, 0n))));
-      fill(b, isIn(b, x), apply(code, x, bits, is64), true);
+      lemma.machine.require(T.unsignedLess(fit(by, LONG), limit));
+    });
+    contracts.set(`scalar_alu.${name}`, (b: Loaded, by: unknown) => {
+      fill(b, isIn(b, x), apply(code, x, fit(by, LONG), is64), true);
     });
   }
   contracts.set("tnum.mul", (a: Loaded, b: Loaded) =>
@@ -469,24 +487,51 @@ const PARTS: Readonly<Record<number, readonly string[]>> = {
 };
 
 const ARITHMETIC_FAULTS: Readonly<Record<number, Faults>> = {
-  [I.BPF_ADD]: [fault("b.bits = tnum.add(b.bits, src.bits);", ""), fault("      addRanges(b, src);\n", "")],
-  [I.BPF_SUB]: [fault("b.bits = tnum.sub(b.bits, src.bits);", ""), fault("      subRanges(b, src);\n", "")],
-  [I.BPF_MUL]: [fault("      mulRanges(b, src);\n", ""), fault("b.bits = tnum.mul(b.bits, src.bits);", "")],
-  [I.BPF_NEG]: [fault("      B.setExactly(b, 0, 0);\n", ""), fault("b.bits = tnum.neg(dst.bits);", "b.bits = dst.bits;")],
+  [I.BPF_ADD]: [
+    fault("b.bits = tnum.add(b.bits, src.bits);", ""),
+    fault("      addRanges(b, src);\n", ""),
+  ],
+  [I.BPF_SUB]: [
+    fault("b.bits = tnum.sub(b.bits, src.bits);", ""),
+    fault("      subRanges(b, src);\n", ""),
+  ],
+  [I.BPF_MUL]: [
+    fault("      mulRanges(b, src);\n", ""),
+    fault("b.bits = tnum.mul(b.bits, src.bits);", ""),
+  ],
+  [I.BPF_NEG]: [
+    fault("      B.setExactly(b, 0, 0);\n", ""),
+    fault("b.bits = tnum.neg(dst.bits);", "b.bits = dst.bits;"),
+  ],
   [I.BPF_AND]: [fault("bitwise(b, src, operation);", ""), fault("if (!is64) zeroExtend(b);", "")],
   [I.BPF_OR]: [fault("bitwise(b, src, operation);", ""), fault("if (!is64) zeroExtend(b);", "")],
   [I.BPF_XOR]: [fault("bitwise(b, src, operation);", ""), fault("if (!is64) zeroExtend(b);", "")],
   [I.BPF_LSH]: [
     fault("if (width === null) return B.unbounded();", "if (width === null) return b;"),
-    fault("return known && isShort ? src.bits.valueLow : null;", "return isShort ? src.umaxLow : null;"),
+    fault(
+      "return known && isShort ? src.bits.valueLow : null;",
+      "return isShort ? src.umaxLow : null;",
+    ),
   ],
   [I.BPF_RSH]: [
-    fault("return known && isShort ? src.bits.valueLow : null;", "return known ? src.bits.valueLow : null;"),
-    fault("if (is64) shift64(b, width, operation);\n      else shift32(b, width, operation);", "shift64(b, width, operation);"),
+    fault(
+      "return known && isShort ? src.bits.valueLow : null;",
+      "return known ? src.bits.valueLow : null;",
+    ),
+    fault(
+      "if (is64) shift64(b, width, operation);\n      else shift32(b, width, operation);",
+      "shift64(b, width, operation);",
+    ),
   ],
   [I.BPF_ARSH]: [
-    fault("return known && isShort ? src.bits.valueLow : null;", "return known && isShort ? src.uminHigh : null;"),
-    fault("if (is64) shift64(b, width, operation);\n      else shift32(b, width, operation);", "shift64(b, width, operation);"),
+    fault(
+      "return known && isShort ? src.bits.valueLow : null;",
+      "return known && isShort ? src.uminHigh : null;",
+    ),
+    fault(
+      "if (is64) shift64(b, width, operation);\n      else shift32(b, width, operation);",
+      "shift64(b, width, operation);",
+    ),
   ],
 };
 
@@ -506,9 +551,8 @@ function arithmetic(code: number): Row {
       const long = code === I.BPF_MUL ? lemma.product : apply(code, x, y, true);
       const cut = code === I.BPF_MUL ? lowHalf(long) : apply(code, x, y, false);
       const result = is64 ? long : cut;
-      lemma.witnesses.push(result);
       partContracts(lemma, code, x, y);
-      lemma.keeps("bounds.sync");
+      lemma.keepsResult(result, "bounds.sync");
       if (!is64) zeroExtendContract(lemma, [x, y, long, cut]);
       const made = lemma.run(() => lemma.get("scalar_alu.arithmetic")(code, a, b, is64));
       return holds(made, result);
@@ -550,8 +594,7 @@ const REORDER: Row = {
     const x = lemma.memberOf(b, "x").term;
     const isSwap = way === "swapped";
     const result = isSwap ? swapped(x, size) : cutTo(x, size);
-    lemma.witnesses.push(result);
-    lemma.keeps("bounds.sync");
+    lemma.keepsResult(result, "bounds.sync");
     return holds(
       lemma.run(() => lemma.get("scalar_alu.reorder")(b, size, isSwap)),
       result,
@@ -561,53 +604,101 @@ const REORDER: Row = {
 
 const SHIFT_FAULTS: Readonly<Record<string, Faults>> = {
   "shift64 LSH": [
-    fault("if (shift === 32) B.setS64(b, b.s32min, 0, b.s32max, 0);", "if (shift === 32) B.setS64(b, b.u32minWord, 0, b.s32max, 0);"),
+    fault(
+      "if (shift === 32) B.setS64(b, b.s32min, 0, b.s32max, 0);",
+      "if (shift === 32) B.setS64(b, b.u32minWord, 0, b.s32max, 0);",
+    ),
     fault("W.shiftLeftHigh(0, 1, 63 - shift);", "W.shiftLeftHigh(0, 4, 63 - shift);"),
   ],
   "shift64 RSH": [
-    fault("    b.umaxLow = W.shiftRightLow(umaxHigh, umaxLow, shift);\n    B.unbound32(b);", "    b.umaxLow = W.shiftRightLow(umaxHigh, umaxLow, shift);"),
-    fault("b.umaxLow = W.shiftRightLow(umaxHigh, umaxLow, shift);", "b.umaxLow = W.shiftRightLow(umaxHigh, uminLow, shift);"),
+    fault(
+      "    b.umaxLow = W.shiftRightLow(umaxHigh, umaxLow, shift);\n    B.unbound32(b);",
+      "    b.umaxLow = W.shiftRightLow(umaxHigh, umaxLow, shift);",
+    ),
+    fault(
+      "b.umaxLow = W.shiftRightLow(umaxHigh, umaxLow, shift);",
+      "b.umaxLow = W.shiftRightLow(umaxHigh, uminLow, shift);",
+    ),
   ],
   "shift64 ARSH": [
-    fault("b.smaxHigh = W.shiftSignedHigh(smaxHigh, shift);", "b.smaxHigh = W.shiftRightHigh(smaxHigh, shift);"),
-    fault("b.sminLow = W.shiftSignedLow(sminHigh, sminLow, shift);", "b.sminLow = W.shiftSignedLow(sminHigh, smaxLow, shift);"),
+    fault(
+      "b.smaxHigh = W.shiftSignedHigh(smaxHigh, shift);",
+      "b.smaxHigh = W.shiftRightHigh(smaxHigh, shift);",
+    ),
+    fault(
+      "b.sminLow = W.shiftSignedLow(sminHigh, sminLow, shift);",
+      "b.sminLow = W.shiftSignedLow(sminHigh, smaxLow, shift);",
+    ),
   ],
   "shift32 LSH": [
     fault("b.u32max > 2 ** (31 - shift)", "b.u32max > 2 ** (33 - shift)"),
-    fault("b.bits = tnum.lowHalf(tnum.shiftLeft(low, shift));", "b.bits = tnum.shiftLeft(low, shift);"),
+    fault(
+      "b.bits = tnum.lowHalf(tnum.shiftLeft(low, shift));",
+      "b.bits = tnum.shiftLeft(low, shift);",
+    ),
   ],
   "shift32 RSH": [
-    fault("setU32(b, b.u32min >>> shift, b.u32max >>> shift);", "setU32(b, b.u32min >>> shift, b.u32max >> shift);"),
-    fault("setS32(b, B.S32_MIN, B.S32_MAX);\n    b.bits = tnum.shiftRight", "b.bits = tnum.shiftRight"),
+    fault(
+      "setU32(b, b.u32min >>> shift, b.u32max >>> shift);",
+      "setU32(b, b.u32min >>> shift, b.u32max >> shift);",
+    ),
+    fault(
+      "setS32(b, B.S32_MIN, B.S32_MAX);\n    b.bits = tnum.shiftRight",
+      "b.bits = tnum.shiftRight",
+    ),
   ],
   "shift32 ARSH": [
-    fault("setS32(b, b.s32min >> shift, b.s32max >> shift);", "setS32(b, b.s32min >> shift, b.s32max >>> shift);"),
-    fault("b.bits = tnum.shiftRightSigned(low, shift, 32);", "b.bits = tnum.shiftRightSigned(low, shift, 64);"),
+    fault(
+      "setS32(b, b.s32min >> shift, b.s32max >> shift);",
+      "setS32(b, b.s32min >> shift, b.s32max >>> shift);",
+    ),
+    fault(
+      "b.bits = tnum.shiftRightSigned(low, shift, 32);",
+      "b.bits = tnum.shiftRightSigned(low, shift, 64);",
+    ),
   ],
 };
 
 export const ARITHMETIC_ROWS: readonly Row[] = [
   ofTwo("addRanges", true, [
-    fault("if (umin <= B.U32_MAX && umax > B.U32_MAX) {\n    B.unboundU64(b);\n  } else {\n    const minLow = (b.uminLow + src.uminLow)", "{\n    const minLow = (b.uminLow + src.uminLow)"),
-    fault("if (fits32(smin) && fits32(smax)) {\n    B.setS64(b, smin, (b.sminLow + src.sminLow)", "if (fits32(smin)) {\n    B.setS64(b, smin, (b.sminLow + src.sminLow)"),
+    fault(
+      "if (umin <= B.U32_MAX && umax > B.U32_MAX) {\n    B.unboundU64(b);\n  } else {\n    const minLow = (b.uminLow + src.uminLow)",
+      "{\n    const minLow = (b.uminLow + src.uminLow)",
+    ),
+    fault(
+      "if (fits32(smin) && fits32(smax)) {\n    B.setS64(b, smin, (b.sminLow + src.sminLow)",
+      "if (fits32(smin)) {\n    B.setS64(b, smin, (b.sminLow + src.sminLow)",
+    ),
   ]),
   ofTwo("subRanges", false, [
     fault("if (umin < 0 && umax >= 0) {", "if (umin < 0 && umax > 0) {"),
     fault("const s32min = b.s32min - src.s32max;", "const s32min = b.s32min - src.s32min;"),
   ]),
   ...PRODUCT_ROWS,
-  product("mul32Ranges", ["u32", "s32"], [
-    fault("if (u32max > B.U32_MAX) setU32", "if (u32max < 0) setU32"),
-    fault("if (fits32(least) && fits32(most)) setS32", "if (fits32(least)) setS32"),
-  ]),
-  product("mulSignedRange", ["s64"], [
-    fault("if (min < B.S64_MIN || max > B.S64_MAX) return;", "if (min < B.S64_MIN) return;"),
-    fault("return { least: Math.min(a, b, c, d) + 0", "return { least: Math.min(a, b, c) + 0"),
-  ]),
-  product("mulUnsignedRange", ["u64"], [
-    fault("umax === null || umax > B.U64_MAX", "umax === null"),
-    fault("  b.umin *= src.umin;\n", ""),
-  ]),
+  product(
+    "mul32Ranges",
+    ["u32", "s32"],
+    [
+      fault("if (u32max > B.U32_MAX) setU32", "if (u32max < 0) setU32"),
+      fault("if (fits32(least) && fits32(most)) setS32", "if (fits32(least)) setS32"),
+    ],
+  ),
+  product(
+    "mulSignedRange",
+    ["s64"],
+    [
+      fault("if (min < B.S64_MIN || max > B.S64_MAX) return;", "if (min < B.S64_MIN) return;"),
+      fault("return { least: Math.min(a, b, c, d) + 0", "return { least: Math.min(a, b, c) + 0"),
+    ],
+  ),
+  product(
+    "mulUnsignedRange",
+    ["u64"],
+    [
+      fault("umax === null || umax > B.U64_MAX", "umax === null"),
+      fault("  b.umin *= src.umin;\n", ""),
+    ],
+  ),
   CAST,
   ...[I.BPF_AND, I.BPF_OR, I.BPF_XOR].map(bitwise),
   ...(["shift64", "shift32"] as const).flatMap((name) =>

@@ -48,7 +48,7 @@ function keeps(name: string, faults: Faults, uses: readonly string[] = []): Row 
       const x = lemma.memberOf(b, "x").term;
       if (uses.includes("tnum.step")) stepContract(lemma);
       if (uses.includes("tnum, ends")) lemma.assume(...Object.values(ends(b.bits, x)));
-      lemma.keeps(...uses.filter((use) => use.startsWith("bounds.")));
+      lemma.keepsResult(x, ...uses.filter((use) => use.startsWith("bounds.")));
       lemma.run(() => lemma.get(`bounds.${name}`)(b));
       return holds(b, x);
     },
@@ -88,11 +88,7 @@ function answer(name: string, claim: string, faults: Faults): Row {
 }
 
 /** Bounds of one number. */
-function exact(
-  name: string,
-  make: (lemma: Lemma, x: T.Term) => Loaded,
-  faults: Faults,
-): Row {
+function exact(name: string, make: (lemma: Lemma, x: T.Term) => Loaded, faults: Faults): Row {
   return {
     name: `bounds.${name}`,
     claim: "the number is in the bounds",
@@ -145,7 +141,10 @@ const SET_BIG: Row = {
 export const BOUNDS_ROWS: readonly Row[] = [
   SET_BIG,
   exact("exactly", (lemma, x) => lemma.get("bounds.exactly")(unsignedOf(x, true)), [
-    fault("return exactlyWords(W.highWord(value), W.lowWord(value));", "return exactlyWords(0, W.lowWord(value));"),
+    fault(
+      "return exactlyWords(W.highWord(value), W.lowWord(value));",
+      "return exactlyWords(0, W.lowWord(value));",
+    ),
     fault("setS64(b, high, low, high, low);", "setS64(b, 0, low, high, low);"),
   ]),
   exact(
@@ -155,7 +154,10 @@ export const BOUNDS_ROWS: readonly Row[] = [
       return lemma.get("bounds.exactlyWords")(high, low);
     },
     [
-      fault("  b.u32minWord = low;\n  b.u32maxWord = low;\n}", "  b.u32minWord = low;\n  b.u32maxWord = 0;\n}"),
+      fault(
+        "  b.u32minWord = low;\n  b.u32maxWord = low;\n}",
+        "  b.u32minWord = low;\n  b.u32maxWord = 0;\n}",
+      ),
       fault("b.bits = tnum.constantWords(high, low);", "b.bits = tnum.constantWords(low, low);"),
     ],
   ),
@@ -170,7 +172,10 @@ export const BOUNDS_ROWS: readonly Row[] = [
     },
     [
       fault("setS64(b, S32_MIN, 0, S32_MAX, -1);", "setS64(b, S32_MIN, 0, S32_MAX, 0);"),
-      fault("  b.u32minWord = 0;\n  b.u32maxWord = -1;", "  b.u32minWord = 1;\n  b.u32maxWord = -1;"),
+      fault(
+        "  b.u32minWord = 0;\n  b.u32maxWord = -1;",
+        "  b.u32minWord = 1;\n  b.u32maxWord = -1;",
+      ),
     ],
   ),
   keeps("learn32FromBits", [
@@ -180,21 +185,36 @@ export const BOUNDS_ROWS: readonly Row[] = [
   keeps(
     "learnFromBits",
     [
-      fault("raiseS64(b, valueHigh | (maskHigh & S32_MIN), valueLow);", "raiseS64(b, valueHigh, valueLow);"),
-      fault("lowerU64(b, valueHigh | maskHigh, valueLow | maskLow);", "lowerU64(b, valueHigh | maskHigh, valueLow);"),
+      fault(
+        "raiseS64(b, valueHigh | (maskHigh & S32_MIN), valueLow);",
+        "raiseS64(b, valueHigh, valueLow);",
+      ),
+      fault(
+        "lowerU64(b, valueHigh | maskHigh, valueLow | maskLow);",
+        "lowerU64(b, valueHigh | maskHigh, valueLow);",
+      ),
     ],
     ["tnum, ends", "bounds.settleOnlyOne"],
   ),
   keeps(
     "settleOnlyOne",
     [
-      fault("if (isBelow(b, next)) setExactly(b, uminHigh, uminLow);", "setExactly(b, uminHigh, uminLow);"),
-      fault("isLast || (!isBelow(b, next) && isBelow(b, tnum.step(bits, high, low)))", "isLast || !isBelow(b, next)"),
+      fault(
+        "if (isBelow(b, next)) setExactly(b, uminHigh, uminLow);",
+        "setExactly(b, uminHigh, uminLow);",
+      ),
+      fault(
+        "isLast || (!isBelow(b, next) && isBelow(b, tnum.step(bits, high, low)))",
+        "isLast || !isBelow(b, next)",
+      ),
     ],
     ["tnum.step"],
   ),
   keeps("deduce32", [
-    fault("if (uminLow <= umaxLow) narrowS32(b, uminLow, umaxLow);", "narrowS32(b, uminLow, umaxLow);"),
+    fault(
+      "if (uminLow <= umaxLow) narrowS32(b, uminLow, umaxLow);",
+      "narrowS32(b, uminLow, umaxLow);",
+    ),
     fault("b.u32max = Math.min(b.u32max, most);", "b.u32max = Math.min(b.u32max, most - 1);"),
   ]),
   keeps("deduce64", [
@@ -206,8 +226,14 @@ export const BOUNDS_ROWS: readonly Row[] = [
     fault("if (s32min < 0 || !isShort(b)) return;", "if (s32min < 0) return;"),
   ]),
   keeps("learnBits", [
-    fault("const low = tnum.range(0, b.u32minWord, 0, b.u32maxWord);", "const low = tnum.range(0, b.u32minWord, 0, b.s32max);"),
-    fault("tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow)", "tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.uminLow)"),
+    fault(
+      "const low = tnum.range(0, b.u32minWord, 0, b.u32maxWord);",
+      "const low = tnum.range(0, b.u32minWord, 0, b.s32max);",
+    ),
+    fault(
+      "tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.umaxLow)",
+      "tnum.range(b.uminHigh, b.uminLow, b.umaxHigh, b.uminLow)",
+    ),
   ]),
   keeps(
     "sync",
@@ -225,11 +251,17 @@ export const BOUNDS_ROWS: readonly Row[] = [
   ),
   denies("isEmpty", [
     fault("b.u32min > b.u32max ||", "b.u32min >= b.u32max ||"),
-    fault("W.compareSigned(b.sminHigh, b.sminLow, b.smaxHigh, b.smaxLow) > 0 ||", "W.compareUnsigned(b.sminHigh, b.sminLow, b.smaxHigh, b.smaxLow) > 0 ||"),
+    fault(
+      "W.compareSigned(b.sminHigh, b.sminLow, b.smaxHigh, b.smaxLow) > 0 ||",
+      "W.compareUnsigned(b.sminHigh, b.sminLow, b.smaxHigh, b.smaxLow) > 0 ||",
+    ),
   ]),
   answer("includes", "where it says yes, every number of the second is in the first", [
     fault("      outer.u32max >= inner.u32max &&\n", ""),
-    fault("W.compareSigned(outer.sminHigh, outer.sminLow, inner.sminHigh, inner.sminLow) <= 0", "W.compareUnsigned(outer.sminHigh, outer.sminLow, inner.sminHigh, inner.sminLow) <= 0"),
+    fault(
+      "W.compareSigned(outer.sminHigh, outer.sminLow, inner.sminHigh, inner.sminLow) <= 0",
+      "W.compareUnsigned(outer.sminHigh, outer.sminLow, inner.sminHigh, inner.sminLow) <= 0",
+    ),
   ]),
   answer("sameBounds", "where it says yes, every number of the second is in the first", [
     fault("    a.smaxHigh === b.smaxHigh &&\n", ""),
@@ -252,4 +284,3 @@ export const BOUNDS_ROWS: readonly Row[] = [
     },
   },
 ];
-

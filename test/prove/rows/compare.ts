@@ -62,7 +62,10 @@ const OUTCOME: Row = {
   cases: casesOf(CONDITIONS),
   quick: true,
   faults: [
-    fault("return lowest > 0 ? true : highest <= 0 ? false : null;", "return lowest >= 0 ? true : highest <= 0 ? false : null;"),
+    fault(
+      "return lowest > 0 ? true : highest <= 0 ? false : null;",
+      "return lowest >= 0 ? true : highest <= 0 ? false : null;",
+    ),
     fault("a.u32min > b.u32max ||", "a.u32min >= b.u32max ||"),
     fault("if (is32) return a.s32min - b.s32max;", "if (is32) return a.s32min - b.s32min;"),
   ],
@@ -87,7 +90,10 @@ const REFINE: Row = {
   cases: casesOf([...CONDITIONS, UNSET]),
   quick: true,
   faults: [
-    fault("a.u32max = Math.min(a.u32max, b.u32max - by);", "a.u32max = Math.min(a.u32max, b.u32max - 1);"),
+    fault(
+      "a.u32max = Math.min(a.u32max, b.u32max - by);",
+      "a.u32max = Math.min(a.u32max, b.u32max - 1);",
+    ),
     fault("if (a.s32max === low) a.s32max = (low - 1) | 0;", "a.s32max = (low - 1) | 0;"),
     fault("if (!isSingleBit(valueHigh, valueLow)) return;", ""),
   ],
@@ -115,12 +121,16 @@ function prefixed(name: string, goals: Goals): Goals {
 /** A number compared with itself: one object is both. */
 const REFINE_ITSELF: Row = {
   name: "compare.refine, of itself",
-  claim: "a number for which the condition holds when it is compared with itself stays in its bounds",
+  claim:
+    "a number for which the condition holds when it is compared with itself stays in its bounds",
   cases: casesOf([...CONDITIONS, UNSET]),
   quick: true,
   faults: [
     fault("B.lowerS64(a, b.smaxHigh, b.smaxLow);", "B.lowerS64(a, b.sminHigh, b.smaxLow);"),
-    fault("b.s32min = Math.max(b.s32min, a.s32min + by);", "b.s32min = Math.max(b.s32min, a.s32min + 1);"),
+    fault(
+      "b.s32min = Math.max(b.s32min, a.s32min + by);",
+      "b.s32min = Math.max(b.s32min, a.s32min + 1);",
+    ),
   ],
   prove(lemma, of): Goals {
     const { condition, is32 } = named(of);
@@ -161,13 +171,20 @@ function ofPair(pair: Loaded | null, x: T.Term, y: T.Term, so: T.Term): T.Term {
 
 const LEARN: Row = {
   name: "compare.learn",
-  claim: "on the way that they take, two numbers stay in their bounds, and that way is not left out",
+  claim:
+    "on the way that they take, two numbers stay in their bounds, and that way is not left out",
   cases: casesOf(CONDITIONS),
   quick: true,
   uses: ["compare.refine", "bounds.sync"],
   faults: [
-    fault("[I.BPF_JGT, I.BPF_JLE],\n  [I.BPF_JLE, I.BPF_JGT],", "[I.BPF_JGT, I.BPF_JLT],\n  [I.BPF_JLE, I.BPF_JGT],"),
-    fault("return B.isEmpty(first) || B.isEmpty(second) ? null :", "return B.isEmpty(first) || !B.isEmpty(second) ? null :"),
+    fault(
+      "[I.BPF_JGT, I.BPF_JLE],\n  [I.BPF_JLE, I.BPF_JGT],",
+      "[I.BPF_JGT, I.BPF_JLT],\n  [I.BPF_JLE, I.BPF_JGT],",
+    ),
+    fault(
+      "return B.isEmpty(first) || B.isEmpty(second) ? null :",
+      "return B.isEmpty(first) || !B.isEmpty(second) ? null :",
+    ),
   ],
   prove(lemma, of): Goals {
     const { condition, is32 } = named(of);
@@ -190,8 +207,14 @@ const LEARN_OF_ITSELF: Row = {
   quick: true,
   uses: ["compare.refine, of itself", "bounds.sync"],
   faults: [
-    fault("taken: refinedTwice(a, operation, is32),", "taken: refinedTwice(a, OPPOSITE.get(operation) ?? operation, is32),"),
-    fault("refine(both, both, operation, is32);", "refine(both, both, operation, !is32); B.setExactly(both, 0, 0);"),
+    fault(
+      "taken: refinedTwice(a, operation, is32),",
+      "taken: refinedTwice(a, OPPOSITE.get(operation) ?? operation, is32),",
+    ),
+    fault(
+      "refine(both, both, operation, is32);",
+      "refine(both, both, operation, !is32); B.setExactly(both, 0, 0);",
+    ),
   ],
   prove(lemma, of): Goals {
     const { condition, is32 } = named(of);
@@ -214,4 +237,3 @@ export const COMPARE_ROWS: readonly Row[] = [
   LEARN,
   LEARN_OF_ITSELF,
 ];
-

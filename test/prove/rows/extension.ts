@@ -37,8 +37,7 @@ function cut(
       const size = Number(of);
       const b = lemma.bounds("b");
       const x = lemma.memberOf(b, "x").term;
-      lemma.witnesses.push(result(x, size));
-      lemma.keeps(...uses);
+      lemma.keepsResult(result(x, size), ...uses);
       const changed = lemma.run((): Loaded => {
         const made = lemma.get(`extension.${name}`)(b, size);
         return made === undefined ? b : made;
@@ -49,10 +48,19 @@ function cut(
 }
 
 export const EXTENSION_ROWS: readonly Row[] = [
-  cut("zeroExtend", "the lower half of any number, extended by zeros, is in the bounds", [4], lowHalf, [
-    fault("isPositive ? b.s32max : -1);", "b.s32max);"),
-    fault("B.setU64(b, 0, b.u32minWord, 0, b.u32maxWord);", "B.setU64(b, 0, b.u32minWord, 0, b.s32max);"),
-  ]),
+  cut(
+    "zeroExtend",
+    "the lower half of any number, extended by zeros, is in the bounds",
+    [4],
+    lowHalf,
+    [
+      fault("isPositive ? b.s32max : -1);", "b.s32max);"),
+      fault(
+        "B.setU64(b, 0, b.u32minWord, 0, b.u32maxWord);",
+        "B.setU64(b, 0, b.u32minWord, 0, b.s32max);",
+      ),
+    ],
+  ),
   cut(
     "truncate",
     "the lowest 1, 2 or 4 bytes of any number, extended by zeros, are in the bounds",
@@ -70,8 +78,14 @@ export const EXTENSION_ROWS: readonly Row[] = [
     [1, 2, 4],
     (x, size) => signedCut(x, size),
     [
-      fault("sminHigh === smaxHigh && (width === 32 || sminLow >> width === smaxLow >> width);", "sminHigh === smaxHigh;"),
-      fault("    B.setU64(b, low >> 31, low, high >> 31, high);\n    b.s32min", "    B.setU64(b, low >> 31, low, 0, high);\n    b.s32min"),
+      fault(
+        "sminHigh === smaxHigh && (width === 32 || sminLow >> width === smaxLow >> width);",
+        "sminHigh === smaxHigh;",
+      ),
+      fault(
+        "    B.setU64(b, low >> 31, low, high >> 31, high);\n    b.s32min",
+        "    B.setU64(b, low >> 31, low, 0, high);\n    b.s32min",
+      ),
     ],
   ),
   cut(
@@ -81,7 +95,10 @@ export const EXTENSION_ROWS: readonly Row[] = [
     (x, size) => signedCut(x, size, 32),
     [
       fault("before.s32min >> width === before.s32max >> width && ", ""),
-      fault("    b.bits = tnum.range(0, low, 0, high);", "    b.bits = tnum.constantWords(0, low);"),
+      fault(
+        "    b.bits = tnum.range(0, low, 0, high);",
+        "    b.bits = tnum.constantWords(0, low);",
+      ),
     ],
   ),
 ];

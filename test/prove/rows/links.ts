@@ -50,11 +50,7 @@ function linked(lemma: Lemma, name: string, width: Width, base: T.Term): Linked 
 }
 
 /** That a register holds a number, and is linked to what it is said to be linked to. */
-function isRight(
-  register: Loaded,
-  value: T.Term,
-  bases: Readonly<Record<number, T.Term>>,
-): Goals {
+function isRight(register: Loaded, value: T.Term, bases: Readonly<Record<number, T.Term>>): Goals {
   const links = Object.entries(bases).map(([id, base]) =>
     T.implies(is(register.id, Number(id)), isMadeOf(register, value, base)),
   );
@@ -68,9 +64,17 @@ function noteContracts(lemma: Lemma): void {
 }
 
 const SPREAD_FAULTS: readonly Fault[] = [
-  { module: "branch", from: "if (source.sumWidth !== 0 && source.sumWidth !== width) continue;", to: "" },
+  {
+    module: "branch",
+    from: "if (source.sumWidth !== 0 && source.sumWidth !== width) continue;",
+    to: "",
+  },
   { module: "branch", from: "if (width === 32) zeroExtend(bounds);", to: "" },
-  { module: "branch", from: "BigInt(target.off) - BigInt(source.off)", to: "BigInt(source.off) - BigInt(target.off)" },
+  {
+    module: "branch",
+    from: "BigInt(target.off) - BigInt(source.off)",
+    to: "BigInt(source.off) - BigInt(target.off)",
+  },
 ];
 
 const SPREAD: Row = {
@@ -87,10 +91,9 @@ const SPREAD: Row = {
     const target = linked(lemma, "target", second, base);
     const by = T.binary("bvsub", fit(target.register.off, LONG), fit(source.register.off, LONG));
     const sum = T.binary("bvadd", source.value, by);
-    lemma.witnesses.push(sum, lowHalf(sum));
     partContracts(lemma, I.BPF_ADD, source.value, by);
     zeroExtendContract(lemma, [sum]);
-    lemma.keeps("bounds.sync");
+    lemma.keepsResult(target.value, "bounds.sync");
     const place = { register: target.register };
     const state = {
       frame: { get: () => source.register },
@@ -118,8 +121,16 @@ const SUMS: Row = {
   faults: [
     // The fault that was there: a sum of 32 bits with a number whose upper half isn't known to be 0.
     { module: "links", from: "(is64 || bounds.umaxHigh === 0)", to: "true" },
-    { module: "links", from: "if (is64 && by.smin !== BigInt(value)) return null;", to: "" },
-    { module: "links", from: "return value === B.S32_MIN ? null : 0 - value;", to: "return value;" },
+    {
+      module: "links",
+      from: "if (is64 && by.bits.valueHigh !== value >> 31) return null;",
+      to: "",
+    },
+    {
+      module: "links",
+      from: "return value === B.S32_MIN ? null : 0 - value;",
+      to: "return value;",
+    },
     { module: "links", from: "sumWidth === 0 && ", to: "" },
   ],
   prove(lemma, of): Goals {
@@ -182,8 +193,11 @@ const MOVES: Row = {
   uses: ["extension.signExtend64", "extension.signExtend32", "extension.zeroExtend", "bounds.sync"],
   faults: [
     { module: "alu", from: "B.widthOf(source.bounds) <= 32", to: "B.widthOf(source.bounds) <= 33" },
-    { module: "extension", from: "umaxHigh === 0 && umaxLow >>> (size * 8 - 1) === 0", to: "umaxHigh === 0 && umaxLow >>> (size * 8) === 0" },
-    { module: "environment", from: "register.sumWidth === 0 ? register : register.unlinked()", to: "register" },
+    {
+      module: "extension",
+      from: "umaxHigh === 0 && umaxLow >>> (size * 8 - 1) === 0",
+      to: "umaxHigh === 0 && umaxLow >>> (size * 8) === 0",
+    },
   ],
   prove(lemma, of): Goals {
     const [, bits, cut, width] = /^(\d+) (\d+), of (\d+)$/.exec(String(of)) ?? [];
@@ -192,10 +206,8 @@ const MOVES: Row = {
     const source = linked(lemma, "source", Number(width) as Width, base);
     const x = source.value;
     const size = Number(cut) / 8;
-    const result =
-      size > 0 ? signedCut(x, size, is64 ? LONG : WORD) : is64 ? x : lowHalf(x);
-    lemma.witnesses.push(result);
-    lemma.keeps("bounds.sync");
+    const result = size > 0 ? signedCut(x, size, is64 ? LONG : WORD) : is64 ? x : lowHalf(x);
+    lemma.keepsResult(result, "bounds.sync");
     const registers: Record<number, Loaded> = { 3: source.register, 4: source.register };
     const env = environment(lemma, { dst: 3, src: 4, off: Number(cut) }, registers);
     return lemma.goals(() => {
@@ -213,7 +225,8 @@ const SIZES = [1, 2, 4, 8];
 /** What a number is after so many of its bytes were stored and others loaded. */
 const FILLS: Row = {
   name: "stack_access.storeFixed, loadFixed, narrowed",
-  claim: "what is loaded of a stored number's bytes is in the bounds, and linked only where it is equal",
+  claim:
+    "what is loaded of a stored number's bytes is in the bounds, and linked only where it is equal",
   cases: SIZES.flatMap((stored) =>
     SIZES.filter((loaded) => loaded <= stored).flatMap((loaded) =>
       ["zeros", "sign"].flatMap((extension) =>
@@ -224,9 +237,16 @@ const FILLS: Row = {
   quick: true,
   uses: ["extension.truncate", "extension.signExtend64"],
   faults: [
-    { module: "stack_access", from: "return width > size * 8 ? filled.unlinked() : filled;", to: "return filled;" },
-    { module: "stack_access", from: "return fitsSigned(contents.bounds, size) ? contents.withBounds(extended) : scalar(extended);", to: "return contents.withBounds(extended);" },
-    { module: "stack_access", from: "const fits = B.widthOf(contents.bounds) <= size * 8;", to: "const fits = true;" },
+    {
+      module: "stack_access",
+      from: "return width > size * 8 ? filled.unlinked() : filled;",
+      to: "return filled;",
+    },
+    {
+      module: "stack_access",
+      from: "return fitsSigned(contents.bounds, size) ? contents.withBounds(extended) : scalar(extended);",
+      to: "return contents.withBounds(extended);",
+    },
   ],
   prove(lemma, of): Goals {
     const [, stored, loaded, extension, width] =
@@ -236,8 +256,7 @@ const FILLS: Row = {
     const size = Number(loaded);
     const isSigned = extension === "sign";
     const result = isSigned ? signedCut(source.value, size) : cutTo(source.value, size);
-    lemma.witnesses.push(result);
-    lemma.keeps("bounds.sync");
+    lemma.keepsResult(result, "bounds.sync");
     noteContracts(lemma);
     const registers: Record<number, Loaded> = { 3: source.register };
     const env = environment(lemma, {}, registers);
@@ -253,4 +272,3 @@ const FILLS: Row = {
 };
 
 export const LINK_ROWS: readonly Row[] = [SUMS, SPREAD, MOVES, FILLS];
-

@@ -133,7 +133,10 @@ const STEP: Row = {
   claim: "is one of the numbers, above the given one where any is, and none is between them",
   quick: true,
   faults: [
-    fault("(leastLow & -bit) | bit | (valueLow & (bit - 1))", "(leastLow & -bit) | bit | (valueLow & bit)"),
+    fault(
+      "(leastLow & -bit) | bit | (valueLow & (bit - 1))",
+      "(leastLow & -bit) | bit | (valueLow & bit)",
+    ),
     fault("const isTooSmall =\n    W.compareUnsigned(", "const isTooSmall =\n    W.compareSigned("),
   ],
   prove(lemma): Goals {
@@ -259,7 +262,11 @@ const EQUATION: Row = {
   faults: [],
   prove(lemma, of): Goals {
     const [bits = 0, bit = 0] = String(of).split(" ").map(Number);
-    const [s, h, y] = ["s", "h", "y"].map((name) => lemma.long(name).term) as [T.Term, T.Term, T.Term];
+    const [s, h, y] = ["s", "h", "y"].map((name) => lemma.long(name).term) as [
+      T.Term,
+      T.Term,
+      T.Term,
+    ];
     const add = operation("bvadd");
     const times = operation("bvmul");
     const power = long(1n << BigInt(bits));
@@ -271,12 +278,19 @@ const EQUATION: Row = {
 
 const MULTIPLES: Row = {
   name: "tnum.multiples",
-  claim: "any number times a known one that ends with k zeros has the bits that are given, k = 0 to 64",
+  claim:
+    "any number times a known one that ends with k zeros has the bits that are given, k = 0 to 64",
   cases: upTo(64),
   first: "z3",
   faults: [
-    fault("return new Tnum(0, 0, -1, valueLow | -valueLow);", "return new Tnum(0, 0, -1, -valueLow);"),
-    fault("return new Tnum(0, 0, valueHigh | -valueHigh, 0);", "return new Tnum(0, 0, valueHigh, 0);"),
+    fault(
+      "return new Tnum(0, 0, -1, valueLow | -valueLow);",
+      "return new Tnum(0, 0, -1, -valueLow);",
+    ),
+    fault(
+      "return new Tnum(0, 0, valueHigh | -valueHigh, 0);",
+      "return new Tnum(0, 0, valueHigh, 0);",
+    ),
   ],
   prove(lemma, of): Goals {
     const zeros = Number(of);
@@ -321,8 +335,15 @@ export const TNUM_ROWS: readonly Row[] = [
     claim: "the number has the bits that are given",
     quick: true,
     faults: [
-      fault("return constantWords(W.highWord(value), W.lowWord(value));", "return constantWords(0, W.lowWord(value));"),
-      { module: "words", from: "return Number(BigInt.asIntN(32, value >> 32n));", to: "return Number(BigInt.asIntN(32, value >> 31n));" },
+      fault(
+        "return constantWords(W.highWord(value), W.lowWord(value));",
+        "return constantWords(0, W.lowWord(value));",
+      ),
+      {
+        module: "words",
+        from: "return Number(BigInt.asIntN(32, value >> 32n));",
+        to: "return Number(BigInt.asIntN(32, value >> 31n));",
+      },
     ],
     prove(lemma): Goals {
       const x = lemma.long("x").term;
@@ -337,15 +358,16 @@ export const TNUM_ROWS: readonly Row[] = [
     claim: "any number of the range has the bits that are given",
     quick: true,
     faults: [
-      fault("maskHigh === 0 ? onesBelow(minLow ^ maxLow) : -1", "maskHigh === 0 ? onesBelow(minLow ^ maxLow) : 0"),
+      fault(
+        "maskHigh === 0 ? onesBelow(minLow ^ maxLow) : -1",
+        "maskHigh === 0 ? onesBelow(minLow ^ maxLow) : 0",
+      ),
       fault("(-1 >>> Math.clz32(word)) | 0", "(-1 >>> Math.clz32(word)) >>> 1"),
     ],
     prove(lemma): Goals {
       const [min, max, x] = [lemma.long("min"), lemma.long("max"), lemma.long("x").term];
       lemma.assume(T.not(isBelow(x, min.term)), T.not(isBelow(max.term, x)));
-      const result = lemma.run(() =>
-        lemma.get("tnum.range")(min.high, min.low, max.high, max.low),
-      );
+      const result = lemma.run(() => lemma.get("tnum.range")(min.high, min.low, max.high, max.low));
       return describes(result, x);
     },
   },
@@ -372,7 +394,10 @@ export const TNUM_ROWS: readonly Row[] = [
   ),
   ofTwo("and", operation("bvand"), [
     fault("(b.valueLow | b.maskLow) & ~low", "b.valueLow & ~low"),
-    fault("const high = a.valueHigh & b.valueHigh;\n  const low", "const high = a.valueHigh;\n  const low"),
+    fault(
+      "const high = a.valueHigh & b.valueHigh;\n  const low",
+      "const high = a.valueHigh;\n  const low",
+    ),
   ]),
   ofTwo("or", operation("bvor"), [
     fault("(a.maskLow | b.maskLow) & ~low", "a.maskLow & ~low"),
@@ -384,7 +409,8 @@ export const TNUM_ROWS: readonly Row[] = [
   ]),
   {
     name: "tnum, ends",
-    claim: "every number is between those with no unknown bit set and with all of them; signed, the sign is the other way round",
+    claim:
+      "every number is between those with no unknown bit set and with all of them; signed, the sign is the other way round",
     quick: true,
     faults: [],
     prove(lemma): Goals {
@@ -395,24 +421,14 @@ export const TNUM_ROWS: readonly Row[] = [
   MUL,
   EQUATION,
   MULTIPLES,
-  shift(
-    "shiftLeft",
-    63,
-    (x, bits) => T.binary("bvshl", x, long(bits)),
-    [
-      { module: "words", from: "low << (bits - 32);", to: "low << (bits - 31);" },
-      { module: "words", from: "if (bits === 0) return high;", to: "" },
-    ],
-  ),
-  shift(
-    "shiftRight",
-    63,
-    (x, bits) => T.binary("bvlshr", x, long(bits)),
-    [
-      { module: "words", from: "(high >>> (bits - 32)) | 0;", to: "(high >> (bits - 32)) | 0;" },
-      { module: "words", from: "(low >>> bits) | (high << (32 - bits))", to: "(low >>> bits)" },
-    ],
-  ),
+  shift("shiftLeft", 63, (x, bits) => T.binary("bvshl", x, long(bits)), [
+    { module: "words", from: "low << (bits - 32);", to: "low << (bits - 31);" },
+    { module: "words", from: "if (bits === 0) return high;", to: "" },
+  ]),
+  shift("shiftRight", 63, (x, bits) => T.binary("bvlshr", x, long(bits)), [
+    { module: "words", from: "(high >>> (bits - 32)) | 0;", to: "(high >> (bits - 32)) | 0;" },
+    { module: "words", from: "(low >>> bits) | (high << (32 - bits))", to: "(low >>> bits)" },
+  ]),
   shift(
     "shiftRightSigned",
     63,
@@ -426,18 +442,26 @@ export const TNUM_ROWS: readonly Row[] = [
   shift(
     "shiftRightSigned",
     31,
-    (x, bits) =>
-      T.zeroExtend(T.binary("bvashr", lowWord(x), T.constant(32, BigInt(bits))), LONG),
+    (x, bits) => T.zeroExtend(T.binary("bvashr", lowWord(x), T.constant(32, BigInt(bits))), LONG),
     [
-      fault("new Tnum(0, a.valueLow >> bits, 0, a.maskLow >> bits)", "new Tnum(0, a.valueLow >> bits, 0, a.maskLow >>> bits)"),
-      fault("new Tnum(0, a.valueLow >> bits, 0, a.maskLow >> bits)", "new Tnum(0, a.valueLow >>> bits, 0, a.maskLow >> bits)"),
+      fault(
+        "new Tnum(0, a.valueLow >> bits, 0, a.maskLow >> bits)",
+        "new Tnum(0, a.valueLow >> bits, 0, a.maskLow >>> bits)",
+      ),
+      fault(
+        "new Tnum(0, a.valueLow >> bits, 0, a.maskLow >> bits)",
+        "new Tnum(0, a.valueLow >>> bits, 0, a.maskLow >> bits)",
+      ),
     ],
     32,
   ),
   {
     ...answer("union", "", () => T.TRUE, [
       fault("(a.valueLow ^ b.valueLow) | a.maskLow | b.maskLow;", "a.maskLow | b.maskLow;"),
-      fault("(a.valueHigh ^ b.valueHigh) | a.maskHigh | b.maskHigh;", "(a.valueHigh ^ b.valueHigh) | a.maskHigh;"),
+      fault(
+        "(a.valueHigh ^ b.valueHigh) | a.maskHigh | b.maskHigh;",
+        "(a.valueHigh ^ b.valueHigh) | a.maskHigh;",
+      ),
     ]),
     claim: "any number of either has the bits that are given",
     prove(lemma): Goals {
@@ -495,13 +519,11 @@ export const TNUM_ROWS: readonly Row[] = [
   ),
   {
     ...answer("isRange", "", () => T.TRUE, [
-      fault(
-        "(maskHigh | (maskLow & (maskLow + 1))) === 0",
-        "(maskLow & (maskLow + 1)) === 0",
-      ),
+      fault("(maskHigh | (maskLow & (maskLow + 1))) === 0", "(maskLow & (maskLow + 1)) === 0"),
       fault("(maskHigh & (maskHigh + 1)) === 0", "true"),
     ]),
-    claim: "where it says yes, all from the smallest of the numbers to the largest are numbers of it",
+    claim:
+      "where it says yes, all from the smallest of the numbers to the largest are numbers of it",
     prove(lemma): Goals {
       const a = lemma.tnum("a");
       const x = lemma.long("x").term;
@@ -536,8 +558,14 @@ export const TNUM_ROWS: readonly Row[] = [
         swapped(x, Number(of)),
       ),
     [
-      fault("result = (result << 8n) | ((value >> BigInt(8 * i)) & 0xffn)", "result = (result << 8n) | ((value >> BigInt(8 * i)) & 0x7fn)"),
-      fault("W.highWord(value), W.lowWord(value), W.highWord(mask), W.lowWord(mask)", "W.highWord(value), W.lowWord(value), 0, W.lowWord(mask)"),
+      fault(
+        "result = (result << 8n) | ((value >> BigInt(8 * i)) & 0xffn)",
+        "result = (result << 8n) | ((value >> BigInt(8 * i)) & 0x7fn)",
+      ),
+      fault(
+        "W.highWord(value), W.lowWord(value), W.highWord(mask), W.lowWord(mask)",
+        "W.highWord(value), W.lowWord(value), 0, W.lowWord(mask)",
+      ),
     ],
     [2, 4, 8],
   ),
@@ -550,16 +578,24 @@ export const TNUM_ROWS: readonly Row[] = [
         lowHalf(x),
       ),
     [
-      fault("return new Tnum(0, a.valueLow, 0, a.maskLow);", "return new Tnum(0, a.valueLow, 0, 0);"),
-      fault("return new Tnum(0, a.valueLow, 0, a.maskLow);", "return new Tnum(a.valueHigh, a.valueLow, 0, a.maskLow);"),
+      fault(
+        "return new Tnum(0, a.valueLow, 0, a.maskLow);",
+        "return new Tnum(0, a.valueLow, 0, 0);",
+      ),
+      fault(
+        "return new Tnum(0, a.valueLow, 0, a.maskLow);",
+        "return new Tnum(a.valueHigh, a.valueLow, 0, a.maskLow);",
+      ),
     ],
   ),
-  ofTwo(
-    "withLowHalf",
-    (a, b) => T.concat(T.extract(a, 63, 32), lowWord(b)),
-    [
-      fault("new Tnum(a.valueHigh, low.valueLow, a.maskHigh, low.maskLow)", "new Tnum(a.valueHigh, low.valueLow, a.maskHigh, a.maskLow & low.maskLow)"),
-      fault("new Tnum(a.valueHigh, low.valueLow, a.maskHigh, low.maskLow)", "new Tnum(a.valueHigh, low.valueLow, 0, low.maskLow)"),
-    ],
-  ),
+  ofTwo("withLowHalf", (a, b) => T.concat(T.extract(a, 63, 32), lowWord(b)), [
+    fault(
+      "new Tnum(a.valueHigh, low.valueLow, a.maskHigh, low.maskLow)",
+      "new Tnum(a.valueHigh, low.valueLow, a.maskHigh, a.maskLow & low.maskLow)",
+    ),
+    fault(
+      "new Tnum(a.valueHigh, low.valueLow, a.maskHigh, low.maskLow)",
+      "new Tnum(a.valueHigh, low.valueLow, 0, low.maskLow)",
+    ),
+  ]),
 ];
