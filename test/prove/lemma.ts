@@ -2,7 +2,7 @@
 
 import { type Fault, type Loaded, load, type Modules } from "./loader.ts";
 import type { ModuleName } from "./modules.ts";
-import { Bool, boolOf, fit, type Num, numOf, wordOf } from "./numbers.ts";
+import { Bool, bitsOf, boolOf, type Num, numOf, wordOf } from "./numbers.ts";
 import { Machine, SYMBOLIC } from "./symbolic.ts";
 import * as T from "./terms.ts";
 
@@ -50,7 +50,7 @@ export function longOf(term: T.Term): Long {
 
 /** The words of a JavaScript value each, as one number. */
 export function join(high: unknown, low: unknown): T.Term {
-  return T.concat(fit(high, WORD), fit(low, WORD));
+  return T.concat(bitsOf(high, WORD), bitsOf(low, WORD));
 }
 
 export function lowWord(term: T.Term): T.Term {
@@ -84,7 +84,7 @@ export function hasBits(tnum: Loaded, value: T.Term): T.Term {
 /** Whether no bit of a tnum is both unknown and one. */
 export function isProper(tnum: Loaded): T.Term {
   const both = (value: unknown, mask: unknown): T.Term =>
-    T.equal(T.binary("bvand", fit(value, WORD), fit(mask, WORD)), T.constant(WORD, 0n));
+    T.equal(T.binary("bvand", bitsOf(value, WORD), bitsOf(mask, WORD)), T.constant(WORD, 0n));
   return T.and(both(tnum.valueHigh, tnum.maskHigh), both(tnum.valueLow, tnum.maskLow));
 }
 
@@ -95,8 +95,8 @@ export function membership(b: Loaded, value: T.Term): Goals {
   return {
     u64: within(T.unsignedLess, value, end("umin"), end("umax")),
     s64: within(T.signedLess, value, end("smin"), end("smax")),
-    u32: within(T.unsignedLess, low, fit(b.u32minWord, WORD), fit(b.u32maxWord, WORD)),
-    s32: within(T.signedLess, low, fit(b.s32min, WORD), fit(b.s32max, WORD)),
+    u32: within(T.unsignedLess, low, bitsOf(b.u32minWord, WORD), bitsOf(b.u32maxWord, WORD)),
+    s32: within(T.signedLess, low, bitsOf(b.s32min, WORD), bitsOf(b.s32max, WORD)),
     bits: hasBits(b.bits, value),
     // A word that is out of range would be read as another number.
     words: T.and(isWord(b.s32min), isWord(b.s32max), isWord(b.u32minWord), isWord(b.u32maxWord)),
@@ -106,8 +106,8 @@ export function membership(b: Loaded, value: T.Term): Goals {
 function isWord(value: unknown): T.Term {
   const { term } = numOf(value);
   return T.equal(
-    T.signExtend(fit(value, WORD), Math.max(WORD, term.width)),
-    fit(value, Math.max(WORD, term.width)),
+    T.signExtend(bitsOf(value, WORD), Math.max(WORD, term.width)),
+    bitsOf(value, Math.max(WORD, term.width)),
   );
 }
 
@@ -228,8 +228,8 @@ export class Lemma {
   }
 
   /**
-   * As {@link Lemma.keeps}, of one number that has to be in the bounds wherever they are called: that
-   * is shown part by part, and then the number is in what they make of them.
+   * As {@link Lemma.keeps}, of one number that has to be in the bounds wherever they are called:
+   * that is shown part by part, and then the number is in what they make of them.
    */
   keepsResult(value: T.Term, ...names: readonly string[]): void {
     for (const name of names) {

@@ -3,6 +3,7 @@
  * range in which they are known to be, so that each is as wide as its numbers need.
  */
 
+import { larger, smaller } from "../../src/kernel/verifier/bounds.ts";
 import * as T from "./terms.ts";
 
 /** What the rewritten code does that has no meaning here: nothing is left out silently. */
@@ -88,7 +89,7 @@ export function simplified(value: Num | Bool): Num | Bool | number | bigint | bo
 }
 
 /** The term, in so many bits or, where that is fewer, the lowest of them. */
-export function fit(value: unknown, width: number): T.Term {
+export function bitsOf(value: unknown, width: number): T.Term {
   const { term } = numOf(value);
   return width < term.width ? T.extract(term, width - 1, 0) : T.signExtend(term, width);
 }
@@ -118,6 +119,10 @@ export type Assume = (fact: T.Term) => void;
 function rounded(exact: Num, { assume, roundings }: Arithmetic): Num {
   const { min, max } = exact;
   if (min >= -EXACT && max <= EXACT) return exact;
+  if (T.isConstant(exact.term)) {
+    const value = BigInt(Number(T.signedValue(exact.term)));
+    return new Num(T.constant(widthFor(value, value), value), value, value, false, exact);
+  }
   const known = roundings.get(exact.term);
   if (known !== undefined) return known;
   const lowest = min < 0n ? min * 2n : 0n;
@@ -130,7 +135,7 @@ function rounded(exact: Num, { assume, roundings }: Arithmetic): Num {
       T.signedLess(T.constant(width, -EXACT), value),
       T.signedLess(value, T.constant(width, EXACT)),
     );
-  const wide = fit(exact, width);
+  const wide = bitsOf(exact, width);
   assume(T.implies(T.or(isSmall(wide), isSmall(term)), T.equal(wide, term)));
   const result = new Num(term, lowest, highest, false, exact);
   roundings.set(exact.term, result);
@@ -162,11 +167,11 @@ function corners(a: Num, b: Num): readonly bigint[] {
 }
 
 function least(values: readonly bigint[]): bigint {
-  return values.reduce((a, b) => (a < b ? a : b));
+  return values.reduce(smaller);
 }
 
 function most(values: readonly bigint[]): bigint {
-  return values.reduce((a, b) => (a > b ? a : b));
+  return values.reduce(larger);
 }
 
 /** The product of two terms. */
@@ -189,7 +194,7 @@ function beside(a: Num, b: Num): T.Term | null {
   if (a.scaled === null) return null;
   const { of, bits } = a.scaled;
   if (b.min < 0n || b.max >= 1n << BigInt(bits)) return null;
-  return T.concat(of.term, fit(b, bits));
+  return T.concat(of.term, bitsOf(b, bits));
 }
 
 function multiply(a: Num, b: Num, arithmetic: Arithmetic): Num {
@@ -198,7 +203,7 @@ function multiply(a: Num, b: Num, arithmetic: Arithmetic): Num {
   const [min, max] = [least(corners(x, y)), most(corners(x, y))];
   const width = widthFor(min, max);
   const exact = isConstant
-    ? new Num(T.binary("bvmul", fit(x, width), fit(y, width)), min, max)
+    ? new Num(T.binary("bvmul", bitsOf(x, width), bitsOf(y, width)), min, max)
     : product(x, y, arithmetic);
   if (a.isBig) return new Num(exact.term, min, max, true);
   const result = new Num(exact.term, min, max);
@@ -217,7 +222,8 @@ function sum(operator: "bvadd" | "bvsub", a: Num, b: Num, arithmetic: Arithmetic
   const min = isSum ? a.min + b.min : a.min - b.max;
   const max = isSum ? a.max + b.max : a.max - b.min;
   const width = widthFor(min, max);
-  const term = (isSum ? beside(a, b) : null) ?? T.binary(operator, fit(a, width), fit(b, width));
+  const term =
+    (isSum ? beside(a, b) : null) ?? T.binary(operator, bitsOf(a, width), bitsOf(b, width));
   const exact = new Num(term, min, max, a.isBig);
   return a.isBig ? exact : rounded(exact, arithmetic);
 }
@@ -228,7 +234,7 @@ function bitwise(operator: string, a: Num, b: Num): Num {
   const width = a.isBig ? Math.max(a.term.width, b.term.width) : 32;
   const joined = operator === "|" && a.isBig ? beside(a, b) : null;
   if (joined !== null) return new Num(joined, a.min, a.max + b.max, true);
-  const term = T.binary(BITWISE[operator] as string, fit(a, width), fit(b, width));
+  const term = T.binary(BITWISE[operator] as string, bitsOf(a, width), bitsOf(b, width));
   const masks = operator === "&" ? [a, b].filter(({ min }) => min >= 0n) : [];
   const [mask] = masks.sort((x, y) => (x.max < y.max ? -1 : 1));
   if (mask !== undefined && (a.isBig || mask.max <= S32_MAX)) {
@@ -239,12 +245,12 @@ function bitwise(operator: string, a: Num, b: Num): Num {
 
 /** By how much 32-bit operators shift. */
 function shiftBits(by: Num): T.Term {
-  return T.binary("bvand", fit(by, 32), T.constant(32, 31n));
+  return T.binary("bvand", bitsOf(by, 32), T.constant(32, 31n));
 }
 
 function shift(operator: string, a: Num, by: Num): Num {
   if (a.isBig) return bigShift(operator, a, by);
-  const word = fit(a, 32);
+  const word = bitsOf(a, 32);
   if (operator === "<<") return wordOf(T.binary("bvshl", word, shiftBits(by)));
   const isFixed = T.isConstant(by.term);
   const bits = isFixed ? by.min & 31n : 0n;
@@ -265,7 +271,7 @@ function bigShift(operator: string, a: Num, by: Num): Num {
   }
   const [min, max] = [a.min << by.min, a.max << by.min];
   const width = widthFor(min, max);
-  const term = T.binary("bvshl", fit(a, width), T.constant(width, by.min));
+  const term = T.binary("bvshl", bitsOf(a, width), T.constant(width, by.min));
   const result = new Num(term, min, max, true);
   result.scaled = { of: a, bits: Number(by.min) };
   return result;
@@ -305,23 +311,23 @@ export function less(a: Num, b: Num): T.Term {
   if (a.min >= b.max) return T.FALSE;
   const isUnsigned = a.min >= 0n && b.min >= 0n;
   const width = Math.max(a.term.width, b.term.width);
-  if (!isUnsigned) return T.signedLess(fit(a, width), fit(b, width));
+  if (!isUnsigned) return T.signedLess(bitsOf(a, width), bitsOf(b, width));
   const narrow = width > 1 ? width - 1 : width;
-  return T.unsignedLess(fit(a, narrow), fit(b, narrow));
+  return T.unsignedLess(bitsOf(a, narrow), bitsOf(b, narrow));
 }
 
 /** a === b. */
 export function equalNums(a: Num, b: Num): T.Term {
   if (a.max < b.min || b.max < a.min) return T.FALSE;
   const width = Math.max(a.term.width, b.term.width);
-  return T.equal(fit(a, width), fit(b, width));
+  return T.equal(bitsOf(a, width), bitsOf(b, width));
 }
 
 /** One of two. */
 export function chooseNum(condition: T.Term, a: Num, b: Num): Num {
   if (a.exact !== null || b.exact !== null) return chooseRounded(condition, a, b);
   const width = Math.max(a.term.width, b.term.width);
-  const term = T.choose(condition, fit(a, width), fit(b, width));
+  const term = T.choose(condition, bitsOf(a, width), bitsOf(b, width));
   return new Num(term, least([a.min, b.min]), most([a.max, b.max]), a.isBig);
 }
 
@@ -376,7 +382,7 @@ export function operate(
 
 /** Math.clz32(): one case a bit. */
 export function leadingZeros(value: Num): Num {
-  const word = fit(value, 32);
+  const word = bitsOf(value, 32);
   let term = T.constant(7, 32n);
   for (let bit = 0; bit < 32; bit++) {
     const isSet = T.equal(T.extract(word, bit, bit), T.constant(1, 1n));
@@ -387,7 +393,7 @@ export function leadingZeros(value: Num): Num {
 
 /** BigInt.asIntN() and BigInt.asUintN(). */
 export function wrapped(bits: number, value: Num, isSigned: boolean): Num {
-  const term = fit(value, bits);
+  const term = bitsOf(value, bits);
   return isSigned ? signedOf(term, true) : unsignedOf(term, true);
 }
 

@@ -105,7 +105,7 @@ function assignedIn(node: Syntax): string[] {
   return [...assigned].filter((name) => !declared.has(name));
 }
 
-/** Rewrites a module. @param text - JavaScript. @param exact - leaves functions out that it can't. */
+/** Rewrites a module. @param text - JavaScript. */
 export function rewrite(module: string, text: string, dialect: Dialect): Rewritten {
   const { program, errors } = parseSync(`${module}.js`, text);
   if (errors.length > 0) throw new Error(`${module}: ${JSON.stringify(errors)}`);
@@ -166,7 +166,8 @@ export function rewrite(module: string, text: string, dialect: Dialect): Rewritt
   function forLoop(node: Syntax): string {
     const of = (key: string): string => (isSyntax(node[key]) ? emit(part(node, key)) : "");
     const start = of("init").replace(/;$/, "");
-    return `for (${start}; ${dialect.test(of("test"))}; ${of("update")}) ${block(part(node, "body"))}`;
+    const head = `${start}; ${dialect.test(of("test"))}; ${of("update")}`;
+    return `for (${head}) ${block(part(node, "body"))}`;
   }
 
   function expression(node: Syntax): string | null {

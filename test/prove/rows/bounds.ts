@@ -12,7 +12,7 @@ import {
   truth,
 } from "../lemma.ts";
 import type { Fault, Loaded } from "../loader.ts";
-import { fit, signedOf, unsignedOf } from "../numbers.ts";
+import { bitsOf, signedOf, unsignedOf } from "../numbers.ts";
 import * as T from "../terms.ts";
 import { ends, isBelow } from "./tnum.ts";
 
@@ -123,15 +123,15 @@ const SET_BIG: Row = {
         const isSigned = end.startsWith("s");
         const term = join(b[`${end}High`], b[`${end}Low`]);
         const meant = isSigned ? signedOf(term, true) : unsignedOf(term, true);
-        goals[`${end} is`] = T.equal(fit(value, 65), fit(meant, 65));
+        goals[`${end} is`] = T.equal(bitsOf(value, 65), bitsOf(meant, 65));
         copy[end] = value;
         goals[end] = T.equal(join(copy[`${end}High`], copy[`${end}Low`]), term);
       }
       for (const end of ["u32min", "u32max"]) {
-        const word = fit(b[`${end}Word`], 32);
-        goals[`${end} is`] = T.equal(fit(b[end], 33), T.zeroExtend(word, 33));
+        const word = bitsOf(b[`${end}Word`], 32);
+        goals[`${end} is`] = T.equal(bitsOf(b[end], 33), T.zeroExtend(word, 33));
         copy[end] = b[end];
-        goals[end] = T.equal(fit(copy[`${end}Word`], 32), word);
+        goals[end] = T.equal(bitsOf(copy[`${end}Word`], 32), word);
       }
       return goals;
     });
@@ -276,7 +276,7 @@ export const BOUNDS_ROWS: readonly Row[] = [
     prove(lemma): Goals {
       const b = lemma.bounds("b");
       const x = lemma.memberOf(b, "x").term;
-      const width = fit(
+      const width = bitsOf(
         lemma.run(() => lemma.get("bounds.widthOf")(b)),
         64,
       );

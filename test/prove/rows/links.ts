@@ -6,7 +6,7 @@
 import * as I from "../../../src/abi/insn.ts";
 import { type Goals, holds, isIn, type Lemma, LONG, lowHalf, type Row, WORD } from "../lemma.ts";
 import type { Fault, Loaded } from "../loader.ts";
-import { fit } from "../numbers.ts";
+import { bitsOf } from "../numbers.ts";
 import * as T from "../terms.ts";
 import { apply, partContracts, zeroExtendContract } from "./arithmetic.ts";
 import { cutTo, signedCut } from "./extension.ts";
@@ -18,9 +18,9 @@ const WIDTHS: readonly Width[] = [0, 32, 64];
 const LINKED = 1;
 const NEW = 2;
 
-/** What it means for a number to have an id: how it is made of the number that the id stands for. */
+/** What an id means: how a number is made of the one that the id stands for. */
 function isMadeOf({ sumWidth, off }: Loaded, x: T.Term, base: T.Term): T.Term {
-  const sum = T.binary("bvadd", base, fit(off, LONG));
+  const sum = T.binary("bvadd", base, bitsOf(off, LONG));
   const isShort = T.equal(T.extract(base, 63, WORD), T.constant(WORD, 0n));
   return T.and(
     T.implies(is(sumWidth, 0), T.equal(x, base)),
@@ -30,7 +30,7 @@ function isMadeOf({ sumWidth, off }: Loaded, x: T.Term, base: T.Term): T.Term {
 }
 
 function is(value: unknown, number: number): T.Term {
-  return T.equal(fit(value, LONG), T.constant(LONG, BigInt(number)));
+  return T.equal(bitsOf(value, LONG), T.constant(LONG, BigInt(number)));
 }
 
 interface Linked {
@@ -89,7 +89,11 @@ const SPREAD: Row = {
     const base = lemma.long("base").term;
     const source = linked(lemma, "source", first, base);
     const target = linked(lemma, "target", second, base);
-    const by = T.binary("bvsub", fit(target.register.off, LONG), fit(source.register.off, LONG));
+    const by = T.binary(
+      "bvsub",
+      bitsOf(target.register.off, LONG),
+      bitsOf(source.register.off, LONG),
+    );
     const sum = T.binary("bvadd", source.value, by);
     partContracts(lemma, I.BPF_ADD, source.value, by);
     zeroExtendContract(lemma, [sum]);
@@ -119,7 +123,7 @@ const SUMS: Row = {
   quick: true,
   uses: ["scalar_alu.arithmetic, ADD", "scalar_alu.arithmetic, SUB"],
   faults: [
-    // The fault that was there: a sum of 32 bits with a number whose upper half isn't known to be 0.
+    // The fault that was there: a 32-bit sum of a number that isn't known to fit 32 bits.
     { module: "links", from: "(is64 || bounds.umaxHigh === 0)", to: "true" },
     {
       module: "links",
@@ -244,8 +248,8 @@ const FILLS: Row = {
     },
     {
       module: "stack_access",
-      from: "return fitsSigned(contents.bounds, size) ? contents.withBounds(extended) : scalar(extended);",
-      to: "return contents.withBounds(extended);",
+      from: "return fitsSigned(contents.bounds, size) ?",
+      to: "return size > 0 ?",
     },
   ],
   prove(lemma, of): Goals {
