@@ -23,8 +23,6 @@ export interface Row {
   readonly first?: SolverName;
   /** Seconds that a solver may take. */
   readonly limit?: number;
-  /** Is proved in CI's minute. */
-  readonly quick?: boolean;
   /** Lemmas that stand for functions in it. */
   readonly uses?: readonly string[];
   /** What a proof has to notice: at least two. */

@@ -11,7 +11,7 @@
 import { parseArgs } from "node:util";
 import type { Row } from "./lemma.ts";
 import { findCounterexample, prove } from "./prover.ts";
-import { ROWS } from "./rows.ts";
+import { isQuick, ROWS } from "./rows.ts";
 import { solverNames } from "./solver.ts";
 
 const { values } = parseArgs({
@@ -25,8 +25,9 @@ const { values } = parseArgs({
 });
 
 const rows = ROWS.filter(
-  ({ name, quick }) =>
-    (values.only === undefined || name.includes(values.only)) && (!values.quick || quick === true),
+  (row) =>
+    (values.only === undefined || row.name.includes(values.only)) &&
+    (!values.quick || isQuick(row)),
 );
 if (rows.length === 0) {
   console.error(`no row has "${values.only}" in its name: --list names them all`);

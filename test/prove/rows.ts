@@ -10,6 +10,22 @@ import { RANGE_ROWS } from "./rows/ranges.ts";
 import { TNUM_ROWS } from "./rows/tnum.ts";
 import { MUL_ROWS } from "./rows/tnum_mul.ts";
 
+/** Rows that take seconds to minutes: `npm run prove` proves them, `npm test` does not. */
+const SLOW: readonly RegExp[] = [
+  /^tnum\.(sub|mul|multiples|shift)/,
+  /^bounds\.(learnFromBits|settleOnlyOne|deduce32|deduce64|sync|includes|isEmpty)$/,
+  /^extension\.(signExtend64|truncate)$/,
+  /^scalar_alu\.(subRanges|mul|bitwise|shift)/,
+  /^scalar_alu\.arithmetic, [LRA]/,
+  /^compare\.(outcome|refine|learn)/,
+  /^alu\.|^branch\.|^stack_access\./,
+];
+
+/** Whether a row is one of those that `npm test` and --quick prove. */
+export function isQuick({ name }: Row): boolean {
+  return !SLOW.some((pattern) => pattern.test(name));
+}
+
 export const ROWS: readonly Row[] = [
   ...TNUM_ROWS,
   ...MUL_ROWS,

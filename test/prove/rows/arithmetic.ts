@@ -73,7 +73,6 @@ export function apply(code: number, x: T.Term, y: T.Term, is64: boolean): T.Term
 const CAST: Row = {
   name: "scalar_alu.castSigned",
   claim: "every number that is in the unsigned ranges is in the signed ones",
-  quick: true,
   faults: [
     fault("if (b.u32minWord <= b.u32maxWord) setS32(b,", "if (b.s32min <= b.s32max) setS32(b,"),
     fault("const isOne = W.compareSigned(", "const isOne = W.compareUnsigned("),
@@ -137,7 +136,6 @@ function bitwise(code: number): Row {
     name: `scalar_alu.bitwise, ${NAMES[code]}`,
     claim: "the result of any two numbers is in the bounds",
     uses: ["bounds.learnFromBits"],
-    quick: true,
     faults: BITWISE_FAULTS[code] ?? [],
     prove(lemma): Goals {
       const [a, b] = [lemma.bounds("a"), lemma.bounds("b")];
@@ -308,7 +306,6 @@ function arithmetic(code: number): Row {
     name: `scalar_alu.arithmetic, ${NAMES[code]}`,
     claim: "the result of any two numbers, in 64 bits and in 32, is in the bounds",
     cases: [64, 32],
-    quick: true,
     uses: ["bounds.sync", "extension.zeroExtend", ...(PARTS[code] ?? [])],
     faults: ARITHMETIC_FAULTS[code] ?? [],
     prove(lemma, of): Goals {
@@ -348,7 +345,6 @@ const REORDER: Row = {
   name: "scalar_alu.reorder",
   claim: "the lowest 2, 4 or 8 bytes of any number, cut off or reversed, are in the bounds",
   cases: [2, 4, 8].flatMap((bytes) => [`${bytes} swapped`, `${bytes} cut`]),
-  quick: true,
   uses: ["tnum.swap", "extension.truncate", "bounds.sync"],
   faults: [
     fault("B.unbounded(tnum.swap(src.bits, bytes))", "B.unbounded(src.bits)"),

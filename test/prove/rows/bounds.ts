@@ -40,7 +40,6 @@ function keeps(name: string, faults: Faults, uses: readonly string[] = []): Row 
   return {
     name: `bounds.${name}`,
     claim: "every number that was in the bounds stays in them",
-    quick: true,
     uses,
     faults,
     prove(lemma): Goals {
@@ -60,7 +59,6 @@ function denies(name: string, faults: Faults): Row {
   return {
     name: `bounds.${name}`,
     claim: "is never said of bounds that a number is in",
-    quick: true,
     faults,
     prove(lemma): Goals {
       const b = lemma.bounds("b");
@@ -76,7 +74,6 @@ function answer(name: string, claim: string, faults: Faults): Row {
   return {
     name: `bounds.${name}`,
     claim,
-    quick: true,
     faults,
     prove(lemma): Goals {
       const [a, b] = [lemma.bounds("a"), lemma.bounds("b")];
@@ -92,7 +89,6 @@ function exact(name: string, make: (lemma: Lemma, x: T.Term) => Loaded, faults: 
   return {
     name: `bounds.${name}`,
     claim: "the number is in the bounds",
-    quick: true,
     faults,
     prove(lemma): Goals {
       const x = lemma.long("x").term;
@@ -108,7 +104,6 @@ function exact(name: string, make: (lemma: Lemma, x: T.Term) => Loaded, faults: 
 const SET_BIG: Row = {
   name: "bounds.Bounds",
   claim: "ends that are read as bigint or u32, and written back, are what they were",
-  quick: true,
   faults: [
     fault("this.sminHigh = W.highWord(value);", "this.sminHigh = W.lowWord(value);"),
     fault("return this.u32maxWord >>> 0;", "return this.u32maxWord >> 0;"),

@@ -60,7 +60,6 @@ const OUTCOME: Row = {
   name: "compare.outcome",
   claim: "where it says always or never, that is so of any two numbers",
   cases: casesOf(CONDITIONS),
-  quick: true,
   faults: [
     fault(
       "return lowest > 0 ? true : highest <= 0 ? false : null;",
@@ -88,7 +87,6 @@ const REFINE: Row = {
   name: "compare.refine",
   claim: "two numbers for which the condition holds stay in their bounds",
   cases: casesOf([...CONDITIONS, UNSET]),
-  quick: true,
   faults: [
     fault(
       "a.u32max = Math.min(a.u32max, b.u32max - by);",
@@ -124,7 +122,6 @@ const REFINE_ITSELF: Row = {
   claim:
     "a number for which the condition holds when it is compared with itself stays in its bounds",
   cases: casesOf([...CONDITIONS, UNSET]),
-  quick: true,
   faults: [
     fault("B.lowerS64(a, b.smaxHigh, b.smaxLow);", "B.lowerS64(a, b.sminHigh, b.smaxLow);"),
     fault(
@@ -174,7 +171,6 @@ const LEARN: Row = {
   claim:
     "on the way that they take, two numbers stay in their bounds, and that way is not left out",
   cases: casesOf(CONDITIONS),
-  quick: true,
   uses: ["compare.refine", "bounds.sync"],
   faults: [
     fault(
@@ -204,7 +200,6 @@ const LEARN_OF_ITSELF: Row = {
   name: "compare.learnOfItself",
   claim: "on the way that it takes, a number compared with itself stays in its bounds",
   cases: casesOf(CONDITIONS),
-  quick: true,
   uses: ["compare.refine, of itself", "bounds.sync"],
   faults: [
     fault(

@@ -30,7 +30,6 @@ function cut(
     name: `extension.${name}`,
     claim,
     cases: sizes,
-    quick: true,
     uses,
     faults,
     prove(lemma: Lemma, of): Goals {

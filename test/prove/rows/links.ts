@@ -81,7 +81,6 @@ const SPREAD: Row = {
   name: "branch.spread",
   claim: "what is learnt of a number is true of those that are linked to it; widths of both sums",
   cases: WIDTHS.flatMap((source) => WIDTHS.map((target) => `${source} to ${target}`)),
-  quick: true,
   uses: ["scalar_alu.addRanges", "tnum.add", "extension.zeroExtend", "bounds.sync"],
   faults: SPREAD_FAULTS,
   prove(lemma, of): Goals {
@@ -120,7 +119,6 @@ const SUMS: Row = {
       WIDTHS.map((width) => `${code === I.BPF_ADD ? "ADD" : "SUB"} ${bits}, of ${width}`),
     ),
   ),
-  quick: true,
   uses: ["scalar_alu.arithmetic, ADD", "scalar_alu.arithmetic, SUB"],
   faults: [
     // The fault that was there: a 32-bit sum of a number that isn't known to fit 32 bits.
@@ -193,7 +191,6 @@ const MOVES: Row = {
   cases: ["64 0", "64 8", "64 16", "64 32", "32 0", "32 8", "32 16"].flatMap((form) =>
     WIDTHS.map((width) => `${form}, of ${width}`),
   ),
-  quick: true,
   uses: ["extension.signExtend64", "extension.signExtend32", "extension.zeroExtend", "bounds.sync"],
   faults: [
     { module: "alu", from: "B.widthOf(source.bounds) <= 32", to: "B.widthOf(source.bounds) <= 33" },
@@ -238,7 +235,6 @@ const FILLS: Row = {
       ),
     ),
   ),
-  quick: true,
   uses: ["extension.truncate", "extension.signExtend64"],
   faults: [
     {

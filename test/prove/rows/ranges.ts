@@ -33,7 +33,6 @@ function ofTwo(name: string, isSum: boolean, faults: Faults): Row {
     claim:
       "the result of any two numbers is in the 64-bit ranges, its lower half in the 32-bit ones",
     cases: ["u64", "s64", "u32", "s32"],
-    quick: true,
     uses: ["sums, ends"],
     faults,
     prove(lemma, of): Goals {
@@ -132,7 +131,6 @@ function product(name: string, readings: readonly Reading[], faults: Faults): Ro
     name: `scalar_alu.${name}`,
     claim: "the product of any two numbers is in the range; other ranges stay as they are",
     cases: readings,
-    quick: true,
     uses: ["products, corners", "products, ends", "products, rounding"],
     faults,
     prove(lemma, of): Goals {
@@ -197,7 +195,6 @@ const FACTS: readonly Row[] = [
   {
     name: "sums, ends",
     claim: "sums and differences of numbers of two ranges are between those of the ranges' ends",
-    quick: true,
     first: "z3",
     faults: [],
     prove: () => ({}),
@@ -208,7 +205,6 @@ const FACTS: readonly Row[] = [
   {
     name: "products, corners",
     claim: "products of numbers of two ranges are between the products of the ranges' ends",
-    quick: true,
     first: "z3",
     faults: [],
     prove: () => ({}),
@@ -222,7 +218,6 @@ const FACTS: readonly Row[] = [
     name: "products, ends",
     claim:
       "of two ranges without negative numbers: between those of the first and of the last ends",
-    quick: true,
     first: "z3",
     faults: [],
     prove: () => ({}),
@@ -233,7 +228,6 @@ const FACTS: readonly Row[] = [
   {
     name: "products, rounding",
     claim: "a rounded product of rounded numbers that is below 2^53, or should be, is exact",
-    quick: true,
     first: "z3",
     faults: [],
     prove: () => ({}),

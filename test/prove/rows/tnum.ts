@@ -41,7 +41,6 @@ function ofTwo(name: string, apply: Operation, faults: Faults, more: Partial<Row
   return {
     name: `tnum.${name}`,
     claim: "the result of any two of the numbers has the bits that are given",
-    quick: true,
     faults,
     prove(lemma): Goals {
       const [a, b] = [lemma.tnum("a"), lemma.tnum("b")];
@@ -90,7 +89,6 @@ function answer(
   return {
     name: `tnum.${name}`,
     claim,
-    quick: true,
     faults,
     prove(lemma): Goals {
       const [a, b] = [lemma.tnum("a"), lemma.tnum("b")];
@@ -128,7 +126,6 @@ function swapped(x: T.Term, bytes: number): T.Term {
 const STEP: Row = {
   name: "tnum.step",
   claim: "is one of the numbers, above the given one where any is, and none is between them",
-  quick: true,
   faults: [
     fault(
       "(leastLow & -bit) | bit | (valueLow & (bit - 1))",
@@ -166,7 +163,6 @@ function ofOne(
     name: `tnum.${name}`,
     claim,
     cases,
-    quick: true,
     faults,
     prove(lemma, of): Goals {
       const a = lemma.tnum("a");
@@ -179,7 +175,6 @@ export const TNUM_ROWS: readonly Row[] = [
   {
     name: "tnum.constant",
     claim: "the number has the bits that are given",
-    quick: true,
     faults: [
       fault(
         "return constantWords(W.highWord(value), W.lowWord(value));",
@@ -202,7 +197,6 @@ export const TNUM_ROWS: readonly Row[] = [
   {
     name: "tnum.range",
     claim: "any number of the range has the bits that are given",
-    quick: true,
     faults: [
       fault(
         "maskHigh === 0 ? onesBelow(minLow ^ maxLow) : -1",
@@ -256,7 +250,6 @@ export const TNUM_ROWS: readonly Row[] = [
   {
     name: "tnum, ends",
     claim: "every number is between the smallest and the largest such number, unsigned and signed",
-    quick: true,
     faults: [],
     prove(lemma): Goals {
       const a = lemma.tnum("a");

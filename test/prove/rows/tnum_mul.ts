@@ -130,7 +130,6 @@ const EQUATION: Row = {
   claim: "s + (2^k h + b) y = (s + b y) + h (2^k y), for b = 0, 1 and k = 1 to 32",
   cases: upTo(32, 1).flatMap((bits) => [`${bits} 0`, `${bits} 1`]),
   first: "z3",
-  quick: true,
   faults: [],
   prove(lemma, of): Goals {
     const [bits = 0, bit = 0] = String(of).split(" ").map(Number);
