@@ -40,9 +40,11 @@ const PROGRAMS = numberSetting("NSLINK_SOUNDNESS_PROGRAMS", 1000);
 const SEED = seedSetting("NSLINK_SOUNDNESS_SEED");
 
 test(`runs find nothing that was not believed (${PROGRAMS} programs from seed ${SEED} on)`, () => {
-  const { accepted, runs, looks, violations } = checkSoundness(SEED, PROGRAMS);
+  const { accepted, runs, looks, violations, settled, unsettled } = checkSoundness(SEED, PROGRAMS);
   console.info(`${accepted} programs were accepted, ${runs} runs, ${looks} instructions looked at`);
   expect(violations).toEqual([]);
+  expect(unsettled).toEqual([]);
+  expect(settled).toBeGreaterThan(looks);
   expect(runs).toBeGreaterThan(PROGRAMS / 2);
   expect(looks).toBeGreaterThan(runs);
 });

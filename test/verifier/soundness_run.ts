@@ -11,8 +11,10 @@ import { encode } from "../../src/abi/layout.ts";
 import { disassemble, encodeInstructions } from "../../src/asm/index.ts";
 import type { Registers } from "../../src/kernel/interpreter/registers.ts";
 import { Run } from "../../src/kernel/interpreter/run.ts";
+import { copyBounds, sameBounds, sync } from "../../src/kernel/verifier/bounds.ts";
 import { findFlow } from "../../src/kernel/verifier/flow.ts";
 import { liveRegisters } from "../../src/kernel/verifier/live_registers.ts";
+import type { Register } from "../../src/kernel/verifier/register.ts";
 import type { State } from "../../src/kernel/verifier/state.ts";
 import { Random } from "../random.ts";
 import { type Anchors, Beliefs } from "./beliefs.ts";
@@ -33,9 +35,27 @@ const SK_LOOKUP_SIZE = 72;
 
 let beliefs: Beliefs | null = null;
 
+/** Numbers in states that sync() would change, which no proof of sync() shows; the first few. */
+const unsettled: string[] = [];
+const MAX_UNSETTLED = 10;
+let settled = 0;
+
 /** What the verifier is to call with every state. */
 export function observer(slot: number, state: State): void {
   beliefs?.record(slot, state);
+  for (const { registers, stack } of state.frames) {
+    for (const register of registers) checkSettled(slot, register);
+    for (const { spilled } of stack) if (spilled !== null) checkSettled(slot, spilled);
+  }
+}
+
+/** Each number in a state is a fixed point of sync(). */
+function checkSettled(slot: number, { isScalar, bounds }: Register): void {
+  if (!isScalar || unsettled.length >= MAX_UNSETTLED) return;
+  const again = copyBounds(bounds);
+  sync(again);
+  if (sameBounds(again, bounds)) settled++;
+  else unsettled.push(`slot ${slot}: ${JSON.stringify(bounds)} -> ${JSON.stringify(again)}`);
 }
 
 /** What came of it. */
@@ -46,6 +66,9 @@ export interface Soundness {
   readonly looks: number;
   /** What a run did or found that it should not have; empty when the verifier is sound. */
   readonly violations: readonly string[];
+  /** How many numbers in states were fixed points of sync(), and which were not. */
+  readonly settled: number;
+  readonly unsettled: readonly string[];
 }
 
 /**
@@ -78,7 +101,9 @@ export function checkSoundness(seed: number, programs: number, rights?: Rights):
     world.kernel.close(fd);
   }
   beliefs = null;
-  return total;
+  const counted = settled;
+  settled = 0;
+  return { ...total, settled: counted, unsettled: unsettled.splice(0) };
 }
 
 /** What a run did wrong, unless it only took too long. */

@@ -267,18 +267,23 @@ function isTurned({ uminHigh, uminLow, umaxHigh, umaxLow }: Bounds): boolean {
  */
 function settleOnlyOne(b: Bounds): void {
   if (isAsWide(b) || hasTwo(b)) return;
-  const { bits, umin, umax } = b;
-  const next = tnum.step(bits, umin);
-  const last = bits.value | bits.mask;
-  let only: bigint | null = null;
-  if ((umin & ~bits.mask) === bits.value) {
-    if (next > umax) only = umin;
-  } else if (next === last) {
-    only = last;
-  } else if (next <= umax && tnum.step(bits, next) > umax) {
-    only = next;
+  const { bits, uminHigh, uminLow } = b;
+  const { valueHigh, valueLow, maskHigh, maskLow } = bits;
+  const next = tnum.step(bits, uminHigh, uminLow);
+  if ((uminHigh & ~maskHigh) === valueHigh && (uminLow & ~maskLow) === valueLow) {
+    if (isBelow(b, next)) setExactly(b, uminHigh, uminLow);
+    return;
   }
-  if (only !== null) setExactly(b, W.highWord(only), W.lowWord(only));
+  const { valueHigh: high, valueLow: low } = next;
+  const isLast = high === (valueHigh | maskHigh) && low === (valueLow | maskLow);
+  if (isLast || (!isBelow(b, next) && isBelow(b, tnum.step(bits, high, low)))) {
+    setExactly(b, high, low);
+  }
+}
+
+/** Whether the unsigned range ends below a number. */
+function isBelow({ umaxHigh, umaxLow }: Bounds, { valueHigh, valueLow }: tnum.Tnum): boolean {
+  return W.compareUnsigned(umaxHigh, umaxLow, valueHigh, valueLow) < 0;
 }
 
 /** Whether the smallest and the largest number with such bits are the ends of the range. */

@@ -29,7 +29,7 @@ export function distance(
   if (I.BPF_SRC(opcode) === I.BPF_X && src === dst) return null;
   if (!isOneValue(by, !is64)) return null;
   const value = by.bits.valueLow;
-  if (is64 && by.smin !== BigInt(value)) return null;
+  if (is64 && by.bits.valueHigh !== value >> 31) return null;
   if (operation === I.BPF_ADD) return value;
   return value === B.S32_MIN ? null : 0 - value;
 }

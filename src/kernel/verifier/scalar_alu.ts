@@ -273,7 +273,7 @@ function shiftWidth(src: Source, is64: boolean): number | null {
     ? src.bits.isConstant && src.smin === src.smax && src.umin === src.umax
     : src.bits.maskLow === 0 && src.s32min === src.s32max && src.u32min === src.u32max;
   const isShort = src.umaxHigh === 0 && src.umaxLow >>> 0 < (is64 ? 64 : 32);
-  return known && isShort ? src.umaxLow : null;
+  return known && isShort ? src.bits.valueLow : null;
 }
 
 /**

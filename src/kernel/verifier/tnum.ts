@@ -227,26 +227,42 @@ export function isRange({ maskHigh, maskLow }: Tnum): boolean {
     : (maskHigh | (maskLow & (maskLow + 1))) === 0;
 }
 
-function highestBit(high: number, low: number): number {
-  return high === 0 ? 31 - Math.clz32(low) : 63 - Math.clz32(high);
-}
-
-/** The smallest of its values (u64) that is greater than `than`; the largest when none is. */
-export function step({ value, mask }: Tnum, than: bigint): bigint {
-  const last = value | mask;
-  if (than >= last) return last;
-  const least = than + 1n;
-  const wrong = (least ^ value) & ~mask & 0xffff_ffff_ffff_ffffn;
-  if (wrong === 0n) return least;
-  // The highest known bit that is otherwise decides: below it all is as small as it may be.
-  let bit = BigInt(highestBit(W.highWord(wrong), W.lowWord(wrong)));
-  if (((least >> bit) & 1n) === 1n) {
-    // It is too large already: an unknown bit above has to be set.
-    do bit++;
-    while ((((mask & ~least) >> bit) & 1n) === 0n);
-    return ((least >> (bit + 1n)) << (bit + 1n)) | (1n << bit) | (value & ((1n << bit) - 1n));
+/** The smallest of its values (u64) that is greater than a number; the largest when none is. */
+export function step(a: Tnum, thanHigh: number, thanLow: number): Tnum {
+  const { valueHigh, valueLow, maskHigh, maskLow } = a;
+  const lastHigh = valueHigh | maskHigh;
+  const lastLow = valueLow | maskLow;
+  if (W.compareUnsigned(thanHigh, thanLow, lastHigh, lastLow) >= 0) {
+    return constantWords(lastHigh, lastLow);
   }
-  return ((least >> (bit + 1n)) << (bit + 1n)) | (value & ((2n << bit) - 1n));
+  const leastHigh = (thanHigh + W.carry(thanLow, 1)) | 0;
+  const leastLow = (thanLow + 1) | 0;
+  const wrongHigh = (leastHigh ^ valueHigh) & ~maskHigh;
+  const wrongLow = (leastLow ^ valueLow) & ~maskLow;
+  if ((wrongHigh | wrongLow) === 0) return constantWords(leastHigh, leastLow);
+  // The highest known bit that is otherwise decides: below it all is as small as it may be.
+  const restHigh = onesBelow(wrongHigh);
+  const restLow = wrongHigh === 0 ? onesBelow(wrongLow) : -1;
+  const isTooSmall =
+    W.compareUnsigned(
+      leastHigh & wrongHigh,
+      leastLow & wrongLow,
+      valueHigh & wrongHigh,
+      valueLow & wrongLow,
+    ) < 0;
+  if (isTooSmall) {
+    const high = (leastHigh & ~restHigh) | (valueHigh & restHigh);
+    return constantWords(high, (leastLow & ~restLow) | (valueLow & restLow));
+  }
+  // It is too large already: the lowest unknown bit above that isn't set has to be.
+  const setHigh = maskHigh & ~leastHigh & ~restHigh;
+  const setLow = maskLow & ~leastLow & ~restLow;
+  if (setLow !== 0) {
+    const bit = setLow & -setLow;
+    return constantWords(leastHigh, (leastLow & -bit) | bit | (valueLow & (bit - 1)));
+  }
+  const bit = setHigh & -setHigh;
+  return constantWords((leastHigh & -bit) | bit | (valueHigh & (bit - 1)), valueLow);
 }
 
 /** Whether it is a multiple of `size`, a power of two. */
