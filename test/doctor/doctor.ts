@@ -131,6 +131,7 @@ export function doctor(kind: WorldKind, lacking: readonly string[]): void {
         "/proc/thread-self/limits":
           "Max locked memory         65536                65536    bytes\n",
         "/proc/thread-self/uid_map": "         0     100000      65536\n",
+        "/proc/self/mountinfo": "1 0 0:1 / / rw - tmpfs tmpfs rw\n",
         "/proc/sys/net/core/bpf_jit_enable": "0\n",
         "/proc/sys/kernel/unprivileged_bpf_disabled": "0\n",
       };

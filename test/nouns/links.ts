@@ -52,7 +52,7 @@ export const links: Scene = (stage) => {
       () => link.update(third, { expect: first }),
       "EPERM",
       new RegExp(
-        `link ${info.id} runs program ${second.info.id}, not ${first.info.id}; .*look again`,
+        `link ${info.id} runs program ${second.info.id} .*, not the expected .*${first.info.id} .*look again`,
       ),
     );
     expect(link.info).toEqual(info);
@@ -87,7 +87,7 @@ export const links: Scene = (stage) => {
     refusal(
       () => link.update(program),
       "ENOLINK",
-      new RegExp(`link ${id} is defunct: .*namespace is gone; dispose it`),
+      new RegExp(`link ${id} is defunct: .*namespace is gone; .*attach a new link$`),
     );
     link.detach();
   });
