@@ -1,10 +1,11 @@
-// Writes docs/support.md from the embedded kernel's own tables, and docs/verifier.md from that of
-// the causes; with --check it only says whether the pages are as they should be. `npm run build`
-// first.
+// Writes docs/support.md from the embedded kernel's own tables, and docs/verifier.md from those of
+// the causes and the proofs; with --check it only says whether the pages are as they should be. `npm run
+// build` and `tsc -p test/prove` first.
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { listVerdictCauses } from "nslink";
 import { support } from "nslink/embedded";
+import { proofTable } from "../test/prove/dist/test/prove/page.js";
 
 const { commands, mapTypes, programTypes, helpers } = support();
 const supportPage = `# What the embedded kernel has
@@ -38,11 +39,12 @@ There are no sockets in it: a lookup finds none. What it returns has to be compa
 released, all the same.
 `;
 
-const verifierPage = withTable(readFileSync("docs/verifier.md", "utf8"), "causes", [
+const causesPage = withTable(readFileSync("docs/verifier.md", "utf8"), "causes", [
   "| cause | what is wrong | what usually mends it |",
   "| ----- | ------------- | --------------------- |",
   ...listVerdictCauses().map(row),
 ]);
+const verifierPage = withTable(causesPage, "proofs", proofTable());
 
 for (const [path, page] of [
   ["docs/support.md", supportPage],

@@ -1,6 +1,6 @@
 /**
  * Breaks when the rewritten code calculates something else than the code itself: then nothing would
- * be proved of the latter. On constants, which are terms at first; and what can't be expressed has to
+ * be proved of the latter. On constants, which are terms at first; what can't be expressed has to
  * be an error.
  */
 
