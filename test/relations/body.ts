@@ -7,7 +7,7 @@ import { BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_XDP } from "../../src/abi/bp
 import * as I from "../../src/abi/insn.ts";
 import type { Random } from "../random.ts";
 import * as C from "./code.ts";
-import { IN, IN_NUMBERS } from "./maps.ts";
+import { IN, IN_NUMBERS, SEVERAL } from "./maps.ts";
 
 /** Kinds of relations between numbers. */
 export const RELATIONS = [
@@ -39,11 +39,11 @@ export const RELATIONS = [
 export type Relation = (typeof RELATIONS)[number];
 
 /** Registers that hold numbers; r6 holds the context, r9 a token, r10 the frame. */
-export const NUMBER_REGISTERS = [0, 1, 2, 3, 4, 5, 7, 8] as const;
+const NUMBER_REGISTERS = [0, 1, 2, 3, 4, 5, 7, 8] as const;
 /** Those that calls leave alone. */
 const KEPT_REGISTERS = [7, 8] as const;
 export const CONTEXT_REGISTER = 6;
-export const TOKEN_REGISTER = 9;
+const TOKEN_REGISTER = 9;
 
 // The main function's stack: a token, slots of 8 bytes with numbers, a key, another token.
 export const TOKEN_ABOVE = -8;
@@ -51,16 +51,16 @@ const SLOTS = [-16, -24, -32, -40] as const;
 export const KEY_SLOT = -48;
 export const TOKEN_BELOW = -56;
 
-const WIDTHS: readonly C.Width[] = [64, 32];
+export const WIDTHS: readonly C.Width[] = [64, 32];
 const SIZES: readonly C.Size[] = [1, 2, 4, 8];
 const SMALL = [1, 2, 3, 5, 7, 8, 12, 15, 16, 31, 64, 100, 255, 256] as const;
 const EDGES = [0x7fff_ffff, -0x8000_0000, 0x7fff_fff0, 0xffff, 0x8000, -0x8000, 128, -128] as const;
 const SHIFTS = [1, 2, 4, 8, 16, 24, 28, 31, 32, 33, 40, 48, 56, 60, 63] as const;
 const SUMS = [I.BPF_ADD, I.BPF_SUB] as const;
 
-export const UNSIGNED_ORDERS = [I.BPF_JGT, I.BPF_JGE, I.BPF_JLT, I.BPF_JLE] as const;
+const UNSIGNED_ORDERS = [I.BPF_JGT, I.BPF_JGE, I.BPF_JLT, I.BPF_JLE] as const;
 const SIGNED_ORDERS = [I.BPF_JSGT, I.BPF_JSGE, I.BPF_JSLT, I.BPF_JSLE] as const;
-export const COMPARISONS = [
+const COMPARISONS = [
   ...UNSIGNED_ORDERS,
   ...SIGNED_ORDERS,
   I.BPF_JEQ,
@@ -69,7 +69,7 @@ export const COMPARISONS = [
 ] as const;
 
 /** A number that programs contain: mostly small, sometimes at an edge. */
-export function immediate(random: Random): number {
+function immediate(random: Random): number {
   const value = random.once(6) ? random.pick(EDGES) : random.pick(SMALL);
   return random.once(3) && value > -0x8000_0000 ? -value : value;
 }
@@ -350,9 +350,7 @@ const compareTwo: Step = (body) => {
   const first = body.any();
   const second = body.anyBut(first);
   const operation = random.pick(COMPARISONS);
-  body.add(
-    C.jump(random.pick(WIDTHS), operation, first, { reg: second }, C.OUT_LABEL),
-  );
+  body.add(C.jump(random.pick(WIDTHS), operation, first, { reg: second }, C.OUT_LABEL));
   const both = new Set([...body.tags(first), ...body.tags(second)]);
   body.set(first, both, "comparison of two numbers");
   body.set(second, both, "comparison of two numbers");
@@ -379,7 +377,7 @@ const join: Step = (body) => {
 };
 
 /** One of the arithmetic steps on a register of a function. */
-export function functionStep(random: Random, dst: number, src: number): C.Line {
+function functionStep(random: Random, dst: number, src: number): C.Line {
   const width = random.pick(WIDTHS);
   switch (random.below(7)) {
     case 0:
@@ -408,7 +406,8 @@ const callFunction: Step = (body) => {
   const label = body.newLabel();
   const end = body.newLabel();
   const lines: C.Line[] = [C.move(64, 0, { reg: 1 })];
-  for (let i = random.below(3); i >= 0; i--) lines.push(functionStep(random, 0, random.pick([1, 2])));
+  for (let i = random.below(3); i >= 0; i--)
+    lines.push(functionStep(random, 0, random.pick([1, 2])));
   if (random.once(2)) {
     const order = random.pick(COMPARISONS);
     const by = random.once(3) ? { reg: 1 } : immediate(random);
@@ -451,7 +450,9 @@ const callWithPointer: Step = (body) => {
   const lines = [
     C.load(size, 3, 1, 0),
     functionStep(random, 3, random.pick([2, 3])),
-    ...(random.once(2) ? [C.store(8, 10, -8, { reg: 3 }), C.load(random.pick(SIZES), 3, 10, -8)] : []),
+    ...(random.once(2)
+      ? [C.store(8, 10, -8, { reg: 3 }), C.load(random.pick(SIZES), 3, 10, -8)]
+      : []),
     C.store(random.once(2) ? 8 : size, 1, 0, { reg: random.pick([2, 3]) }),
     C.move(64, 0, { reg: random.pick([2, 3]) }),
     C.exit(),
@@ -498,40 +499,36 @@ const loopCallback: Step = (body) => {
   body.set(I.BPF_REG_1, body.slots.get(slot) ?? new Set());
 };
 
-export { copy, fillFrom, SLOTS, SMALL, WIDTHS };
-
 /** bpf_for_each_map_elem, whose callback puts keys or values into a slot of its caller. */
-const eachElement =
-  (map: number): Step =>
-  (body) => {
-    const { random } = body;
-    const slot = random.pick(SLOTS);
-    const label = body.newLabel();
-    body.kept();
-    body.add(
-      C.mapAddress(1, map, false),
-      C.functionAddress(2, label),
-      C.move(64, 3, { reg: 10 }),
-      C.alu(64, I.BPF_ADD, 3, slot),
-      C.move(64, 4, 0),
-      C.callHelper("for_each_map_elem"),
-    );
-    const size = random.pick(SIZES);
-    const lines = [
-      random.once(2) ? C.load(4, 5, 2, 0) : C.load(size, 5, 3, 0),
-      C.load(8, 1, 4, 0),
-      functionStep(random, 5, 1),
-      C.store(random.once(2) ? 8 : 4, 4, 0, { reg: 5 }),
-      C.move(64, 0, random.once(4) ? 1 : 0),
-      C.exit(),
-    ];
-    body.subprograms.push({ label, isGlobal: false, lines });
-    const name = "callback of bpf_for_each_map_elem";
-    body.slots.set(slot, new Set([...(body.slots.get(slot) ?? []), name]));
-    body.called(new Set(), name);
-    body.add(C.load(8, I.BPF_REG_1, 10, slot));
-    body.set(I.BPF_REG_1, body.slots.get(slot) ?? new Set());
-  };
+const eachElement: Step = (body) => {
+  const { random } = body;
+  const slot = random.pick(SLOTS);
+  const label = body.newLabel();
+  body.kept();
+  body.add(
+    C.mapAddress(1, SEVERAL, false),
+    C.functionAddress(2, label),
+    C.move(64, 3, { reg: 10 }),
+    C.alu(64, I.BPF_ADD, 3, slot),
+    C.move(64, 4, 0),
+    C.callHelper("for_each_map_elem"),
+  );
+  const size = random.pick(SIZES);
+  const lines = [
+    random.once(2) ? C.load(4, 5, 2, 0) : C.load(size, 5, 3, 0),
+    C.load(8, 1, 4, 0),
+    functionStep(random, 5, 1),
+    C.store(random.once(2) ? 8 : 4, 4, 0, { reg: 5 }),
+    C.move(64, 0, random.once(4) ? 1 : 0),
+    C.exit(),
+  ];
+  body.subprograms.push({ label, isGlobal: false, lines });
+  const name = "callback of bpf_for_each_map_elem";
+  body.slots.set(slot, new Set([...(body.slots.get(slot) ?? []), name]));
+  body.called(new Set(), name);
+  body.add(C.load(8, I.BPF_REG_1, 10, slot));
+  body.set(I.BPF_REG_1, body.slots.get(slot) ?? new Set());
+};
 
 const FETCHES = [I.BPF_ADD, I.BPF_AND, I.BPF_OR, I.BPF_XOR].map((code) => code | I.BPF_FETCH);
 
@@ -602,8 +599,6 @@ const countedLoop: Step = (body) => {
   body.set(counter, new Set(), "loop");
 };
 
-const SEVERAL_VALUES = 13;
-
 const STEPS: readonly (readonly [weight: number, step: Step])[] = [
   [10, copy],
   [6, copy32],
@@ -621,8 +616,8 @@ const STEPS: readonly (readonly [weight: number, step: Step])[] = [
   [4, join],
   [4, callFunction],
   [3, callWithPointer],
-  [2, loopCallback],
-  [2, eachElement(SEVERAL_VALUES)],
+  [1, loopCallback],
+  [1, eachElement],
   [6, atomicOperation],
   [2, countedLoop],
 ];

@@ -115,12 +115,13 @@ export class Campaign {
   #runHere(fd: number, program: Program, linked: Linked): string | null {
     const counts = this.#counts;
     const { inputs, keepsStack } = program;
-    const interpreted = this.#jit.run(fd, inputs, keepsStack, true);
-    const compiled = this.#jit.run(fd, inputs, keepsStack, false);
+    const interpreted = this.#jit.run(fd, linked, inputs, { keepsStack, interpreted: true });
+    const compiled = this.#jit.run(fd, linked, inputs, { keepsStack, interpreted: false });
     counts.runs += 2 * inputs.length;
     let harm = interpreted.harm ?? compiled.harm;
     if (harm === null && compiled.results !== interpreted.results) harm = "engines differ";
-    if (counts.accepted % this.#options.hardenedEvery === 0) harm ??= this.#runHardened(program, linked, interpreted.results);
+    if (counts.accepted % this.#options.hardenedEvery === 0)
+      harm ??= this.#runHardened(program, linked, interpreted.results);
     if (harm === null) return interpreted.results;
     counts.unsafe++;
     const isBad = (source: Source): boolean => this.#isUnsafe(source, program);
@@ -131,7 +132,10 @@ export class Campaign {
   #runHardened({ inputs, keepsStack }: Program, linked: Linked, expected: string): string | null {
     const fd = this.#hardened.load(linked);
     if (fd < 0) return `accepted once, and then refused with errno ${-fd}`;
-    const { results, harm } = this.#hardened.run(fd, inputs, keepsStack, false);
+    const { results, harm } = this.#hardened.run(fd, linked, inputs, {
+      keepsStack,
+      interpreted: false,
+    });
     this.#hardened.close(fd);
     this.#counts.runs += inputs.length;
     return harm ?? (results === expected ? null : "the hardened engine differs");
@@ -140,10 +144,11 @@ export class Campaign {
   /** Whether a program is accepted, and does harm; the tokens on the stack don't count. */
   #isUnsafe(source: Source, { inputs }: Program): boolean {
     const linked = linkable(source);
-    const fd = linked === null ? -1 : this.#jit.load(linked);
+    if (linked === null) return false;
+    const fd = this.#jit.load(linked);
     if (fd < 0) return false;
-    const interpreted = this.#jit.run(fd, inputs, false, true);
-    const compiled = this.#jit.run(fd, inputs, false, false);
+    const interpreted = this.#jit.run(fd, linked, inputs, { keepsStack: false, interpreted: true });
+    const compiled = this.#jit.run(fd, linked, inputs, { keepsStack: false, interpreted: false });
     this.#jit.close(fd);
     return (interpreted.harm ?? compiled.harm) !== null || interpreted.results !== compiled.results;
   }
@@ -166,10 +171,14 @@ export class Campaign {
     if (here !== there) {
       this.#explain(program, linked, here, there);
     } else if (results !== null) {
-      const theirs = linux.run(fd, linked.type, program.inputs);
+      const theirs = linux.run(fd, linked, program.inputs);
       if (theirs !== results) {
         counts.unexplained++;
-        this.#report(program, `results differ:\n${differingLines(results, theirs)}`, program.source);
+        this.#report(
+          program,
+          `results differ:\n${differingLines(results, theirs)}`,
+          program.source,
+        );
       }
     }
     if (fd >= 0) linux.close(fd);
@@ -179,7 +188,7 @@ export class Campaign {
     const counts = this.#counts;
     const { linux } = this.#options;
     if (linux === null) return;
-    const reason = explanationOf({ program: linked, here, there, log: () => linux.log(linked) });
+    const reason = explanationOf({ here, there, log: () => this.#jit.log(linked) });
     if (reason !== null) {
       increment(counts.explained, reason);
       return;
@@ -188,7 +197,11 @@ export class Campaign {
     if (here === 0) counts.unsafe++;
     const isBad = (source: Source): boolean => {
       const shorter = linkable(source);
-      return shorter !== null && this.#verdict(this.#jit, shorter) === here && this.#verdict(linux, shorter) === there;
+      return (
+        shorter !== null &&
+        this.#verdict(this.#jit, shorter) === here &&
+        this.#verdict(linux, shorter) === there
+      );
     };
     const shrunk = shrink(program.source, isBad);
     const name = (errno: number): string => (errno === 0 ? "accepted" : `errno ${-errno}`);
@@ -234,7 +247,9 @@ function differingLines(here: string, there: string): string {
   const theirs = there.split("\n");
   return here
     .split("\n")
-    .flatMap((line, i) => (line === theirs[i] ? [] : [`  ${i}: here ${line}\n  there ${theirs[i]}`]))
+    .flatMap((line, i) =>
+      line === theirs[i] ? [] : [`  ${i}: here ${line}\n  there ${theirs[i]}`],
+    )
     .join("\n");
 }
 

@@ -99,13 +99,7 @@ export function store(size: Size, base: number, off: number, by: Operand): Line 
 }
 
 /** @param operation - BPF_ADD … with BPF_FETCH, BPF_XCHG, BPF_CMPXCHG; or a load or store. */
-export function atomic(
-  size: Size,
-  operation: number,
-  dst: number,
-  src: number,
-  off: number,
-): Line {
+export function atomic(size: Size, operation: number, dst: number, src: number, off: number): Line {
   return { insns: [insn(I.BPF_STX | I.BPF_ATOMIC | SIZES[size], dst, src, off, operation)] };
 }
 
@@ -153,7 +147,9 @@ export function constant(dst: number, value: bigint): Line {
 
 /** A map, by its index, or the start of its only value. */
 export function mapAddress(dst: number, map: number, isValue: boolean): Line {
-  return { insns: loadImm64(dst, isValue ? I.BPF_PSEUDO_MAP_VALUE : I.BPF_PSEUDO_MAP_FD, BigInt(map)) };
+  return {
+    insns: loadImm64(dst, isValue ? I.BPF_PSEUDO_MAP_VALUE : I.BPF_PSEUDO_MAP_FD, BigInt(map)),
+  };
 }
 
 /** Puts functions one behind the other and finds out how far jumps go. */
@@ -192,4 +188,14 @@ function jumpsByOffset(first: Instruction): boolean {
 /** Number of instructions' slots of lines. */
 export function slotsOf(lines: readonly Line[]): number {
   return lines.reduce((sum, { insns }) => sum + insns.length, 0);
+}
+
+/** The maps that a program names, by index. */
+export function mapsOf({ instructions }: Linked): Set<number> {
+  const named = instructions.filter(
+    (first) =>
+      isLoadImm64(first) &&
+      (first.src === I.BPF_PSEUDO_MAP_FD || first.src === I.BPF_PSEUDO_MAP_VALUE),
+  );
+  return new Set(named.map(({ imm }) => imm));
 }

@@ -149,7 +149,10 @@ function marked(lines: readonly C.Line[]): C.Line[] {
 export function guard(body: Body, samples: readonly Sample[]): void {
   const { random } = body;
   const register = body.any();
-  const value = nearZero(body, samples.map(({ registers }) => registers[register] ?? 0n));
+  const value = nearZero(
+    body,
+    samples.map(({ registers }) => registers[register] ?? 0n),
+  );
   if (random.once(7)) {
     guardInFunction(body, register, value);
     return;
@@ -174,7 +177,8 @@ function guardInFunction(body: Body, register: number, value: bigint): void {
   const { random } = body;
   // What stays is a relative of what is given, if the program has one.
   const given = body.tags(register);
-  if (register !== 7 && register !== 8 && random.chance(70)) body.copy(random.pick([7, 8]), register);
+  if (register !== 7 && register !== 8 && random.chance(70))
+    body.copy(random.pick([7, 8]), register);
   if (register !== 1) body.add(C.move(64, 1, { reg: register }));
   body.set(1, given, NAME);
   const [sub, bad] = [body.newLabel(), body.newLabel()];

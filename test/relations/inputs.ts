@@ -61,11 +61,7 @@ function number(random: Random, constants: readonly bigint[]): bigint {
 }
 
 /** Inputs of which many share numbers or halves of numbers. */
-export function randomInputs(
-  random: Random,
-  count: number,
-  constants: readonly bigint[],
-): Input[] {
+export function randomInputs(random: Random, count: number, constants: readonly bigint[]): Input[] {
   return Array.from({ length: count }, (_, i) => {
     const first = number(random, constants);
     const others = [1, 2].map(() => (random.once(3) ? first : number(random, constants)));

@@ -7,9 +7,9 @@ import * as BPF from "../../src/abi/bpf.ts";
 import { decode, encode } from "../../src/abi/layout.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
-import type { Linked } from "./code.ts";
+import { type Linked, mapsOf } from "./code.ts";
 import { type Input, packetOf } from "./inputs.ts";
-import { firstValue, type Furniture, furnish, loadProgram, update, words } from "./loader.ts";
+import { type Furniture, firstValue, furnish, loadProgram, update, words } from "./loader.ts";
 import { IN, MAPS, WRITABLE } from "./maps.ts";
 
 const OUT_BYTES = 256;
@@ -48,10 +48,12 @@ export class LinuxSubject implements Disposable {
   }
 
   /** What runs leave behind, in the words of {@link Subject.run}. */
-  run(fd: number, type: number, inputs: readonly Input[]): string {
-    const lines = inputs.map((input) => this.#runOn(fd, type, input));
-    for (const map of WRITABLE) lines.push(this.#contents(map));
-    this.#restore();
+  run(fd: number, program: Linked, inputs: readonly Input[]): string {
+    const lines = inputs.map((input) => this.#runOn(fd, program.type, input));
+    const named = mapsOf(program);
+    const maps = WRITABLE.filter((map) => named.has(map));
+    for (const map of maps) lines.push(this.#contents(map));
+    for (const map of maps) this.#restore(map);
     return lines.join("\n");
   }
 
@@ -97,11 +99,9 @@ export class LinuxSubject implements Disposable {
     }).join("");
   }
 
-  #restore(): void {
-    for (const map of WRITABLE) {
-      for (let i = 0; i < (MAPS[map]?.maxEntries ?? 0); i++) {
-        update(this.#kernel, this.#furniture.maps[map] ?? -1, i, firstValue(map));
-      }
+  #restore(map: number): void {
+    for (let i = 0; i < (MAPS[map]?.maxEntries ?? 0); i++) {
+      update(this.#kernel, this.#furniture.maps[map] ?? -1, i, firstValue(map));
     }
   }
 

@@ -25,7 +25,6 @@ export interface Furniture {
   readonly btf: number;
 }
 
-/** BPF_XDP programs have a context of pointers to the packet; the others one of a socket buffer. */
 const LICENSE: Uint8Array = new TextEncoder().encode("GPL\0");
 const FUNC_INFO_SIZE = 8;
 const MAX_TRIES = 5;
@@ -130,7 +129,9 @@ function functionTypes(
   btf: number,
 ): Readonly<Record<string, number | bigint>> {
   const isGlobal = functions.slice(1).some(([, global]) => global);
-  const isCalledBack = instructions.some((insn) => isLoadImm64(insn) && insn.src === BPF_PSEUDO_FUNC);
+  const isCalledBack = instructions.some(
+    (insn) => isLoadImm64(insn) && insn.src === BPF_PSEUDO_FUNC,
+  );
   if (!isGlobal && !isCalledBack) return {};
   const { functions: infos } = debugTypes(
     type,

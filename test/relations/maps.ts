@@ -3,9 +3,9 @@
  * between two that none names.
  */
 
-import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from "../../src/abi/bpf.ts";
+import { BPF_F_RDONLY_PROG } from "../../src/abi/bpf.ts";
 
-/** A map of one array. */
+/** An array. */
 export interface MapSpec {
   readonly valueSize: number;
   readonly maxEntries: number;
@@ -58,5 +58,3 @@ export const IN_NUMBERS = 4;
 export const OUT_BYTES = { register: 0, stackAbove: 8, stackBelow: 16, used: 24 } as const;
 /** "ab" and a NUL. */
 export const FROZEN_BYTES: Uint8Array = Uint8Array.of(0x61, 0x62, 0, 0, 0, 0, 0, 0);
-
-export { BPF_MAP_TYPE_ARRAY };

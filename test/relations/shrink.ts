@@ -9,7 +9,9 @@ const MAX_ROUNDS = 6;
 /** Lines of the main function or of another one, as a program with others instead. */
 function withLines(source: Source, index: number, lines: readonly Line[]): Source {
   if (index === 0) return { ...source, main: lines };
-  const subprograms = source.subprograms.map((sub, i) => (i + 1 === index ? { ...sub, lines } : sub));
+  const subprograms = source.subprograms.map((sub, i) =>
+    i + 1 === index ? { ...sub, lines } : sub,
+  );
   return { ...source, subprograms };
 }
 
@@ -26,7 +28,8 @@ export function shrink(source: Source, isBad: (source: Source) => boolean): Sour
   let best = source;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const before = best;
-    for (let part = best.subprograms.length; part >= 0; part--) best = shrinkPart(best, part, isBad);
+    for (let part = best.subprograms.length; part >= 0; part--)
+      best = shrinkPart(best, part, isBad);
     if (best === before) break;
   }
   return best;

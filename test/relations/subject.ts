@@ -15,7 +15,7 @@ import { bpf } from "../../src/kernel/syscall.ts";
 import { ALL_CAPABILITIES, type Task } from "../../src/kernel/task.ts";
 import { BufferMemory } from "../../src/kernel/user_memory.ts";
 import { ManualScheduler } from "../../src/kernel/workqueue.ts";
-import { exit, type Linked, link, move, type Source } from "./code.ts";
+import { exit, type Linked, link, mapsOf, move, type Source } from "./code.ts";
 import { type Input, packetOf } from "./inputs.ts";
 import { type Furniture, furnish, loadProgram, relocated } from "./loader.ts";
 import { IN, OUT, OUT_BYTES, WRITABLE } from "./maps.ts";
@@ -39,6 +39,9 @@ export interface Left {
   readonly harm: string | null;
 }
 
+/** Bytes of linear memory. */
+type Range = readonly [start: number, end: number];
+
 /** One kernel, with maps and a packet. */
 export class Subject {
   readonly name: string;
@@ -50,10 +53,10 @@ export class Subject {
   readonly #context: number;
   readonly #packet: number;
   readonly #snapshot: Buffer;
-  /** Start and end of what no run may change. */
-  readonly #kept: readonly (readonly [start: number, end: number])[];
-  /** Start and end of the values that programs may write. */
-  readonly #values: readonly (readonly [start: number, end: number])[];
+  /** What no run may change, but for values of maps that the program names. */
+  readonly #kept: readonly Range[];
+  /** Start and end of the values of {@link WRITABLE}. */
+  readonly #values: readonly Range[];
 
   constructor(engine: EngineName, hardened: boolean) {
     this.name = hardened ? "hardened jit" : engine;
@@ -83,11 +86,10 @@ export class Subject {
     this.#packet = machine.memory.alloc(PACKET_ROOM);
     const scratch = this.#warmUp();
     this.#snapshot = Buffer.from(machine.memory.bytes);
-    const written = [
-      ...this.#values,
+    const written: Range[] = [
       ...scratch,
-      [this.#context, this.#context + CONTEXT_BYTES] as const,
-      [this.#packet, this.#packet + PACKET_ROOM] as const,
+      [this.#context, this.#context + CONTEXT_BYTES],
+      [this.#packet, this.#packet + PACKET_ROOM],
     ];
     this.#kept = gaps(written, this.#snapshot.length);
   }
@@ -108,14 +110,14 @@ export class Subject {
     return file.map;
   }
 
-  #valueRange(index: number): readonly [start: number, end: number] {
+  #valueRange(index: number): Range {
     const map = this.#maps[index] as ArrayMap;
     const { maxEntries, valueSize } = map.facts;
     return [map.base, map.base + (maxEntries - 1) * map.stride + valueSize];
   }
 
   /** Lets every part of the kernel take the memory it runs in; tells where that lies. */
-  #warmUp(): (readonly [start: number, end: number])[] {
+  #warmUp(): Range[] {
     const { memory } = this.machine;
     const before = memory.usedBytes;
     // What lies above all that was allocated, up to what is allocated by the first runs.
@@ -124,7 +126,11 @@ export class Subject {
     const scratch = memory.alloc(8);
     memory.free(scratch);
     const input: Input = { numbers: [1n, 2n, 3n, 4n], packetBytes: 64 };
-    const source: Source = { type: BPF_PROG_TYPE_XDP, main: [move(64, 0, 0), exit()], subprograms: [] };
+    const source: Source = {
+      type: BPF_PROG_TYPE_XDP,
+      main: [move(64, 0, 0), exit()],
+      subprograms: [],
+    };
     const prog = this.#unverified(link(source));
     this.#prepare(BPF_PROG_TYPE_XDP, input);
     interpret(this.machine, prog, this.#invocation(BPF_PROG_TYPE_XDP, input));
@@ -206,7 +212,7 @@ export class Subject {
       return seen as readonly bigint[] | null;
     });
     prog.put();
-    this.#restore();
+    this.#restore(this.#values);
     return found;
   }
 
@@ -230,10 +236,16 @@ export class Subject {
   /**
    * Runs a loaded program.
    *
+   * @param program - what was loaded.
    * @param interpreted - whether on the interpreter instead of the kernel's own engine.
    * @param keepsStack - whether what the program keeps on its stack has to be there at its end.
    */
-  run(fd: number, inputs: readonly Input[], keepsStack: boolean, interpreted: boolean): Left {
+  run(
+    fd: number,
+    program: Linked,
+    inputs: readonly Input[],
+    { keepsStack, interpreted }: Readonly<Record<"keepsStack" | "interpreted", boolean>>,
+  ): Left {
     const file = this.#task.file(fd, ProgFile);
     if (typeof file === "number") throw new TypeError(`fd ${fd} is no program`);
     const { prog } = file;
@@ -251,8 +263,11 @@ export class Subject {
       const wrong = faultOf(outcome) ?? this.#tokensOf(input, keepsStack);
       if (wrong !== null) harm ??= `input ${i}: ${wrong}`;
     }
-    for (const [start, end] of this.#values) lines.push(this.#hex(start, end));
-    return { results: lines.join("\n"), harm: harm ?? this.#restore() };
+    const named = mapsOf(program);
+    const values = this.#values.filter((_, i) => named.has(WRITABLE[i] ?? -1));
+    for (const [start, end] of values) lines.push(this.#hex(start, end));
+    const changed = this.#restore([...values, this.#valueRange(IN)]);
+    return { results: lines.join("\n"), harm: harm ?? changed };
   }
 
   /** What a program keeps in r9 and on its stack, when it has come to its end. */
@@ -283,10 +298,10 @@ export class Subject {
   }
 
   /** Puts values back, and says what else has changed. */
-  #restore(): string | null {
+  #restore(values: readonly Range[]): string | null {
     const { bytes } = this.machine.memory;
     const now = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    for (const [start, end] of this.#values) this.#snapshot.copy(now, start, start, end);
+    for (const [start, end] of values) this.#snapshot.copy(now, start, start, end);
     for (const [start, end] of this.#kept) {
       if (now.compare(this.#snapshot, start, end, start, end) === 0) continue;
       let at = start;
@@ -303,12 +318,9 @@ function faultOf({ fault }: Outcome): string | null {
 }
 
 /** What lies between ranges. */
-function gaps(
-  ranges: readonly (readonly [start: number, end: number])[],
-  size: number,
-): (readonly [start: number, end: number])[] {
+function gaps(ranges: readonly Range[], size: number): Range[] {
   const sorted = [...ranges].sort(([a], [b]) => a - b);
-  const found: (readonly [number, number])[] = [];
+  const found: Range[] = [];
   let from = 0;
   for (const [start, end] of sorted) {
     if (start > from) found.push([from, start]);

@@ -142,9 +142,7 @@ const mapValue: User = (body, { register, low, high, past }) => {
   const size = random.pick(SIZES);
   const map = bufferFor(body, Number(high - low) + size);
   const valueSize = MAPS[map]?.valueSize ?? 0;
-  const offset = random.once(3)
-    ? -Number(low) - past
-    : valueSize - size - Number(high) + past;
+  const offset = random.once(3) ? -Number(low) - past : valueSize - size - Number(high) + past;
   const pointer = body.target(register);
   const base = C.mapAddress(pointer, map, true);
   const { at } = point(body, base, pointer, register, offset);
@@ -167,9 +165,7 @@ const stack: User = (body, { register, low, high, past }) => {
   const { random } = body;
   const size = random.pick(STACK_SIZES);
   const pointer = body.target(register);
-  const offset = random.once(2)
-    ? -size - Number(high) + past
-    : -STACK_BYTES - Number(low) - past;
+  const offset = random.once(2) ? -size - Number(high) + past : -STACK_BYTES - Number(low) - past;
   const { at } = point(body, C.move(64, pointer, { reg: 10 }), pointer, register, offset);
   access(body, size, pointer, at, body.target(register, pointer));
   return { register, hasResult: false };
@@ -222,10 +218,7 @@ const packet: User = (body, { register, past }) => {
   if (random.once(10)) {
     // Another pointer of the same numbers: nothing is known of it.
     used = limit;
-    body.add(
-      C.load(4, used, CONTEXT_REGISTER, 0),
-      C.alu(64, I.BPF_ADD, used, { reg: register }),
-    );
+    body.add(C.load(4, used, CONTEXT_REGISTER, 0), C.alu(64, I.BPF_ADD, used, { reg: register }));
   }
   const at = random.once(4) ? 0 : checked - size;
   const result = register === 0 || used === 0 ? end : 0;
