@@ -19,7 +19,7 @@ const PACKET_BYTES = [64, 64, 20, 96] as const;
 const TOKEN_BASE = 0x70ce_0000_5eed_0000n;
 
 /** Bytes of a packet: the same for each length, and no protocol that kernels look into. */
-export function packetOf({ packetBytes }: Input): Uint8Array {
+export function packetOf({ packetBytes }: Pick<Input, "packetBytes">): Uint8Array {
   const known = packets.get(packetBytes);
   if (known !== undefined) return known;
   const packet = Uint8Array.from({ length: packetBytes }, (_, at) => (at * 29 + 7) & 0xff);

@@ -177,11 +177,21 @@ interface Values {
   readonly high: bigint;
 }
 
+function least([first = 0n, ...rest]: readonly bigint[]): bigint {
+  let found = first;
+  for (const value of rest) if (value < found) found = value;
+  return found;
+}
+
+function most([first = 0n, ...rest]: readonly bigint[]): bigint {
+  let found = first;
+  for (const value of rest) if (value > found) found = value;
+  return found;
+}
+
 function valuesOf(register: number, samples: readonly Sample[]): Values {
   const values = samples.map(({ registers }) => BigInt.asIntN(64, registers[register] ?? 0n));
-  const low = values.reduce((a, b) => (b < a ? b : a), values[0] ?? 0n);
-  const high = values.reduce((a, b) => (b > a ? b : a), values[0] ?? 0n);
-  return { register, values, low, high };
+  return { register, values, low: least(values), high: most(values) };
 }
 
 /** What of the trial runs a wrong program believes: one half or sign of a number, or no extremes. */
@@ -262,10 +272,10 @@ function narrowed(body: Body, samples: readonly Sample[]): Omit<Aim, "past"> {
   const cut = values.map((value) =>
     isShift ? BigInt.asUintN(64, value) >> BigInt(shift) : value & BigInt(mask),
   );
-  const high = cut.reduce((a, b) => (b > a ? b : a), 0n);
+  const high = most(cut);
   if (high > NARROW) {
     body.add(C.alu(64, I.BPF_AND, register, mask));
     return { register, low: 0n, high: BigInt(mask) };
   }
-  return { register, low: 0n, high: random.once(2) ? high : isShift ? high : BigInt(mask) };
+  return { register, low: 0n, high: random.once(2) || isShift ? high : BigInt(mask) };
 }

@@ -52,6 +52,7 @@ export class Subject {
   readonly #maps: readonly ArrayMap[];
   readonly #context: number;
   readonly #packet: number;
+  readonly #givenContext: Buffer = Buffer.alloc(CONTEXT_BYTES);
   readonly #snapshot: Buffer;
   /** What no run may change, but for values of maps that the program names. */
   readonly #kept: readonly Range[];
@@ -183,15 +184,16 @@ export class Subject {
     const [at] = this.#valueRange(IN);
     for (const [i, number] of input.numbers.entries()) view.setBigUint64(at + 8 * i, number, true);
     const packet = packetOf(input);
+    bytes.fill(0, this.#packet, this.#packet + PACKET_ROOM);
     bytes.set(packet, this.#packet);
-    bytes.fill(0, this.#context, this.#context + CONTEXT_BYTES);
-    if (type !== BPF_PROG_TYPE_XDP) {
-      view.setUint32(this.#context, packet.length - LINK_HEADER_BYTES, true);
-      return;
+    const context = this.#givenContext.fill(0);
+    if (type !== BPF_PROG_TYPE_XDP) context.writeUInt32LE(packet.length - LINK_HEADER_BYTES, 0);
+    else {
+      context.writeUInt32LE(this.#packet, 0);
+      context.writeUInt32LE(this.#packet + packet.length, 4);
+      context.writeUInt32LE(this.#packet, 8);
     }
-    view.setUint32(this.#context, this.#packet, true);
-    view.setUint32(this.#context + 4, this.#packet + packet.length, true);
-    view.setUint32(this.#context + 8, this.#packet, true);
+    bytes.set(context, this.#context);
   }
 
   /**
@@ -248,7 +250,25 @@ export class Subject {
   ): Left {
     const file = this.#task.file(fd, ProgFile);
     if (typeof file === "number") throw new TypeError(`fd ${fd} is no program`);
-    const { prog } = file;
+    return this.#runAll(file.prog, program, inputs, { keepsStack, interpreted });
+  }
+
+  /** The same for a program that nobody has verified: what it does wrong has to be noticed. */
+  runUnverified(program: Linked, inputs: readonly Input[], interpreted: boolean): Left {
+    const prog = this.#unverified(program);
+    try {
+      return this.#runAll(prog, program, inputs, { keepsStack: true, interpreted });
+    } finally {
+      prog.put();
+    }
+  }
+
+  #runAll(
+    prog: Prog,
+    program: Linked,
+    inputs: readonly Input[],
+    { keepsStack, interpreted }: Readonly<Record<"keepsStack" | "interpreted", boolean>>,
+  ): Left {
     const { machine } = this;
     const lines: string[] = [];
     let harm: string | null = null;
@@ -260,7 +280,8 @@ export class Subject {
         : machine.engine.run(prog, invocation);
       if (outcome === null) throw new RangeError("no memory for a run");
       lines.push(`${outcome.retval} ${this.#digestPacket(prog.type, input)}`);
-      const wrong = faultOf(outcome) ?? this.#tokensOf(input, keepsStack);
+      const wrong =
+        faultOf(outcome) ?? this.#tokensOf(input, keepsStack) ?? this.#contextOf(prog.type, input);
       if (wrong !== null) harm ??= `input ${i}: ${wrong}`;
     }
     const named = mapsOf(program);
@@ -280,6 +301,20 @@ export class Subject {
     for (const [name, at] of Object.entries(OUT_BYTES)) {
       if (name === "used" || view.getBigUint64(out + at, true) === token) continue;
       return `${name}: what the program kept has changed`;
+    }
+    return null;
+  }
+
+  /** The context, which none of these programs may write, and what follows the packet. */
+  #contextOf(type: number, { packetBytes }: Input): string | null {
+    const { bytes } = this.machine.memory;
+    const given = this.#givenContext;
+    const now = bytes.subarray(this.#context, this.#context + CONTEXT_BYTES);
+    if (given.compare(now) !== 0) return "the context has changed";
+    const from = type === BPF_PROG_TYPE_XDP ? packetBytes : 0;
+    const packet = packetOf({ packetBytes });
+    for (let at = from; at < PACKET_ROOM; at++) {
+      if (bytes[this.#packet + at] !== (packet[at] ?? 0)) return `packet byte ${at} has changed`;
     }
     return null;
   }
