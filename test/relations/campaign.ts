@@ -188,7 +188,12 @@ export class Campaign {
     const counts = this.#counts;
     const { linux } = this.#options;
     if (linux === null) return;
-    const reason = explanationOf({ here, there, log: () => this.#jit.log(linked) });
+    const reason = explanationOf({
+      here,
+      there,
+      log: () => this.#jit.log(linked),
+      linuxLog: () => linux.log(linked),
+    });
     if (reason !== null) {
       increment(counts.explained, reason);
       return;
