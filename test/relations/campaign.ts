@@ -49,7 +49,7 @@ export interface Counts {
 
 const PROGRESS_INTERVAL = 2000;
 /** One in so many accepted programs is tried without its comparisons. */
-const DECIDED_EVERY = 10;
+const DECIDED_EVERY = 3;
 
 function increment<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
