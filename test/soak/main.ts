@@ -4,6 +4,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { Campaign, summary, table } from "../relations/campaign.ts";
 import { wholeNumber } from "../settings.ts";
 import { soakBlocks, soakMaps } from "./memory.ts";
 
@@ -11,6 +12,18 @@ import { soakBlocks, soakMaps } from "./memory.ts";
 type Soak = (seed: number, count: number) => void;
 
 const SOAKS: Readonly<Record<string, Soak>> = {
+  relations(seed, count) {
+    const counts = new Campaign({
+      seed,
+      count,
+      linux: null,
+      hardenedEvery: 8,
+      maxFaults: 3,
+      progress: (soFar) => console.log(summary(soFar)),
+    }).run();
+    console.log(`${table(counts)}\n${summary(counts)}`);
+    if (counts.reports.length > 0) throw new RangeError(counts.reports.join("\n\n"));
+  },
   memory(seed, count) {
     for (const shared of [false, true]) {
       const { peakAliveBytes, peakUsedBytes, leftBytes } = soakBlocks(seed, count, shared);
