@@ -12,7 +12,7 @@ import { MUL_ROWS } from "./rows/tnum_mul.ts";
 
 /** Rows that take seconds to minutes: `npm run prove` proves them, `npm test` does not. */
 const SLOW: readonly RegExp[] = [
-  /^tnum\.(sub|mul|multiples|shift)/,
+  /^tnum\.(sub|mul|multiples|shift|step)/,
   /^bounds\.(learnFromBits|settleOnlyOne|deduce32|deduce64|sync|includes|isEmpty)$/,
   /^extension\.(signExtend64|truncate)$/,
   /^scalar_alu\.(subRanges|mul|bitwise|shift)/,

@@ -131,7 +131,10 @@ const STEP: Row = {
       "(leastLow & -bit) | bit | (valueLow & (bit - 1))",
       "(leastLow & -bit) | bit | (valueLow & bit)",
     ),
-    fault("const isTooSmall =\n    W.compareUnsigned(", "const isTooSmall =\n    W.compareSigned("),
+    fault(
+      "const restLow = wrongHigh === 0 ? onesBelow(wrongLow) : -1;",
+      "const restLow = onesBelow(wrongLow);",
+    ),
   ],
   prove(lemma): Goals {
     const a = lemma.tnum("a");
