@@ -263,8 +263,8 @@ export function summary(counts: Counts): string {
   const { seeds, programs, accepted, wrong, runs, onLinux, unsafe, unexplained } = counts;
   const share = ((100 * accepted) / Math.max(1, programs)).toFixed(1);
   return (
-    `${programs} programs of ${seeds} seeds: ${accepted} accepted (${share} %), ${wrong} known to be ` +
-    `wrong; ${runs} runs; ${onLinux} on Linux; ${unsafe} unsafe, ${unexplained} unexplained`
+    `${programs} programs of ${seeds} seeds: ${accepted} accepted (${share} %), ${wrong} known ` +
+    `to be wrong; ${runs} runs; ${onLinux} on Linux; ${unsafe} unsafe, ${unexplained} unexplained`
   );
 }
 
@@ -277,7 +277,7 @@ export function table({ decided, uses, explained }: Counts): string {
   return [
     ...rows("accepted programs by use:", uses),
     ...rows(
-      `of one in ${DECIDED_EVERY}, those refused without their comparisons, by what led to the number:`,
+      `of one in ${DECIDED_EVERY}, refused without comparisons, by what led to the number:`,
       decided,
     ),
     ...rows("explained differences:", explained),

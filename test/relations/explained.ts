@@ -37,6 +37,11 @@ const EXPLANATIONS: readonly Explanation[] = [
       here === -EFAULT && there === 0 && log().includes("No program to jit: the function at insn"),
   },
   {
+    // It may also refuse what isn't reached, since the numbers there contradict each other.
+    reason: "Linux 6.18 contradicts itself (REG INVARIANTS VIOLATION) and forgets what it knew",
+    applies: ({ there, linuxLog }) => there < 0 && linuxLog().includes("REG INVARIANTS VIOLATION"),
+  },
+  {
     reason: "Linux 6.18 cuts paths through callbacks short too early, later versions don't",
     applies: ({ here, there, log }) =>
       here < 0 && there === 0 && log().includes("a callback's path was cut short too early"),
