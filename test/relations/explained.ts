@@ -23,12 +23,22 @@ interface Explanation {
 /** In Linux's log: part of a spilled number, filled with its sign, that is linked to others. */
 const LINKED_SIGNED_FILL = /= \*\(s(8|16|32) \*\)\(r10 [-+]\d+\) +; .*R\d=scalar\(id=/;
 
+/** In Linux's log: it needs a number exactly that an atomic operation took out of a stack slot. */
+const PRECISE_FETCH =
+  /regs=r\d\S* stack=\S* before \d+: \((c3|db)\) r\d = atomic\w*\(\(u\d+ \*\)\(r10/;
+
 const EXPLANATIONS: readonly Explanation[] = [
   {
     // Where a spilled number fits the bytes that are filled, Linux takes the fill for a copy, also
     // when it is one with a sign: for a number with the highest of its bits set this isn't so.
     reason: "Linux 6.18 links a fill with a sign to the number that was spilled",
     applies: ({ linuxLog }) => LINKED_SIGNED_FILL.test(linuxLog()),
+  },
+  {
+    // It takes paths with other numbers in the slot for the same then, and makes jumps that
+    // depend on them unconditional: such programs compute something else there.
+    reason: "Linux 6.18 forgets that what an atomic operation fetches is what the slot held",
+    applies: ({ there, linuxLog }) => there === 0 && PRECISE_FETCH.test(linuxLog()),
   },
   {
     // The address of a function that is only named, and so removed, is that of the next one.
