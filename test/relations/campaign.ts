@@ -172,14 +172,7 @@ export class Campaign {
       this.#explain(program, linked, here, there);
     } else if (results !== null) {
       const theirs = linux.run(fd, linked, program.inputs);
-      if (theirs !== results) {
-        counts.unexplained++;
-        this.#report(
-          program,
-          `results differ:\n${differingLines(results, theirs)}`,
-          program.source,
-        );
-      }
+      if (theirs !== results) this.#explainResults(program, linked, results, theirs);
     }
     if (fd >= 0) linux.close(fd);
   }
@@ -188,12 +181,7 @@ export class Campaign {
     const counts = this.#counts;
     const { linux } = this.#options;
     if (linux === null) return;
-    const reason = explanationOf({
-      here,
-      there,
-      log: () => this.#jit.log(linked),
-      linuxLog: () => linux.log(linked),
-    });
+    const reason = this.#reasonOf(linked, here, there);
     if (reason !== null) {
       increment(counts.explained, reason);
       return;
@@ -213,6 +201,22 @@ export class Campaign {
     this.#report(program, `here ${name(here)}, on Linux ${name(there)}`, shrunk);
     counts.reports.push(`Linux says:\n${lastLines(linux.log(link(shrunk)))}`);
     counts.reports.push(`Here:\n${lastLines(this.#jit.log(link(shrunk)))}`);
+  }
+
+  #explainResults(program: Program, linked: Linked, here: string, there: string): void {
+    const counts = this.#counts;
+    const reason = this.#reasonOf(linked, 0, 0);
+    if (reason !== null) {
+      increment(counts.explained, reason);
+      return;
+    }
+    counts.unexplained++;
+    this.#report(program, `results differ:\n${differingLines(here, there)}`, program.source);
+  }
+
+  #reasonOf(linked: Linked, here: number, there: number): string | null {
+    const linuxLog = (): string => this.#options.linux?.log(linked) ?? "";
+    return explanationOf({ here, there, log: () => this.#jit.log(linked), linuxLog });
   }
 
   #verdict(kernel: Subject | LinuxSubject, linked: Linked): number {
@@ -263,8 +267,8 @@ export function summary(counts: Counts): string {
   const { seeds, programs, accepted, wrong, runs, onLinux, unsafe, unexplained } = counts;
   const share = ((100 * accepted) / Math.max(1, programs)).toFixed(1);
   return (
-    `${programs} programs of ${seeds} seeds: ${accepted} accepted (${share} %), ${wrong} known to be ` +
-    `wrong; ${runs} runs; ${onLinux} on Linux; ${unsafe} unsafe, ${unexplained} unexplained`
+    `${programs} programs of ${seeds} seeds: ${accepted} accepted (${share} %), ${wrong} known ` +
+    `to be wrong; ${runs} runs; ${onLinux} on Linux; ${unsafe} unsafe, ${unexplained} unexplained`
   );
 }
 
@@ -277,7 +281,7 @@ export function table({ decided, uses, explained }: Counts): string {
   return [
     ...rows("accepted programs by use:", uses),
     ...rows(
-      `of one in ${DECIDED_EVERY}, those refused without their comparisons, by what led to the number:`,
+      `of one in ${DECIDED_EVERY}, refused without comparisons, by what led to the number:`,
       decided,
     ),
     ...rows("explained differences:", explained),

@@ -23,6 +23,10 @@ interface Explanation {
 /** In Linux's log: part of a spilled number, filled with its sign, that is linked to others. */
 const LINKED_SIGNED_FILL = /= \*\(s(8|16|32) \*\)\(r10 [-+]\d+\) +; .*R\d=scalar\(id=/;
 
+/** In Linux's log: it needs a number exactly that an atomic operation took out of a stack slot. */
+const PRECISE_FETCH =
+  /regs=r\d\S* stack=\S* before \d+: \((c3|db)\) r\d = atomic\w*\(\(u\d+ \*\)\(r10/;
+
 const EXPLANATIONS: readonly Explanation[] = [
   {
     // Where a spilled number fits the bytes that are filled, Linux takes the fill for a copy, also
@@ -31,10 +35,21 @@ const EXPLANATIONS: readonly Explanation[] = [
     applies: ({ linuxLog }) => LINKED_SIGNED_FILL.test(linuxLog()),
   },
   {
+    // It takes paths with other numbers in the slot for the same then, and makes jumps that
+    // depend on them unconditional: such programs compute something else there.
+    reason: "Linux 6.18 forgets that what an atomic operation fetches is what the slot held",
+    applies: ({ there, linuxLog }) => there === 0 && PRECISE_FETCH.test(linuxLog()),
+  },
+  {
     // The address of a function that is only named, and so removed, is that of the next one.
     reason: "Linux takes the function behind a removed one for it, where one begins there",
     applies: ({ here, there, log }) =>
       here === -EFAULT && there === 0 && log().includes("No program to jit: the function at insn"),
+  },
+  {
+    // It may also refuse what isn't reached, since the numbers there contradict each other.
+    reason: "Linux 6.18 contradicts itself (REG INVARIANTS VIOLATION) and forgets what it knew",
+    applies: ({ there, linuxLog }) => there < 0 && linuxLog().includes("REG INVARIANTS VIOLATION"),
   },
   {
     reason: "Linux 6.18 cuts paths through callbacks short too early, later versions don't",

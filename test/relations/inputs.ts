@@ -1,6 +1,6 @@
 /**
- * Numbers that programs are run with: around the ends of what 8, 16, 32 and 64 bits hold, and around
- * every constant of the program.
+ * Numbers that programs are run with: around the ends of what 8, 16, 32 and 64 bits hold, and
+ * around every constant of the program.
  */
 
 import type { Random } from "../random.ts";

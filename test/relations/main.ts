@@ -7,7 +7,8 @@ import { MOVING_SEED, wholeNumber } from "../settings.ts";
 import { Campaign, summary, table } from "./campaign.ts";
 import { LinuxSubject } from "./linux.ts";
 
-const USAGE = `usage: npm run fuzz:relations -- [--seed S] [--count N] [--max N] [--hardened N] [--embedded]
+const USAGE = `usage: npm run fuzz:relations -- [--seed S] [--count N] [--max N] [--hardened N]
+                                 [--embedded]
 
 Makes N programs around relations between numbers, runs those that are accepted on all engines, and
 compares verdicts and results with Linux's (as root; with --embedded not). --max is after how many

@@ -1,9 +1,10 @@
 /**
- * Breaks when these programs wouldn't show that the verifier believes something wrong: each fault is
- * planted in what the verifier is made of, and must be found.
+ * Breaks when these programs wouldn't show that the verifier believes something wrong: each fault
+ * is planted in what the verifier is made of, and must be found.
  */
 
 import { afterEach, expect, test, vi } from "vitest";
+import { type Bounds, copyBounds } from "../../src/kernel/verifier/bounds.ts";
 import type { Register } from "../../src/kernel/verifier/register.ts";
 
 const FOLDER = "../../src/kernel/verifier";
@@ -26,6 +27,18 @@ const FAULTS: Readonly<Record<string, Fault>> = {
       isLinkable: ({ id, sumWidth }: Register): boolean => id !== 0 && sumWidth === 0,
     }),
     seed: 6528,
+    within: 20,
+  },
+  "a move or fill with a sign has none": {
+    file: "extension.ts",
+    plant: ({ truncate }) => ({ signExtend64: truncate }),
+    seed: 218,
+    within: 20,
+  },
+  "a part of a spilled number has all of its bits": {
+    file: "extension.ts",
+    plant: () => ({ truncate: (before: Readonly<Bounds>): Bounds => copyBounds(before) }),
+    seed: 123,
     within: 20,
   },
 };

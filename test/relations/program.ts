@@ -10,6 +10,7 @@ import { Body, KEY_SLOT, type Relation } from "./body.ts";
 import * as C from "./code.ts";
 import { guard, type Sample } from "./guards.ts";
 import { constantsOf, type Input, neighbours, randomInputs } from "./inputs.ts";
+import { relate } from "./steps.ts";
 import type { Subject } from "./subject.ts";
 import { type Aim, finish, keepsStack, normalized, pickUse, type Use } from "./uses.ts";
 
@@ -42,7 +43,7 @@ const PERTURBED = 12;
 export function makeProgram(seed: number, subject: Subject): Program {
   const random = new Random(Math.imul(seed + 1, 0x9e3779b1));
   const body = new Body(random);
-  for (let steps = 1 + random.below(MAX_STEPS); steps > 0; steps--) body.relate();
+  for (let steps = 1 + random.below(MAX_STEPS); steps > 0; steps--) relate(body);
   const constants = constantsOf({ instructions: body.lines.flatMap(({ insns }) => insns) });
   const first = randomInputs(random, TRIALS, constants);
   const samples = tryOut(body, subject, first);
@@ -54,7 +55,7 @@ export function makeProgram(seed: number, subject: Subject): Program {
       [1, 0],
     ] as const);
     for (let i = 0; i < guards; i++) guard(body, samples);
-    if (random.once(3)) body.relate();
+    if (random.once(3)) relate(body);
     if (random.chance(PERTURBED)) perturb(body);
   }
   const known = samples.map(({ input }) => input);
@@ -194,7 +195,7 @@ function valuesOf(register: number, samples: readonly Sample[]): Values {
   return { register, values, low: least(values), high: most(values) };
 }
 
-/** What of the trial runs a wrong program believes: one half or sign of a number, or no extremes. */
+/** Trial runs that a wrong program believes: one half or sign of a number, or no extremes. */
 function believed(random: Random, samples: readonly Sample[], register: number): Sample[] {
   const which = 1 + random.below(3);
   const given = ({ input }: Sample): bigint => input.numbers[which] ?? 0n;
