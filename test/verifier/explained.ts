@@ -31,17 +31,24 @@ interface Explanation {
  */
 const LINKED_THOUGH_EXTENDED =
   /= \*\(s(?:8|16|32) \*\).*; (?:frame\d+: )?R\d(?:_w)?=P?scalar\(id=(\d+),smin=(?:smin32=)?(?:-|0xf)/;
-const COMPARISON = /^\d+: \([0-9a-f]{2}\) if /;
+/** "12: (55) if r7 != 0xfffffffd goto pc+9": the registers are in the first group. */
+const COMPARISON = /^\d+: \([0-9a-f]{2}\) if (.*) goto/;
+/** A register's contents, as they are told where they change. */
+const CONTENTS = /\bR(\d)(?:_[rw]+)?=P?[-\w]+(?:\((?:id=(\d+))?)?/g;
 
-/** Such a number, or what it was filled from, is compared later on: one learns of the other. */
+/** Such a number, or one that is linked to it, is compared later on: the others learn of it. */
 function learnsFromExtended(linuxLog: string): boolean {
-  const ids = new Set<string>();
+  const extended = new Set<string>();
+  const ids = new Map<string, string | undefined>();
   for (const line of linuxLog.split("\n")) {
+    if (line.startsWith("mark_precise")) continue;
+    const [, compared = ""] = COMPARISON.exec(line) ?? [];
+    for (const [, register = ""] of compared.matchAll(/\b[rw](\d)/g)) {
+      if (extended.has(ids.get(register) ?? "")) return true;
+    }
+    for (const [, register = "", id] of line.matchAll(CONTENTS)) ids.set(register, id);
     const id = LINKED_THOUGH_EXTENDED.exec(line)?.[1];
-    if (id !== undefined) ids.add(id);
-    if (ids.size === 0 || !COMPARISON.test(line)) continue;
-    if ([...line.matchAll(/\(id=(\d+)/g)].some(([, compared = ""]) => ids.has(compared)))
-      return true;
+    if (id !== undefined) extended.add(id);
   }
   return false;
 }
