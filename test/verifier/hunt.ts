@@ -10,8 +10,7 @@ import type { Rights, TestProgram } from "./program.ts";
 import { shrink } from "./shrink.ts";
 import type { World } from "./world.ts";
 
-/** Faults and figures only: the verifier's log names its own, but not of paths that end well. */
-const BPF_LOG_STATS = 4;
+const ONCE = "Linux warns once of each fault outside of the verifier until it is booted again";
 
 /** What Linux says about itself when it is given programs. */
 export class FaultWatch implements Disposable {
@@ -20,7 +19,7 @@ export class FaultWatch implements Disposable {
   readonly #shrinks: boolean;
   /** Kinds that were shown. */
   readonly #known: Set<string> = new Set();
-  /** Why only the verifier's own log is looked at; null: the kernel's is, too. */
+  /** What can't be seen; null: everything is. */
   readonly blindness: string | null;
 
   /** @param shrinks - programs are made short; Linux is told to warn again and again. */
@@ -30,7 +29,7 @@ export class FaultWatch implements Disposable {
     const log = KernelLog.open();
     this.#kernelLog = typeof log === "string" ? null : log;
     this.blindness = typeof log === "string" ? log : null;
-    if (shrinks) warnAgain();
+    if (shrinks && !warnAgain()) this.blindness ??= ONCE;
   }
 
   /**
@@ -47,8 +46,9 @@ export class FaultWatch implements Disposable {
     return this.#report(program, seed, this.#faults(program));
   }
 
+  /** The verifier's log is asked for at level 2: at others, paths that end well are left out. */
   #faults(program: TestProgram): string[] {
-    const told = faultsInLog(this.#linux.log(program, BPF_LOG_STATS));
+    const told = faultsInLog(this.#linux.log(program));
     return [...told, ...(this.#kernelLog?.faults() ?? [])];
   }
 
