@@ -29,7 +29,7 @@ export function kindOfFault(fault: string): string {
   return fault
     .replace(/CPU: \d+ PID: \d+ /, "")
     .replace(/: range bounds violation .*|: const .* violation .*/, "")
-    .replace(/0x[0-9a-f]+|-?\b\d+\b/g, "N");
+    .replace(/0x[0-9a-f]+|(?<!\.c:)-?\b\d+\b/g, "N");
 }
 
 /** The kernel's log from now on. */
