@@ -43,6 +43,11 @@ const FINDINGS: Readonly<Record<string, Finding>> = {
     there: "",
     fault: "REG INVARIANTS VIOLATION (false_reg1)",
   },
+  "REG INVARIANTS VIOLATION (true_reg2)": {
+    here: "",
+    there: "",
+    fault: "REG INVARIANTS VIOLATION (true_reg2)",
+  },
   "backtracking misuse": {
     here: "EFAULT",
     there: "EFAULT",

@@ -108,8 +108,8 @@ export function faultsOf(records: readonly string[], pid: string | null): string
 
 /**
  * Lets Linux warn again of what it warns of once: most of its warnings come once until it is booted
- * again. Wants root and debugfs, which is mounted where nobody else sees it, and a kernel that isn't
- * locked down.
+ * again. Wants root and debugfs, which is mounted where nobody else sees it, and a kernel that
+ * isn't locked down.
  *
  * @returns whether it could be done.
  */

@@ -84,10 +84,10 @@ export function checkSoundness(seed: number, programs: number, rights?: Rights):
   using world = embeddedWorld(2);
   const total = { accepted: 0, runs: 0, looks: 0, violations: [] as string[] };
   for (let i = 0; i < programs && total.violations.length === 0; i++) {
-    const { program, fd } = candidate(world, seed + i, rights);
+    const { program, fd, found } = candidate(world, seed + i, rights);
     if (fd < 0) continue;
     total.accepted++;
-    const believed = beliefs.isIncomplete ? null : beliefs;
+    const believed = found.isIncomplete ? null : found;
     beliefs = null;
     const random = new Random(seed + i);
     for (let j = 0; j < RUNS; j++) {
@@ -116,12 +116,13 @@ function candidate(
   world: EmbeddedWorld,
   seed: number,
   rights: Rights | undefined,
-): { program: TestProgram; fd: number } {
+): { program: TestProgram; fd: number; found: Beliefs } {
   for (let tries = 1; ; tries++) {
     const program = generate(tries === 1 ? seed : (seed ^ (tries * STRIDE)) >>> 0, rights);
-    beliefs = new Beliefs();
+    const found = new Beliefs();
+    beliefs = found;
     const fd = world.load(program);
-    if (fd >= 0 || tries === MAX_TRIES) return { program, fd };
+    if (fd >= 0 || tries === MAX_TRIES) return { program, fd, found };
   }
 }
 

@@ -41,6 +41,8 @@ function upperHalf(title: string, body: string): Row {
   return bad(title, `${body}\nr7 >>= 32`);
 }
 
+const FILL_32 = "if r7 > 63 goto out\nr7 = *(u32 *)(r10 - 48)";
+
 export const LINK_ROWS: readonly Row[] = [
   good("a copy", "r8 = r7\nif r8 > 63 goto out"),
   good("a sum of 64 bits", "r8 = r7\nr8 += 3\nif r8 != 8 goto out"),
@@ -132,10 +134,7 @@ export const LINK_ROWS: readonly Row[] = [
       "if r7 > 63 goto out\nr7 = *(u64 *)(r10 - 48)\nif r7 > 63 goto out\nr7 = *(u64 *)(r10 - 48)",
     ),
   ),
-  bad(
-    "nor is a seventh of 32 bits",
-    `w7 = w7\n${copies(6, "if r7 > 63 goto out\nr7 = *(u32 *)(r10 - 48)\nif r7 > 63 goto out\nr7 = *(u32 *)(r10 - 48)", "u32")}`,
-  ),
+  bad("nor is a seventh of 32 bits", `w7 = w7\n${copies(6, `${FILL_32}\n${FILL_32}`, "u32")}`),
   good(
     "three copies, two of them compared with each other",
     "r8 = r7\nr9 = r7\nif r8 s> r9 goto out\nif r9 > 63 goto out\nr1 = r8",
