@@ -30,7 +30,7 @@ interface Explanation {
  * log, whose numbers are decimal where they are small.
  */
 const LINKED_THOUGH_EXTENDED =
-  /= \*\(s(?:8|16|32) \*\).*; (?:frame\d+: )?R\d(?:_w)?=P?scalar\(id=(\d+),smin=(?:smin32=)?(-|0xf)/;
+  /= \*\(s(?:8|16|32) \*\).*; .*?R\d(?:_w)?=P?scalar\(id=(\d+),smin=(?:smin32=)?(-|0xf)/;
 /** "12: (55) if r7 != 0xfffffffd goto pc+9": the registers are in the first group. */
 const COMPARISON = /^\d+: \([0-9a-f]{2}\) if (.*) goto/;
 /** A register's contents, as they are told where they change. */
