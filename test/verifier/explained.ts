@@ -60,6 +60,11 @@ const EXPLANATIONS: readonly Explanation[] = [
       here.errno === -EINVAL && /Linux has helper .*, the embedded kernel does not/.test(log),
   },
   {
+    reason: "Linux has kernel functions, and looks for them in types of its own",
+    covers: ({ here, log }) =>
+      here.errno === -EINVAL && log.includes("Linux has kernel functions that a program may call"),
+  },
+  {
     reason: "Linux lets programs use maps whose values have fields of the kernel's own",
     covers: ({ here, log }) =>
       here.errno === -EINVAL && /its values hold .*, the embedded kernel does not/.test(log),
