@@ -8,6 +8,7 @@
 //   only looked up in package.json.
 // - ```text output is what the block before it prints; … stands for anything.
 // - ```ts is compiled against the built package, types and all, and then run.
+// - ```asm and ```c are loaded, or their like, by tests: test/verifier/findings.test.ts.
 //
 // The documents' blocks run in a copy of the project.
 
@@ -34,9 +35,11 @@ const ROOT = resolve(fileURLToPath(import.meta.url), "../..");
 const TIMEOUT_MS = 1_200_000;
 const NOBODY = 65534;
 const IS_ROOT = process.getuid?.() === 0;
+/** Blocks that are run elsewhere. */
+const TESTED = /^(ts|asm|c)$/;
 /** What the blocks of documents need: what is packed. */
 const COPIED = ["bpf", "dist", "docs", "examples", "package.json", "README.md"];
-const KINDS = /^(sh|js)( root)?( exit=\d+)?$|^sh (ci|long)$|^text output$|^ts$/;
+const KINDS = /^(sh|js)( root)?( exit=\d+)?$|^sh (ci|long)$|^text output$|^(ts|asm|c)$/;
 /** What root's blocks get for themselves: names of namespaces, and a BPF file system. */
 const PRIVATE = `mkdir -p /run/netns
 mount -t tmpfs none /run/netns
@@ -109,7 +112,7 @@ async function checkDocument(path) {
     if (!KINDS.test(words)) fail(where, `nobody knows how to run a block of "${words}"`);
     else if (words === "text output") checkOutput(where, code, printed);
     else if (words === "sh ci" || words === "sh long") checkCommands(where, words, code);
-    else if (words !== "ts") printed = runBlock(where, words, code, exported);
+    else if (!TESTED.test(words)) printed = runBlock(where, words, code, exported);
   }
 }
 

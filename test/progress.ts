@@ -36,9 +36,8 @@ export class Progress implements Reporter {
     const line = tally(modules, errors.length);
     console.log(line);
     // For .ci/run, whose last line it is.
-    if (process.env.NSLINK_TALLY !== undefined) {
-      writeFileSync(process.env.NSLINK_TALLY, `${line}\n`);
-    }
+    const file = process.env.NSLINK_TALLY ?? "";
+    if (file !== "") writeFileSync(file, `${line}\n`);
   }
 }
 

@@ -6,12 +6,13 @@
 import { describe, expect, test } from "vitest";
 import { BTF_LOAD } from "../../src/abi/attr.ts";
 import { BPF_BTF_LOAD } from "../../src/abi/bpf.ts";
-import { EEXIST, EINVAL } from "../../src/abi/errno.ts";
+import { E2BIG, EEXIST, EINVAL } from "../../src/abi/errno.ts";
 import { encode } from "../../src/abi/layout.ts";
 import { EmbeddedKernel } from "../../src/kernel/index.ts";
 import type { Kernel } from "../../src/kernel.ts";
 import { openLinuxKernel } from "../../src/linux/index.ts";
 import { btfType, encodeBtf, RANDOM_STRINGS, randomTypes, type TypeWords } from "../btf.ts";
+import { randomFieldBtf } from "../btf_fields.ts";
 import { describeOnLinux } from "../contract/linux_available.ts";
 import { Random } from "../random.ts";
 import { seedSetting } from "../settings.ts";
@@ -75,7 +76,10 @@ const TABLE: Readonly<Record<string, readonly [number, ...TypeWords[]]>> = {
 };
 
 function load(kernel: Kernel, types: readonly TypeWords[]): number {
-  const btf = encodeBtf(types, RANDOM_STRINGS);
+  return loadBtf(kernel, encodeBtf(types, RANDOM_STRINGS));
+}
+
+function loadBtf(kernel: Kernel, btf: Uint8Array): number {
   const request = { btf: kernel.addressOf(btf), btf_size: btf.length };
   const fd = kernel.bpf(BPF_BTF_LOAD, encode(BTF_LOAD, request));
   if (fd < 0) return -fd;
@@ -108,5 +112,20 @@ await describeOnLinux("types that name each other, on Linux", async () => {
       seen.add(errno);
     }
     expect([...seen].sort()).toEqual([0, EEXIST, EINVAL].sort());
+  });
+
+  test(`${RANDOM_BTF} random ones with special fields, too (seed ${SEED})`, async () => {
+    using there = await openLinuxKernel();
+    using here = EmbeddedKernel.boot();
+    const counts = new Map<number, number>();
+    for (let i = 0; i < RANDOM_BTF; i++) {
+      const btf = randomFieldBtf(new Random(SEED + i));
+      const errno = loadBtf(there, btf);
+      expect(loadBtf(here, btf), `seed ${SEED + i}`).toBe(errno);
+      counts.set(errno, (counts.get(errno) ?? 0) + 1);
+    }
+    console.info([...counts].map(([errno, count]) => `errno ${errno}: ${count}`).join(", "));
+    expect(counts.get(0)).toBeGreaterThan(RANDOM_BTF / 10);
+    for (const errno of [EINVAL, E2BIG]) expect(counts.get(errno) ?? 0).toBeGreaterThan(0);
   });
 });

@@ -7,6 +7,7 @@ import { E2BIG } from "../../src/abi/errno.ts";
 import { disassemble, encodeInstructions } from "../../src/asm/index.ts";
 import { explain } from "./explained.ts";
 import { generate } from "./generate.ts";
+import type { FaultWatch } from "./hunt.ts";
 import type { Rights, TestProgram } from "./program.ts";
 import { shrink } from "./shrink.ts";
 import type { Verdict, World } from "./world.ts";
@@ -21,12 +22,12 @@ export interface Options {
   readonly programs: number;
   /** Shows so many of the differences that have no explanation, made as short as they can be. */
   readonly maxShown: number;
-  /** Kinds that are shown as they are: making a program shorter takes up to 1,500 loads. */
-  readonly unshrunk?: readonly Kind[];
   /** Whoever loads them; by default by chance. */
   readonly rights?: Rights;
   /** Only programs whose origin has this in it. */
   readonly only?: string;
+  /** Looks for what Linux's log says of itself. */
+  readonly watch?: FaultWatch;
   /** Called now and then with what came out so far. */
   readonly progress?: (counts: Counts) => void;
 }
@@ -49,6 +50,8 @@ export interface Counts {
   readonly shown: string[];
   /** Instructions walked here for each one there, of programs that both accept; unsorted. */
   readonly ratios: number[];
+  /** What Linux said about faults of its own, with the programs that caused it. */
+  readonly faults: string[];
   /** Programs, and those that differ, by what made them. */
   readonly origins: Map<string, { programs: number; accepted: number; different: number }>;
 }
@@ -84,6 +87,7 @@ export function compare(here: World, there: World, options: Options): Counts {
     explained: new Map(),
     shown: [],
     ratios: [],
+    faults: [],
     origins: new Map(),
   };
   for (let i = 0; i < options.programs; i++) {
@@ -106,6 +110,7 @@ function judge(
 ): void {
   const ours = here.judge(program);
   const theirs = there.judge(program);
+  counts.faults.push(...(options.watch?.afterLoad(program, seed) ?? []));
   counts.programs++;
   const family = program.origin.split(/[ :]/, 1)[0] as string;
   const origin = counts.origins.get(family) ?? { programs: 0, accepted: 0, different: 0 };
@@ -143,8 +148,7 @@ function judge(
     return a.errno === ours.errno && b.errno === theirs.errno;
   };
   const isSlow = ours.errno === -E2BIG || theirs.errno === -E2BIG;
-  const isKept = options.unshrunk?.includes(kind) === true;
-  const shortest = isKept ? program : shrink(program, isSlow, isSame);
+  const shortest = shrink(program, isSlow, isSame);
   counts.shown.push(report(here, there, shortest, seed, `${ours.errno}, not ${theirs.errno}`));
 }
 

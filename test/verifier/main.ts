@@ -5,16 +5,20 @@
 import { parseArgs } from "node:util";
 import { MOVING_SEED, wholeNumber } from "../settings.ts";
 import { type Counts, compare, unexplained } from "./differential.ts";
+import { FaultWatch, hunt } from "./hunt.ts";
 import { RIGHTS } from "./program.ts";
 import { embeddedWorld, linuxWorld } from "./world.ts";
 
 const USAGE = `usage: npm run fuzz:verifier -- [--seed S] [--programs N] [--max N] [--only ORIGIN]
-                                [--rights RIGHTS]
+                                [--rights RIGHTS] [--hunt]
 
 Judges N programs on the embedded kernel and on Linux (as root). --max is how many differences are
 shrunk and shown; --only takes the programs of one kind, such as "mutated" or "spills". --rights
 says who loads them: "all", "no perfmon" or "unprivileged", for which Linux's sysctl
-kernel.unprivileged_bpf_disabled has to be 0; by default everybody loads some, but for the last.`;
+kernel.unprivileged_bpf_disabled has to be 0; by default everybody loads some, but for the last.
+
+What Linux says about faults of its own meanwhile, in the kernel's log, is shown with the program
+that caused it, made short. --hunt looks for nothing else: the embedded kernel is not asked.`;
 
 const DEFAULT_PROGRAMS = 20_000;
 const MAX_SHOWN = 10;
@@ -58,6 +62,7 @@ async function main(): Promise<void> {
       max: { type: "string" },
       only: { type: "string" },
       rights: { type: "string" },
+      hunt: { type: "boolean" },
       help: { type: "boolean" },
     },
   });
@@ -72,19 +77,34 @@ async function main(): Promise<void> {
     throw new RangeError(`--rights is none of ${RIGHTS.join(", ")}`);
   }
   using there = await linuxWorld();
-  using here = embeddedWorld(there.possibleCpus);
+  using watch = new FaultWatch(there, true);
+  if (watch.blindness !== null) console.log(watch.blindness);
   console.log(`seed ${seed}, ${programs} programs`);
   const start = performance.now();
-  const counts = compare(here, there, {
+  const options = {
     seed,
     programs,
-    maxShown: wholeNumber("--max", values.max, MAX_SHOWN),
     ...(values.only !== undefined && { only: values.only }),
     ...(rights !== undefined && { rights }),
+  };
+  if (values.hunt === true) {
+    const found = (report: string): void => console.log(`\n${report}`);
+    const progress = (done: number): void => console.log(`${done} programs`);
+    const kinds = hunt(watch, { ...options, found, progress });
+    const seconds = Math.round((performance.now() - start) / 1000);
+    console.log(`${programs} programs in ${seconds} s: ${kinds} kinds of faults`);
+    return;
+  }
+  using here = embeddedWorld(there.possibleCpus);
+  const counts = compare(here, there, {
+    ...options,
+    watch,
+    maxShown: wholeNumber("--max", values.max, MAX_SHOWN),
     progress: ({ programs: done, unsafe, refusedHere, errno }) =>
       console.log(`${done}: ${unsafe} unsafe, ${refusedHere} refused here, ${errno} errnos`),
   });
   for (const difference of counts.shown) console.log(`\n${difference}`);
+  for (const fault of counts.faults) console.log(`\nLinux finds a fault of its own: ${fault}`);
   print(counts, (performance.now() - start) / 1000);
   if (unexplained(counts) > 0) process.exitCode = 1;
 }

@@ -45,7 +45,7 @@ test(`runs find nothing that was not believed (${PROGRAMS} programs from seed ${
   expect(violations).toEqual([]);
   expect(unsettled).toEqual([]);
   expect(settled).toBeGreaterThan(looks);
-  expect(runs).toBeGreaterThan(PROGRAMS / 2);
+  expect(accepted).toBeGreaterThan(PROGRAMS / 2);
   expect(looks).toBeGreaterThan(runs);
 });
 
@@ -55,5 +55,5 @@ test(`nor in programs of those without capabilities (${UNPRIVILEGED} programs)`,
   const { accepted, runs, violations } = checkSoundness(SEED, UNPRIVILEGED, "unprivileged");
   console.info(`${accepted} unprivileged programs were accepted, ${runs} runs`);
   expect(violations).toEqual([]);
-  expect(runs).toBeGreaterThan(UNPRIVILEGED / 10);
+  expect(accepted).toBeGreaterThan(UNPRIVILEGED / 4);
 });

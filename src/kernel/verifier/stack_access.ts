@@ -131,10 +131,9 @@ function loadFixed(
   const spillBytes = S.spillSize(slot);
   if (size === S.SLOT_BYTES && spillBytes === S.SLOT_BYTES) {
     if (fills) {
-      const filled = withId(env, spilled);
-      frame.setSlot(index, { kinds: slot.kinds, spilled: filled });
+      // A number without an id gets none by being filled: the copies are not linked.
       env.noteAccess(pointer.frame, index);
-      return filled;
+      return spilled;
     }
     if (spilled.isPointer && !env.subject.perfmon) {
       throw new Refusal(EACCES, `leaking pointer from stack off ${off}`);
@@ -159,15 +158,9 @@ function fillPart(
   const spilled = slot.spilled as Register;
   const index = S.slotIndex(off);
   const spillBytes = S.spillSize(slot);
-  const width = B.widthOf(spilled.bounds);
   if (size <= spillBytes && S.byteIndex(off) === 0) {
-    let filled = spilled;
-    if (size === 4 && spillBytes === 4 && width <= 32) {
-      filled = withId(env, spilled);
-      frameOf(env, pointer).setSlot(index, { kinds: slot.kinds, spilled: filled });
-    }
     env.noteAccess(pointer.frame, index);
-    return width > size * 8 ? filled.unlinked() : filled;
+    return B.widthOf(spilled.bounds) > size * 8 ? spilled.unlinked() : spilled;
   }
   checkReadable(env, slot, off, size, true);
   let spills = 0;

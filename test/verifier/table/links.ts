@@ -41,6 +41,8 @@ function upperHalf(title: string, body: string): Row {
   return bad(title, `${body}\nr7 >>= 32`);
 }
 
+const FILL_32 = "if r7 > 63 goto out\nr7 = *(u32 *)(r10 - 48)";
+
 export const LINK_ROWS: readonly Row[] = [
   good("a copy", "r8 = r7\nif r8 > 63 goto out"),
   good("a sum of 64 bits", "r8 = r7\nr8 += 3\nif r8 != 8 goto out"),
@@ -125,6 +127,14 @@ export const LINK_ROWS: readonly Row[] = [
   good("moved with the sign extended, which is 0", "r7 &= 127\nr8 = (s8)r7\nif r8 > 63 goto out"),
   good("six numbers learn", copies(5, "if r7 > 63 goto out\nr7 = *(u64 *)(r10 - 40)")),
   unbounded("a seventh doesn't", copies(6, "if r7 > 63 goto out\nr7 = *(u64 *)(r10 - 48)")),
+  unbounded(
+    "nor is a seventh linked with what it is filled into",
+    copies(
+      6,
+      "if r7 > 63 goto out\nr7 = *(u64 *)(r10 - 48)\nif r7 > 63 goto out\nr7 = *(u64 *)(r10 - 48)",
+    ),
+  ),
+  bad("nor is a seventh of 32 bits", `w7 = w7\n${copies(6, `${FILL_32}\n${FILL_32}`, "u32")}`),
   good(
     "three copies, two of them compared with each other",
     "r8 = r7\nr9 = r7\nif r8 s> r9 goto out\nif r9 > 63 goto out\nr1 = r8",
@@ -140,7 +150,7 @@ export const LINK_ROWS: readonly Row[] = [
 ];
 
 /** Spills r7 so often. */
-function copies(count: number, then: string): string {
-  const spills = Array.from({ length: count }, (_, i) => `*(u64 *)(r10 - ${8 * (i + 1)}) = r7`);
+function copies(count: number, then: string, size: "u32" | "u64" = "u64"): string {
+  const spills = Array.from({ length: count }, (_, i) => `*(${size} *)(r10 - ${8 * (i + 1)}) = r7`);
   return [...spills, then].join("\n");
 }
