@@ -25,7 +25,7 @@ const LINKED_SIGNED_FILL = /= \*\(s(8|16|32) \*\)\(r10 [-+]\d+\) +; .*R\d=scalar
 
 /** In Linux's log: it needs a number exactly that an atomic operation took out of a stack slot. */
 const PRECISE_FETCH =
-  /regs=r\d\S* stack=\S* before \d+: \((c3|db)\) r\d = atomic\w*\(\(u\d+ \*\)\(r10/;
+  /regs=\S*\br(\d)\S* stack=\S* before \d+: \((c3|db)\) r\1 = atomic\w*\(\(u\d+ \*\)\(r10/;
 
 const EXPLANATIONS: readonly Explanation[] = [
   {
@@ -35,16 +35,16 @@ const EXPLANATIONS: readonly Explanation[] = [
     applies: ({ linuxLog }) => LINKED_SIGNED_FILL.test(linuxLog()),
   },
   {
-    // It takes paths with other numbers in the slot for the same then, and makes jumps that
-    // depend on them unconditional: such programs compute something else there.
-    reason: "Linux 6.18 forgets that what an atomic operation fetches is what the slot held",
-    applies: ({ there, linuxLog }) => there === 0 && PRECISE_FETCH.test(linuxLog()),
-  },
-  {
     // The address of a function that is only named, and so removed, is that of the next one.
     reason: "Linux takes the function behind a removed one for it, where one begins there",
     applies: ({ here, there, log }) =>
       here === -EFAULT && there === 0 && log().includes("No program to jit: the function at insn"),
+  },
+  {
+    // It takes paths with other numbers in the slot for the same then, and makes jumps that
+    // depend on them unconditional: such programs compute something else there.
+    reason: "Linux 6.18 forgets that what an atomic operation fetches is what the slot held",
+    applies: ({ there, linuxLog }) => there === 0 && PRECISE_FETCH.test(linuxLog()),
   },
   {
     // It may also refuse what isn't reached, since the numbers there contradict each other.
