@@ -1,6 +1,6 @@
 /**
- * Memory that callers hand to the kernel stays alive until a long job ends if this breaks: a loop of
- * calls without a pause would hold a buffer for each of them.
+ * Memory that callers hand to the kernel stays alive until a long job ends if this breaks: a loop
+ * of calls without a pause would hold a buffer for each of them.
  */
 
 import { expect, test } from "vitest";

@@ -52,7 +52,8 @@ export const links: Scene = (stage) => {
       () => link.update(third, { expect: first }),
       "EPERM",
       new RegExp(
-        `link ${info.id} runs program ${second.info.id} .*, not the expected .*${first.info.id} .*look again`,
+        `link ${info.id} runs program ${second.info.id} .*, ` +
+          `not the expected .*${first.info.id} .*look again`,
       ),
     );
     expect(link.info).toEqual(info);

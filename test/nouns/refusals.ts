@@ -89,7 +89,7 @@ export const refusals: Scene = (stage) => {
         new RegExp(`program ${id} \\(nouns\\) doesn't attach to a network namespace`),
       );
       const direct = new RegExp(
-        `program ${id} \\(nouns\\) is a BPF_PROG_TYPE_\\w+; only flow dissectors .* without a link$`,
+        `program ${id} \\(nouns\\) is a BPF_PROG_TYPE_\\w+; only flow dissectors .* a link$`,
       );
       refusal(() => netns.enter(() => filter.attach()), "EINVAL", direct);
       refusal(() => netns.enter(() => filter.detach()), "EINVAL", direct);
