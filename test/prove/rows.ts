@@ -17,7 +17,7 @@ const SLOW: readonly RegExp[] = [
   /^extension\.(signExtend64|truncate)$/,
   /^scalar_alu\.(subRanges|mul|bitwise|shift)/,
   /^scalar_alu\.arithmetic, [LRA]/,
-  /^compare\.(outcome|refine|learn)/,
+  /^compare\.(outcome|refine)/,
   /^alu\.|^branch\.|^stack_access\./,
 ];
 

@@ -1,7 +1,7 @@
 /** Lemmas of comparisons: which way a jump is known to go, and what is learnt on each way. */
 
 import * as I from "../../../src/abi/insn.ts";
-import { type Goals, holds, isIn, type Lemma, lowWord, type Row } from "../lemma.ts";
+import { type Goals, holds, isIn, type Lemma, lowWord, membership, type Row } from "../lemma.ts";
 import type { Fault, Loaded } from "../loader.ts";
 import * as T from "../terms.ts";
 
@@ -142,93 +142,156 @@ const REFINE_ITSELF: Row = {
   },
 };
 
-/** Lets refine() be what its lemma says, of the two numbers. */
-function refineContract(lemma: Lemma, x: T.Term, y: T.Term): void {
-  lemma.machine.contracts.set(
-    "compare.refine",
-    (a: Loaded, b: Loaded, code: number, is32: boolean) => {
-      const condition = [...CONDITIONS, UNSET].find((one) => one.code === code);
-      if (condition === undefined) throw new Error(`there is no condition ${code}`);
-      const before = T.and(isIn(a, x), isIn(b, y), isTrue(condition, x, y, is32));
-      const fill = (bounds: Loaded, value: T.Term): void => {
-        const fresh = lemma.bounds("refined");
-        for (const [key, end] of Object.entries(fresh)) lemma.machine.set(bounds, key, end);
-        lemma.assume(T.implies(before, isIn(fresh, value)));
-      };
-      fill(a, x);
-      if (b !== a) fill(b, y);
-    },
-  );
+/**
+ * Lets refine() and what follows it be what their lemmas say, where the condition holds: of each of
+ * the bounds one number is known that is in them.
+ */
+function refineContracts(lemma: Lemma, x: T.Term, y: T.Term): void {
+  const { contracts, demands } = lemma.machine;
+  const numbers = new WeakMap<Loaded, T.Term>();
+  const demand = (b: Loaded): void => {
+    for (const part of Object.values(membership(b, numbers.get(b) ?? x))) {
+      lemma.machine.require(part);
+    }
+  };
+  const fill = (b: Loaded): void => {
+    const fresh = lemma.bounds("refined");
+    for (const [key, end] of Object.entries(fresh)) lemma.machine.set(b, key, end);
+    lemma.assume(isIn(fresh, numbers.get(b) ?? x));
+  };
+  demands.set("compare.refine", (a: Loaded, b: Loaded) => {
+    numbers.set(a, x);
+    numbers.set(b, y);
+    demand(a);
+    demand(b);
+  });
+  contracts.set("compare.refine", (a: Loaded, b: Loaded) => {
+    fill(a);
+    if (b !== a) fill(b);
+  });
+  demands.set("bounds.sync", demand);
+  contracts.set("bounds.sync", fill);
+  demands.set("bounds.isEmpty", demand);
+  contracts.set("bounds.isEmpty", () => false);
 }
 
-/** What holds of both of a pair; a pair that is null says that there are no such numbers. */
-function ofPair(pair: Loaded | null, x: T.Term, y: T.Term, so: T.Term): T.Term {
-  return pair === null ? T.not(so) : T.implies(so, T.and(isIn(pair[0], x), isIn(pair[1], y)));
-}
-
-const LEARN: Row = {
-  name: "compare.learn",
-  claim:
-    "on the way that they take, two numbers stay in their bounds, and that way is not left out",
-  cases: casesOf(CONDITIONS),
-  uses: ["compare.refine", "bounds.sync"],
+const REFINED: Row = {
+  name: "compare.refined",
+  claim: "two numbers for which the condition holds stay in their bounds, and their way is walked",
+  cases: casesOf([...CONDITIONS, UNSET]),
+  uses: ["compare.refine", "bounds.sync", "bounds.isEmpty"],
   faults: [
-    fault(
-      "[I.BPF_JGT, I.BPF_JLE],\n  [I.BPF_JLE, I.BPF_JGT],",
-      "[I.BPF_JGT, I.BPF_JLT],\n  [I.BPF_JLE, I.BPF_JGT],",
-    ),
     fault(
       "return B.isEmpty(first) || B.isEmpty(second) ? null :",
       "return B.isEmpty(first) || !B.isEmpty(second) ? null :",
     ),
+    fault("  refine(first, second, operation, is32);\n", "  B.setExactly(second, 0, 0);\n"),
   ],
   prove(lemma, of): Goals {
     const { condition, is32 } = named(of);
     const [a, b] = [lemma.bounds("a"), lemma.bounds("b")];
     const [x, y] = [lemma.memberOf(a, "x").term, lemma.memberOf(b, "y").term];
-    refineContract(lemma, x, y);
-    lemma.keeps("bounds.sync");
-    const so = isTrue(condition, x, y, is32);
+    lemma.assume(isTrue(condition, x, y, is32));
+    refineContracts(lemma, x, y);
     return lemma.goals(() => {
-      const { taken, passed } = lemma.get("compare.learn")(a, b, condition.code, is32);
-      return { taken: ofPair(taken, x, y, so), passed: ofPair(passed, x, y, T.not(so)) };
+      const pair: Loaded | null = lemma.get("compare.refined")(a, b, condition.code, is32);
+      if (pair === null) return { walked: T.FALSE };
+      return { first: isIn(pair[0], x), second: isIn(pair[1], y) };
     });
   },
 };
 
-const LEARN_OF_ITSELF: Row = {
-  name: "compare.learnOfItself",
-  claim: "on the way that it takes, a number compared with itself stays in its bounds",
-  cases: casesOf(CONDITIONS),
+const REFINED_TWICE: Row = {
+  name: "compare.refinedTwice",
+  claim: "a number for which the condition holds, compared with itself, stays in its bounds",
+  cases: casesOf([...CONDITIONS, UNSET]),
   uses: ["compare.refine, of itself", "bounds.sync"],
   faults: [
-    fault(
-      "taken: refinedTwice(a, operation, is32),",
-      "taken: refinedTwice(a, OPPOSITE.get(operation) ?? operation, is32),",
-    ),
-    fault(
-      "refine(both, both, operation, is32);",
-      "refine(both, both, operation, !is32); B.setExactly(both, 0, 0);",
-    ),
+    fault("refine(both, both, operation, is32);", "B.setExactly(both, 0, 0);"),
+    fault("return [left, left];", "B.setExactly(left, 0, 0);\n  return [left, left];"),
   ],
   prove(lemma, of): Goals {
     const { condition, is32 } = named(of);
     const a = lemma.bounds("a");
     const x = lemma.memberOf(a, "x").term;
-    refineContract(lemma, x, x);
-    lemma.keeps("bounds.sync");
-    const so = isTrue(condition, x, x, is32);
+    lemma.assume(isTrue(condition, x, x, is32));
+    refineContracts(lemma, x, x);
     return lemma.goals(() => {
-      const { taken, passed } = lemma.get("compare.learnOfItself")(a, condition.code, is32);
-      return { taken: ofPair(taken, x, x, so), passed: ofPair(passed, x, x, T.not(so)) };
+      const pair = lemma.get("compare.refinedTwice")(a, condition.code, is32);
+      return { first: isIn(pair[0], x), second: isIn(pair[1], x) };
     });
   },
 };
+
+function conditionOf(code: unknown): Condition {
+  const condition = [...CONDITIONS, UNSET].find((one) => one.code === code);
+  if (condition === undefined) throw new Error(`there is no condition ${code}`);
+  return condition;
+}
+
+/** Both ways of a jump, from what is proved of one. */
+function bothWays(name: "learn" | "learnOfItself", uses: string, faults: readonly Fault[]): Row {
+  const isItself = name === "learnOfItself";
+  return {
+    name: `compare.${name}`,
+    claim: "whichever way the numbers take, they stay in the bounds that are learnt for it",
+    cases: casesOf(CONDITIONS),
+    uses: [uses],
+    faults,
+    prove(lemma, of): Goals {
+      const { condition, is32 } = named(of);
+      const [a, b] = [lemma.bounds("a"), lemma.bounds("b")];
+      const x = lemma.long("x").term;
+      const y = isItself ? x : lemma.long("y").term;
+      lemma.machine.contracts.set(uses, (...args: readonly unknown[]) => {
+        const [code, narrow] = args.slice(-2);
+        const [first, second] = [lemma.bounds("first"), lemma.bounds("second")];
+        const so = isTrue(conditionOf(code), x, y, narrow === true);
+        lemma.assume(T.implies(so, T.and(isIn(first, x), isIn(second, y))));
+        return [first, second];
+      });
+      const so = isTrue(condition, x, y, is32);
+      return lemma.goals(() => {
+        const operands = isItself ? [a] : [a, b];
+        const learnt = lemma.get(`compare.${name}`)(...operands, condition.code, is32);
+        const ofPair = (pair: Loaded): T.Term => T.and(isIn(pair[0], x), isIn(pair[1], y));
+        return {
+          taken: T.implies(so, ofPair(learnt.taken)),
+          passed: T.implies(T.not(so), ofPair(learnt.passed)),
+        };
+      });
+    },
+  };
+}
+
+const LEARN = bothWays("learn", "compare.refined", [
+  fault(
+    "[I.BPF_JGT, I.BPF_JLE],\n  [I.BPF_JLE, I.BPF_JGT],",
+    "[I.BPF_JGT, I.BPF_JLT],\n  [I.BPF_JLE, I.BPF_JGT],",
+  ),
+  fault(
+    "    taken: refined(a, b, operation, is32),",
+    "    taken: refined(a, b, operation, !is32),",
+  ),
+]);
+
+const LEARN_OF_ITSELF = bothWays("learnOfItself", "compare.refinedTwice", [
+  fault(
+    "taken: refinedTwice(a, operation, is32),",
+    "taken: refinedTwice(a, OPPOSITE.get(operation) ?? operation, is32),",
+  ),
+  fault(
+    "passed: refinedTwice(a, OPPOSITE.get(operation) ?? operation, is32),",
+    "passed: refinedTwice(a, operation, is32),",
+  ),
+]);
 
 export const COMPARE_ROWS: readonly Row[] = [
   OUTCOME,
   REFINE,
   REFINE_ITSELF,
+  REFINED,
+  REFINED_TWICE,
   LEARN,
   LEARN_OF_ITSELF,
 ];
