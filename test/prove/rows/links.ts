@@ -155,6 +155,9 @@ const SUMS: Row = {
     const env = {
       insn: { opcode, dst: 3, src: 4, off: 0, imm: 0 },
       subject: { bpfCapable: true, perfmon: true },
+      slot: 0,
+      state: { speculative: false },
+      ranges: { noteNumbers: (): void => {} },
     };
     return lemma.goals(() => {
       const made = lemma.get("alu.binary")(env, target.register, source, is64);
