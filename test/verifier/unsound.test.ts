@@ -28,5 +28,5 @@ const PROGRAMS = 2000;
 
 test("a verifier that is wrong by one is found out", () => {
   const { violations } = checkSoundness(1, PROGRAMS);
-  expect(violations.join()).toMatch(/is 0x[0-9a-f]+: not in u64|not that far/);
+  expect(violations.join()).toMatch(/: not in u64|not that far/);
 });
