@@ -119,8 +119,14 @@ export class Machine implements Arithmetic {
     this.facts.push(fact);
   };
 
-  /** Has to hold wherever the code comes by here. */
+  /** Has to hold wherever the code comes by here. What was assumed needn't be asked. */
   require(condition: T.Term): void {
+    const parts = condition.operator === "and" ? condition.parts : [condition];
+    const assumed = (part: T.Term): boolean =>
+      this.facts.some(
+        (fact) => fact === part || (fact.operator === "and" && fact.parts.includes(part)),
+      );
+    if (condition === T.TRUE || parts.every(assumed)) return;
     const path = this.#levels.flatMap(({ conditions }) => conditions);
     this.duties.push(T.implies(T.and(...path), condition));
   }

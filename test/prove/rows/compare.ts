@@ -173,6 +173,8 @@ function refineContracts(lemma: Lemma, x: T.Term, y: T.Term): void {
   contracts.set("bounds.sync", fill);
   demands.set("bounds.isEmpty", demand);
   contracts.set("bounds.isEmpty", () => false);
+  // Whatever it says: forgetting the ranges loses no number.
+  contracts.set("bounds.isContradictory", () => lemma.bool("contradictory"));
 }
 
 const REFINED: Row = {
@@ -196,7 +198,7 @@ const REFINED: Row = {
     return lemma.goals(() => {
       const pair: Loaded | null = lemma.get("compare.refined")(a, b, condition.code, is32);
       if (pair === null) return { walked: T.FALSE };
-      return { first: isIn(pair[0], x), second: isIn(pair[1], y) };
+      return { ...prefixed("first", holds(pair[0], x)), ...prefixed("second", holds(pair[1], y)) };
     });
   },
 };
@@ -218,7 +220,7 @@ const REFINED_TWICE: Row = {
     refineContracts(lemma, x, x);
     return lemma.goals(() => {
       const pair = lemma.get("compare.refinedTwice")(a, condition.code, is32);
-      return { first: isIn(pair[0], x), second: isIn(pair[1], x) };
+      return { ...prefixed("first", holds(pair[0], x)), ...prefixed("second", holds(pair[1], x)) };
     });
   },
 };
