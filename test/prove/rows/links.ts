@@ -115,7 +115,7 @@ const SUMS: Row = {
   name: "alu.binary, links",
   claim: "a number to which another is added is linked only to what it is a sum of",
   cases: [I.BPF_ADD, I.BPF_SUB].flatMap((code) =>
-    [64, 32].flatMap((bits) =>
+    [32, 64].flatMap((bits) =>
       WIDTHS.map((width) => `${code === I.BPF_ADD ? "ADD" : "SUB"} ${bits}, of ${width}`),
     ),
   ),
