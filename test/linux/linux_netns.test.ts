@@ -149,7 +149,10 @@ await describeOnLinux("network namespaces of Linux", () => {
   test("a thread that can't come back ends its process instead of going on", () => {
     const ended = runInChild(`
       const capset = koffi.load(null).func("capset", "int", ["void *", "void *"]);
-      const fd = kernel.netns.open("self");
+      const name = "nslink-abort-" + process.pid;
+      kernel.netns.create(name);
+      const fd = kernel.netns.open({ name });
+      kernel.netns.remove(name);
       kernel.netns.enter(fd, () => {
         // Without CAP_SYS_ADMIN there is no way back.
         capset(Uint32Array.of(0x20080522, 0), new Uint32Array(6));
