@@ -277,6 +277,8 @@ function comingBack(leave: () => number, call: () => number): number {
 
 /** Whether the namespace behind an fd is the calling thread's. */
 function isOwn(fd: number): boolean {
+  // An O_PATH fd names the namespace, too, but does not let anybody enter it.
+  if (checkKind(fd) !== 0) return false;
   const [there, here] = [attempt(() => fstatSync(fd)), attempt(() => statSync(OWN_NETNS))];
   if (typeof there === "number" || typeof here === "number") return false;
   return there.ino === here.ino && there.dev === here.dev;
