@@ -215,7 +215,7 @@ function targetMissing(call: FailedCall): Finding | null {
   return {
     hint:
       `${nameOf(call)}: programs of ${programTypeName(type)} name what they attach to ` +
-      "(attach_btf_id), which nslink doesn't look up",
+      "(attach_btf_id), and this one names nothing",
   };
 }
 
@@ -293,6 +293,13 @@ export const PROGRAM_CAUSES: readonly Cause[] = [
   verdict("helper-not-for-type", "the program calls a helper that its type may not call"),
   verdict("helper-gpl-only", "the program calls what only GPL-compatible programs may call"),
   {
+    id: "attach-target-missing",
+    title: "the program doesn't name what it is for",
+    commands: LOAD,
+    errnos: [EINVAL],
+    find: targetMissing,
+  },
+  {
     id: "verifier-rejected",
     title: "the verifier can't prove the program safe",
     commands: LOAD,
@@ -333,13 +340,6 @@ export const PROGRAM_CAUSES: readonly Cause[] = [
     commands: LOAD,
     errnos: [EINVAL],
     find: unknownSection,
-  },
-  {
-    id: "attach-target-missing",
-    title: "the program doesn't name what it is for",
-    commands: LOAD,
-    errnos: [EINVAL],
-    find: targetMissing,
   },
   {
     id: "wrong-expected-attach-type",

@@ -209,7 +209,8 @@ export const ATTACHING: Inductions = {
     induce: (t) => {
       const [program, netns] = [t.program(SK_LOOKUP_PROGRAM), t.netns()];
       for (let i = 0; i < 2; i++) t.link(program, netns, bpf.BPF_SK_LOOKUP);
-      const room = { prog_ids: t.at(new Uint8Array(4)), prog_cnt: 1 };
+      // Room for more than is told: the remedy's larger count is tried with the same buffer.
+      const room = { prog_ids: t.at(new Uint8Array(64)), prog_cnt: 1 };
       const fields = { target_fd: netns, attach_type: bpf.BPF_SK_LOOKUP, ...room };
       return t.refused(bpf.BPF_PROG_QUERY, fields);
     },
