@@ -181,7 +181,7 @@ export const OBJECTS: Inductions = {
       unpinLater(t, `${t.kernel.bpffs.mounts()[0]}/${name}_old`);
       return pin(t, `/tmp/${name}.old`, link);
     },
-    says: /pin below \/sys\/fs/,
+    says: /pin below \//,
   },
   "pin-name-with-dot": {
     async induce(t) {
