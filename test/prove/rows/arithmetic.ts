@@ -385,8 +385,8 @@ const SHIFT_FAULTS: Readonly<Record<string, Faults>> = {
   ],
   "shift64 ARSH": [
     fault(
-      "b.smaxHigh = W.shiftSignedHigh(smaxHigh, shift);",
-      "b.smaxHigh = W.shiftRightHigh(smaxHigh, shift);",
+      "b.sminHigh = W.shiftSignedHigh(sminHigh, shift);",
+      "b.sminHigh = W.shiftRightHigh(sminHigh, shift);",
     ),
     fault(
       "b.sminLow = W.shiftSignedLow(sminHigh, sminLow, shift);",
@@ -403,7 +403,7 @@ const SHIFT_FAULTS: Readonly<Record<string, Faults>> = {
   "shift32 RSH": [
     fault(
       "setU32(b, b.u32min >>> shift, b.u32max >>> shift);",
-      "setU32(b, b.u32min >>> shift, b.u32max >> shift);",
+      "setU32(b, b.u32min >> shift, b.u32max >>> shift);",
     ),
     fault(
       "setS32(b, B.S32_MIN, B.S32_MAX);\n    b.bits = tnum.shiftRight",
