@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { HANG_MS } from "../limits.ts";
 import { numberSetting } from "../settings.ts";
+import { Lemma } from "./lemma.ts";
 import { ROOT } from "./modules.ts";
 import { proofTable } from "./page.ts";
 import { findCounterexample, type Outcome, prove } from "./prover.ts";
@@ -37,6 +38,10 @@ describe("the table", () => {
     const few = ROWS.filter((row) => row.reals === undefined && row.faults.length < 2);
     // Facts about numbers: no code could be broken.
     expect(few.map(({ name }) => name)).toEqual(["tnum, ends", "tnum.mul, equation"]);
+  });
+
+  test("has faults that fit the code, each in one place", () => {
+    for (const { faults } of ROWS) for (const fault of faults) new Lemma([fault]);
   });
 
   test("is in docs/verifier.md as it is: npm run docs", () => {

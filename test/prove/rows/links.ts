@@ -242,8 +242,8 @@ const FILLS: Row = {
   faults: [
     {
       module: "stack_access",
-      from: "return width > size * 8 ? filled.unlinked() : filled;",
-      to: "return filled;",
+      from: "return B.widthOf(spilled.bounds) > size * 8 ? spilled.unlinked() : spilled;",
+      to: "return spilled;",
     },
     {
       module: "stack_access",
