@@ -16,6 +16,8 @@ const O_CLOEXEC = 0o2000000;
 /** struct file_handle: handle_bytes, handle_type, and room for what follows (MAX_HANDLE_SZ). */
 const HEADER_BYTES = 8;
 const MAX_HANDLE_BYTES = 128;
+/** An int, which nobody reads. */
+const MOUNT_ID_BYTES = 4;
 
 /**
  * The handle of the namespace behind an fd.
@@ -25,11 +27,12 @@ const MAX_HANDLE_BYTES = 128;
  *   CAP_SYS_ADMIN, or to be inside.
  */
 export function handleOf(fd: number): Uint8Array | null {
-  const handle = new Uint8Array(HEADER_BYTES + MAX_HANDLE_BYTES);
-  const mountId = new Uint8Array(4);
+  // One buffer, which is used after the call: memory that nothing refers to may be freed before it.
+  const handle = new Uint8Array(HEADER_BYTES + MAX_HANDLE_BYTES + MOUNT_ID_BYTES);
   new DataView(handle.buffer).setUint32(0, MAX_HANDLE_BYTES, true);
-  const [handleAt, mountIdAt] = [handle, mountId].map((each) => Number(libc.addressOf(each)));
-  if (libc.nameToHandle(fd, "", handleAt ?? 0, mountIdAt ?? 0, AT_EMPTY_PATH) < 0) return null;
+  const address = Number(libc.addressOf(handle));
+  const mountId = address + HEADER_BYTES + MAX_HANDLE_BYTES;
+  if (libc.nameToHandle(fd, "", address, mountId, AT_EMPTY_PATH) < 0) return null;
   const size = new DataView(handle.buffer).getUint32(0, true);
   const exact = handle.slice(0, HEADER_BYTES + size);
   const opened = openHandle(exact);

@@ -121,10 +121,7 @@ export function causes({ kind, kernel, withCapabilities }: Surroundings): void {
       if (kernel === "embedded") expect(outcome?.reason ?? null).toMatchSnapshot("reason");
     });
 
-    const dangerous =
-      kernel === "linux"
-        ? "the worker of the tests ended without a word when all were run (to be looked into)"
-        : induction?.remediesNotOn?.[kernel];
+    const dangerous = induction?.remediesNotOn?.[kernel];
     if (dangerous !== undefined) {
       console.warn(`what is said to help against ${id} isn't run on ${kernel}: ${dangerous}`);
       test.skip(`${id}: what is said to help helps: ${dangerous}`, () => {});

@@ -4,6 +4,7 @@
  */
 
 import * as bpf from "../../../src/abi/bpf.ts";
+import { MAX_PROGRAMS } from "../../../src/diagnosis/ask.ts";
 import { SK_LOOKUP_PROGRAM, SOCKET_FILTER } from "../../contract/case.ts";
 import { attachDirectly, direct, type Inductions, patientLink } from "./induction.ts";
 
@@ -209,8 +210,9 @@ export const ATTACHING: Inductions = {
     induce: (t) => {
       const [program, netns] = [t.program(SK_LOOKUP_PROGRAM), t.netns()];
       for (let i = 0; i < 2; i++) t.link(program, netns, bpf.BPF_SK_LOOKUP);
-      // Room for more than is told: the remedy's larger count is tried with the same buffer.
-      const room = { prog_ids: t.at(new Uint8Array(64)), prog_cnt: 1 };
+      // The remedy's count is tried with the same buffer, and Linux writes as many ids as there is
+      // room for, however few programs are attached.
+      const room = { prog_ids: t.at(new Uint8Array(4 * MAX_PROGRAMS)), prog_cnt: 1 };
       const fields = { target_fd: netns, attach_type: bpf.BPF_SK_LOOKUP, ...room };
       return t.refused(bpf.BPF_PROG_QUERY, fields);
     },
